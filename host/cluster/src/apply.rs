@@ -1,0 +1,241 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use handler_host_core::{
+    APPLIED_ANNOTATION, Child, ChildRef, Grant, Kind, Object, Step, accepted_mark,
+};
+use kube::Client;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use serde_json::json;
+
+use crate::cache::Cache;
+use crate::conflicts::Conflicts;
+use crate::discovery::Served;
+use crate::fingerprint::Fingerprint;
+use crate::ledger::Ledger;
+use crate::refusal::Refusal;
+use crate::watch::read;
+
+/// A resource version that no object has had since etcd's first write. Applied with it, an object is
+/// created if there is none of that name, and refused with 409 if there is, whoever made it: the API
+/// server compares resource versions only with objects that exist.
+const ABSENT: &str = "1";
+
+/// One kind of children: how to reach it, and what is known of it.
+pub(crate) struct ChildKind {
+    pub(crate) served: Served,
+    pub(crate) cache: Arc<Cache>,
+}
+
+/// Carries out the steps for one parent.
+pub(crate) struct Apply<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) grant: &'a Grant,
+    pub(crate) kinds: &'a [ChildKind],
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) conflicts: &'a Conflicts,
+    pub(crate) parent: &'a Object,
+}
+
+/// What became of the steps.
+pub(crate) struct Applied {
+    /// What was written, in words for Events.
+    pub(crate) changes: Vec<String>,
+    /// The first thing that went wrong; nothing was deleted after it.
+    pub(crate) problem: Option<Problem>,
+    /// The children at whose names foreign objects stand.
+    pub(crate) contested: Vec<ChildRef>,
+    /// The versions left behind.
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// Why a child is not as desired.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// A foreign object has its name.
+    Foreign(ChildRef),
+    /// The API server refused it.
+    Rejected(ChildRef, String),
+    /// The API server cannot answer.
+    Unavailable(String, Option<Duration>),
+    /// The cluster is not what the plan was made for; the next look will see.
+    Stale,
+}
+
+impl Apply<'_> {
+    pub(crate) async fn steps(&self, steps: &[Step<'_>], observed: Fingerprint) -> Applied {
+        let mut applied = Applied {
+            changes: Vec::new(),
+            problem: None,
+            contested: Vec::new(),
+            fingerprint: observed,
+        };
+        for step in steps {
+            let outcome = match step {
+                Step::Create(child) => self.create(child, &mut applied).await,
+                Step::Update { child, uid } => self.update(child, uid, &mut applied).await,
+                Step::AwaitDeletion(_) => Ok(()),
+                // What is to replace it may be missing: nothing is taken away after a failure.
+                Step::Delete { .. } if applied.problem.is_some() => Ok(()),
+                Step::Delete { child, uid } => self.delete(child, uid, &mut applied).await,
+            };
+            if let Err(problem) = outcome {
+                applied.problem.get_or_insert(problem);
+            }
+        }
+        applied
+    }
+
+    async fn create(&self, child: &Child, applied: &mut Applied) -> Result<(), Problem> {
+        let precondition = json!({"resourceVersion": ABSENT});
+        match self.patch(child, precondition).await {
+            Ok(object) => {
+                self.wrote(child, object, "created", "Created", applied);
+                Ok(())
+            }
+            Err(Refusal::Conflict) => self.meet(child, applied).await,
+            Err(refusal) => Err(problem_of(&child.name(), refusal)),
+        }
+    }
+
+    /// An object of the child's name exists though none was observed: it is foreign, or it is ours and
+    /// lost the labels we watch by.
+    async fn meet(&self, child: &Child, applied: &mut Applied) -> Result<(), Problem> {
+        let name = child.name();
+        self.conflicts.contest(&name, &self.parent.key());
+        let kind = self.kind(&child.kind)?;
+        let api = kind.served.api(self.client, child.key.namespace.as_deref());
+        let found = match api.get(&child.key.name).await {
+            Ok(found) => read(&child.kind, found).ok_or(Problem::Stale)?,
+            Err(error) => {
+                return Err(match Refusal::of(&error) {
+                    Refusal::NotFound(_) | Refusal::Conflict => Problem::Stale,
+                    refusal @ (Refusal::Rejected(_) | Refusal::Unavailable(..)) => {
+                        problem_of(&name, refusal)
+                    }
+                });
+            }
+        };
+        if !found.is_child_of(self.parent, &self.grant.handler) {
+            self.conflicts.seen(&name, &found);
+            applied.contested.push(name.clone());
+            return Err(Problem::Foreign(name));
+        }
+        if found.is_deleting() {
+            // Its label is gone, so no watch will tell of its end.
+            return Err(Problem::Stale);
+        }
+        self.update(child, &found.meta.uid, applied).await
+    }
+
+    async fn update(&self, child: &Child, uid: &str, applied: &mut Applied) -> Result<(), Problem> {
+        match self.patch(child, json!({"uid": uid})).await {
+            Ok(object) => {
+                let known = self.kind(&child.kind)?.cache.get(&child.key);
+                let was_applied = known
+                    .as_ref()
+                    .and_then(|known| known.meta.annotations.get(APPLIED_ANNOTATION));
+                if was_applied == Some(&child.digest.to_string()) {
+                    self.wrote(child, object, "restored", "Restored", applied);
+                } else {
+                    self.wrote(child, object, "updated", "Updated", applied);
+                }
+                Ok(())
+            }
+            Err(refusal) => Err(problem_of(&child.name(), refusal)),
+        }
+    }
+
+    async fn delete(
+        &self,
+        child: &ChildRef,
+        uid: &str,
+        applied: &mut Applied,
+    ) -> Result<(), Problem> {
+        let api = self
+            .kind(&child.kind)?
+            .served
+            .api(self.client, child.key.namespace.as_deref());
+        let params = DeleteParams::background().preconditions(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        });
+        match api.delete(&child.key.name, &params).await {
+            Ok(_) => {
+                tracing::info!(handler = %self.grant.handler, object = %self.parent.key(), name = %child.key.name, "{} child is deleted", child.kind.spoken());
+                applied
+                    .changes
+                    .push(format!("Deleted {} {}", child.kind.kind, child.key.name));
+                Ok(())
+            }
+            Err(error) => match Refusal::of(&error) {
+                // Gone already, or another object by now: either way not ours to delete any more.
+                Refusal::NotFound(_) | Refusal::Conflict => Ok(()),
+                refusal @ (Refusal::Rejected(_) | Refusal::Unavailable(..)) => {
+                    Err(problem_of(child, refusal))
+                }
+            },
+        }
+    }
+
+    async fn patch(
+        &self,
+        child: &Child,
+        precondition: serde_json::Value,
+    ) -> Result<Object, Refusal> {
+        let Ok(kind) = self.kind(&child.kind) else {
+            return Err(Refusal::Conflict);
+        };
+        let mut body = child.body.clone();
+        if let (Some(metadata), serde_json::Value::Object(fields)) =
+            (body["metadata"].as_object_mut(), precondition)
+        {
+            metadata.extend(fields);
+        }
+        let api = kind.served.api(self.client, child.key.namespace.as_deref());
+        let params = PatchParams::apply(&self.grant.field_manager()).force();
+        let answer = api
+            .patch(&child.key.name, &params, &Patch::Apply(&body))
+            .await;
+        let answer = answer.map_err(|error| Refusal::of(&error))?;
+        read(&child.kind, answer).ok_or(Refusal::Conflict)
+    }
+
+    fn wrote(&self, child: &Child, object: Object, done: &str, verb: &str, applied: &mut Applied) {
+        let mark = accepted_mark(child, &object);
+        self.ledger.with(&self.parent.key(), |record| match mark {
+            Some(mark) => {
+                record.accepted.insert(child.name(), mark);
+            }
+            None => {
+                record.accepted.remove(&child.name());
+            }
+        });
+        applied.fingerprint.applied(&child.kind, &object);
+        if let Ok(kind) = self.kind(&child.kind) {
+            kind.cache.insert(object);
+        }
+        tracing::info!(handler = %self.grant.handler, object = %self.parent.key(), name = %child.key.name, "{} child is {done}", child.kind.spoken());
+        applied
+            .changes
+            .push(format!("{verb} {} {}", child.kind.kind, child.key.name));
+    }
+
+    /// The checked kinds are the granted ones, and those are served; a miss means the world changed.
+    fn kind(&self, kind: &Kind) -> Result<&ChildKind, Problem> {
+        let mut kinds = self.kinds.iter();
+        kinds
+            .find(|known| known.served.kind == *kind)
+            .ok_or(Problem::Stale)
+    }
+}
+
+fn problem_of(child: &ChildRef, refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::Conflict => Problem::Stale,
+        Refusal::NotFound(message) | Refusal::Rejected(message) => {
+            Problem::Rejected(child.clone(), message)
+        }
+        Refusal::Unavailable(message, delay) => Problem::Unavailable(message, delay),
+    }
+}

@@ -1,0 +1,171 @@
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use handler_host_core::{Key, Object};
+
+/// The objects of one kind, as far as they were heard of: from the watch, and from answers to our own
+/// writes, which arrive first.
+#[derive(Default)]
+pub(crate) struct Cache {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    objects: HashMap<Key, Arc<Object>>,
+    by_uid: HashMap<String, Key>,
+    /// The keys of the objects that name a parent's uid.
+    by_parent: HashMap<String, HashSet<Key>>,
+}
+
+impl Cache {
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Object>> {
+        self.read().objects.get(key).cloned()
+    }
+
+    pub(crate) fn key_of(&self, uid: &str) -> Option<Key> {
+        self.read().by_uid.get(uid).cloned()
+    }
+
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.read().objects.keys().cloned().collect()
+    }
+
+    /// The objects that name this parent's uid, in any order.
+    pub(crate) fn children_of(&self, parent_uid: &str) -> Vec<Arc<Object>> {
+        let inner = self.read();
+        let keys = inner.by_parent.get(parent_uid);
+        keys.into_iter()
+            .flatten()
+            .filter_map(|key| inner.objects.get(key).cloned())
+            .collect()
+    }
+
+    /// Takes an object in, unless a later version of it is known already.
+    pub(crate) fn insert(&self, object: Object) -> Arc<Object> {
+        let key = object.key();
+        let mut inner = self.write();
+        if let Some(known) = inner.objects.get(&key)
+            && version(known) > version(&object)
+        {
+            return known.clone();
+        }
+        inner.remove(&key);
+        let object = Arc::new(object);
+        if let Some(uid) = object.parent_uid() {
+            inner
+                .by_parent
+                .entry(uid.to_owned())
+                .or_default()
+                .insert(key.clone());
+        }
+        inner.by_uid.insert(object.meta.uid.clone(), key.clone());
+        inner.objects.insert(key, object.clone());
+        object
+    }
+
+    /// Forgets an object, unless a later one of that name is known already.
+    pub(crate) fn remove(&self, gone: &Object) {
+        let key = gone.key();
+        let mut inner = self.write();
+        if inner
+            .objects
+            .get(&key)
+            .is_some_and(|known| version(known) <= version(gone))
+        {
+            inner.remove(&key);
+        }
+    }
+
+    /// After a list of a namespace (None: of everything): forgets what was not in it.
+    pub(crate) fn retain(
+        &self,
+        namespace: Option<&str>,
+        listed: &HashSet<Key>,
+    ) -> Vec<Arc<Object>> {
+        let mut inner = self.write();
+        let is_gone = |key: &&Key| {
+            let is_in_scope = namespace.is_none() || key.namespace.as_deref() == namespace;
+            is_in_scope && !listed.contains(*key)
+        };
+        let gone: Vec<Key> = inner.objects.keys().filter(is_gone).cloned().collect();
+        gone.iter().filter_map(|key| inner.remove(key)).collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
+        let object = self.objects.remove(key)?;
+        self.by_uid.remove(&object.meta.uid);
+        if let Some(uid) = object.parent_uid()
+            && let Some(siblings) = self.by_parent.get_mut(uid)
+        {
+            siblings.remove(key);
+            if siblings.is_empty() {
+                self.by_parent.remove(uid);
+            }
+        }
+        Some(object)
+    }
+}
+
+/// Resource versions are decimal numbers that grow with each write, comparable within a kind: documented
+/// since Kubernetes 1.35, true of every release before. What is no number counts as oldest.
+fn version(object: &Object) -> u128 {
+    object.meta.resource_version.parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use handler_host_core::Kind;
+
+    use super::*;
+
+    fn object(name: &str, version: u32, parent: &str) -> Object {
+        let text = format!(
+            r#"{{"metadata":{{"name":"{name}","namespace":"ns","resourceVersion":"{version}","ownerReferences":[{{"uid":"{parent}"}}]}}}}"#
+        );
+        Object::parse(&Kind::new("v1", "ConfigMap").unwrap(), &text).unwrap()
+    }
+
+    #[test]
+    fn news_that_is_older_than_our_own_write_is_ignored() {
+        let cache = Cache::default();
+        cache.insert(object("a", 10, "p"));
+        cache.insert(object("a", 9, "q"));
+        cache.remove(&object("a", 9, "p"));
+        assert_eq!(cache.children_of("p").len(), 1);
+        assert!(cache.children_of("q").is_empty());
+    }
+
+    #[test]
+    fn a_child_that_changes_its_parent_is_found_there_only() {
+        let cache = Cache::default();
+        cache.insert(object("a", 1, "p"));
+        cache.insert(object("a", 2, "q"));
+        assert!(cache.children_of("p").is_empty());
+        assert_eq!(cache.children_of("q").len(), 1);
+        cache.remove(&object("a", 3, "q"));
+        assert!(cache.children_of("q").is_empty());
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_leaves_the_others_alone() {
+        let cache = Cache::default();
+        for name in ["a", "b"] {
+            cache.insert(object(name, 1, "p"));
+        }
+        assert!(cache.retain(Some("other"), &HashSet::new()).is_empty());
+        let gone = cache.retain(Some("ns"), &HashSet::from([Key::new(Some("ns"), "a")]));
+        assert_eq!(gone.len(), 1);
+        assert_eq!(cache.keys(), [Key::new(Some("ns"), "a")]);
+    }
+}

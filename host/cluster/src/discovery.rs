@@ -1,0 +1,77 @@
+use std::time::Duration;
+
+use handler_host_core::{Backoff, Kind, Scope};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client, discovery};
+
+use crate::received::Received;
+use crate::refusal::{Refusal, connection_problem};
+use crate::trouble::Trouble;
+
+/// A kind as the API server serves it.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) kind: Kind,
+    pub(crate) resource: ApiResource,
+    pub(crate) scope: Scope,
+    pub(crate) has_status: bool,
+}
+
+impl Served {
+    /// Requests for one object of this kind.
+    pub(crate) fn api(&self, client: &Client, namespace: Option<&str>) -> Api<Received> {
+        match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &self.resource),
+            None => Api::all_with(client.clone(), &self.resource),
+        }
+    }
+}
+
+/// Waits until the API server serves a kind. Says once what it waits for.
+pub(crate) async fn served(client: &Client, kind: &Kind) -> Served {
+    let trouble = Trouble::at(format!("waiting for {kind}"));
+    let mut attempts = 0;
+    loop {
+        match discover(client, kind).await {
+            Ok(served) => {
+                trouble.is_over();
+                return served;
+            }
+            Err(problem) => trouble.met(&problem),
+        }
+        attempts += 1;
+        // A CRD is applied by somebody who then looks at the result: half a minute would be long.
+        let delay = Backoff::default().delay(attempts, fastrand::f64());
+        tokio::time::sleep(delay.min(Duration::from_secs(5))).await;
+    }
+}
+
+async fn discover(client: &Client, kind: &Kind) -> Result<Served, String> {
+    let gvk = GroupVersionKind::gvk(kind.group(), kind.version(), &kind.kind);
+    let missing =
+        || format!("the API server does not serve {kind}; apply its CustomResourceDefinition");
+    let (resource, capabilities) = match discovery::pinned_kind(client, &gvk).await {
+        Ok(found) => found,
+        Err(kube::Error::Discovery(_)) => return Err(missing()),
+        Err(error) => {
+            return Err(match Refusal::of(&error) {
+                Refusal::NotFound(_) => missing(),
+                Refusal::Conflict | Refusal::Rejected(_) | Refusal::Unavailable(..) => {
+                    connection_problem(&error)
+                }
+            });
+        }
+    };
+    Ok(Served {
+        kind: kind.clone(),
+        scope: match capabilities.scope {
+            discovery::Scope::Namespaced => Scope::Namespaced,
+            discovery::Scope::Cluster => Scope::Cluster,
+        },
+        has_status: capabilities
+            .subresources
+            .iter()
+            .any(|(subresource, _)| subresource.plural == "status"),
+        resource,
+    })
+}

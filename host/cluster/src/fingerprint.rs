@@ -1,0 +1,105 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use handler_host_core::{ChildRef, Kind, Object};
+
+/// Which versions of a parent and its children a pass saw, or left behind. Seen again, there is nothing
+/// to do: neither a request nor a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    parent: Version,
+    children: Vec<(ChildRef, Version)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Version(u64);
+
+impl Version {
+    fn of(object: &Object) -> Self {
+        let mut hasher = DefaultHasher::new();
+        object.meta.uid.hash(&mut hasher);
+        object.meta.resource_version.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+impl Fingerprint {
+    pub(crate) fn of(parent: &Object, children: &[(Kind, Arc<Object>)]) -> Self {
+        let mut fingerprint = Self {
+            parent: Version::of(parent),
+            children: Vec::with_capacity(children.len()),
+        };
+        for (kind, child) in children {
+            fingerprint.applied(kind, child);
+        }
+        fingerprint
+    }
+
+    /// The parent was written, and is now this.
+    pub(crate) fn wrote_parent(&mut self, parent: &Object) {
+        self.parent = Version::of(parent);
+    }
+
+    /// Whether the parent is in the version this fingerprint speaks of.
+    pub(crate) fn is_of(&self, parent: &Object) -> bool {
+        self.parent == Version::of(parent)
+    }
+
+    /// The child was written, and is now this.
+    pub(crate) fn applied(&mut self, kind: &Kind, child: &Object) {
+        let name = ChildRef {
+            kind: kind.clone(),
+            key: child.key(),
+        };
+        let version = Version::of(child);
+        match self
+            .children
+            .binary_search_by(|(known, _)| known.cmp(&name))
+        {
+            Ok(index) => {
+                if let Some(entry) = self.children.get_mut(index) {
+                    entry.1 = version;
+                }
+            }
+            Err(index) => self.children.insert(index, (name, version)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(name: &str, version: u32) -> Arc<Object> {
+        let text = format!(
+            r#"{{"metadata":{{"name":"{name}","uid":"u","resourceVersion":"{version}"}}}}"#
+        );
+        Arc::new(Object::parse(&kind(), &text).unwrap())
+    }
+
+    fn kind() -> Kind {
+        Kind::new("v1", "ConfigMap").unwrap()
+    }
+
+    #[test]
+    fn what_a_pass_wrote_itself_is_no_news_to_it() {
+        let mut left = Fingerprint::of(&object("p", 1), &[(kind(), object("b", 1))]);
+        left.applied(&kind(), &object("a", 2));
+        left.applied(&kind(), &object("b", 3));
+        left.wrote_parent(&object("p", 4));
+        let seen = [(kind(), object("a", 2)), (kind(), object("b", 3))];
+        assert_eq!(left, Fingerprint::of(&object("p", 4), &seen));
+    }
+
+    #[test]
+    fn any_other_version_is_news() {
+        let children = [(kind(), object("a", 1))];
+        let seen = Fingerprint::of(&object("p", 1), &children);
+        assert_ne!(seen, Fingerprint::of(&object("p", 2), &children));
+        assert_ne!(
+            seen,
+            Fingerprint::of(&object("p", 1), &[(kind(), object("a", 2))])
+        );
+        assert_ne!(seen, Fingerprint::of(&object("p", 1), &[]));
+    }
+}

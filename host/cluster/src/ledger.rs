@@ -1,0 +1,60 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use handler_host_core::{ChildRef, Digest, HandlerEvent, Key, Verdict};
+use serde_json::{Map, Value};
+
+use crate::fingerprint::Fingerprint;
+
+/// What is remembered of each parent between passes. Nothing here must survive a restart.
+#[derive(Default)]
+pub(crate) struct Ledger(Mutex<HashMap<Key, Record>>);
+
+/// What is remembered of one parent.
+#[derive(Default)]
+pub(crate) struct Record {
+    /// What the last pass left behind; None if the next look must be a pass.
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// Passes in a row that are to be tried again.
+    pub(crate) failures: u32,
+    /// What the API server made of children that do not stand as desired.
+    pub(crate) accepted: HashMap<ChildRef, Digest>,
+    /// What is to be written about it.
+    pub(crate) report: Option<Report>,
+}
+
+/// What is to be written about a parent, once its turn comes.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) verdict: Verdict,
+    pub(crate) status: Option<Map<String, Value>>,
+    pub(crate) events: Vec<HandlerEvent>,
+}
+
+impl Ledger {
+    /// Works on a parent's record, made if there is none.
+    pub(crate) fn with<T>(&self, key: &Key, work: impl FnOnce(&mut Record) -> T) -> T {
+        work(self.records().entry(key.clone()).or_default())
+    }
+
+    /// The parent is gone.
+    pub(crate) fn forget(&self, key: &Key) {
+        self.records().remove(key);
+    }
+
+    fn records(&self) -> MutexGuard<'_, HashMap<Key, Record>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    /// A later verdict replaces an earlier one that was not written yet; no event is lost.
+    pub(crate) fn put_report(&mut self, mut report: Report) {
+        if let Some(earlier) = self.report.take() {
+            let mut events = earlier.events;
+            events.append(&mut report.events);
+            report.events = events;
+        }
+        self.report = Some(report);
+    }
+}

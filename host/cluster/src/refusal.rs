@@ -1,0 +1,61 @@
+use std::error::Error as _;
+use std::time::Duration;
+
+use kube::core::Status;
+
+/// What an error of the API server means for the one who asked.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The object is not what it was taken for, or exists already: look again.
+    Conflict,
+    /// The object, its namespace or its kind is not there.
+    NotFound(String),
+    /// The request will not do, now and as it is: 400, 403, 413, 422.
+    Rejected(String),
+    /// The server cannot answer: later, with the delay it asked for, if any.
+    Unavailable(String, Option<Duration>),
+}
+
+impl Refusal {
+    pub(crate) fn of(error: &kube::Error) -> Self {
+        let kube::Error::Api(status) = error else {
+            return Self::Unavailable(connection_problem(error), None);
+        };
+        let message = status.message.clone();
+        match status.code {
+            404 => Self::NotFound(message),
+            409 => Self::Conflict,
+            422 if is_about_uid(status) => Self::Conflict,
+            400 | 403 | 405 | 413 | 422 => Self::Rejected(message),
+            _ => Self::Unavailable(message, retry_after(status)),
+        }
+    }
+}
+
+/// Applying with the uid of an object that was replaced is answered as a change of an immutable field.
+fn is_about_uid(status: &Status) -> bool {
+    let details = status.details.iter();
+    details
+        .flat_map(|details| &details.causes)
+        .any(|cause| cause.field == "metadata.uid")
+}
+
+fn retry_after(status: &Status) -> Option<Duration> {
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
+/// An error of the connection in one line: its innermost cause, which says more than its wrappers.
+#[must_use]
+pub fn connection_problem(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let innermost = cause.to_string();
+    debug_assert!(error.source().is_some() || !innermost.is_empty());
+    innermost
+}

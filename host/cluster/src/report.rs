@@ -1,0 +1,200 @@
+use std::time::Instant;
+
+use handler_host_core::{
+    HandlerEvent, HandlerIdentity, Key, Object, Reason, Severity, StatusInput, Verdict,
+    status_patch,
+};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::controller::Controller;
+use crate::ledger::Report;
+use crate::refusal::Refusal;
+use crate::watch::read;
+
+/// The API server's limit for the note of an Event, in bytes.
+const NOTE: usize = 1024;
+
+impl Controller {
+    /// Says a transition: one log line, one Event.
+    pub(crate) fn announce(
+        &self,
+        key: &Key,
+        verdict: &Verdict,
+        changes: &[String],
+        events: &mut Vec<HandlerEvent>,
+    ) {
+        let (handler, reason) = (&self.grant.handler, verdict.reason.as_str());
+        match verdict.reason.severity() {
+            Severity::Normal => {
+                tracing::debug!(%handler, object = %key, reason, "{}", verdict.message)
+            }
+            Severity::Warning => {
+                tracing::warn!(%handler, object = %key, reason, "{}", verdict.message)
+            }
+        }
+        let message = if verdict.reason == Reason::Reconciled && !changes.is_empty() {
+            changes.join(", ")
+        } else {
+            verdict.message.clone()
+        };
+        events.push(HandlerEvent {
+            severity: verdict.reason.severity(),
+            reason: reason.to_owned(),
+            message,
+        });
+    }
+
+    /// What is to be written into the parent's status; None if it says it already.
+    pub(crate) fn patch_for(&self, parent: &Object, report: &Report) -> Option<Value> {
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let has_status = self.parents.served.has_status;
+        status_patch(StatusInput {
+            observed: &status_of(parent),
+            verdict: &report.verdict,
+            handler: HandlerIdentity {
+                name: &self.grant.handler,
+                digest: self.invoke.digest(),
+            },
+            generation: parent.meta.generation.filter(|_| has_status),
+            patch: report.status.as_ref(),
+            now: &now,
+        })
+    }
+
+    /// Writes what is to be said about a parent: its status, then the Events.
+    pub(crate) async fn report(&self, key: &Key) {
+        let Some(report) = self.ledger.with(key, |record| record.report.take()) else {
+            return;
+        };
+        let Some(parent) = self.parents.cache.get(key) else {
+            self.ledger.forget(key);
+            return;
+        };
+        let refusal = match self.patch_for(&parent, &report) {
+            Some(status) => self.write_status(key, &parent, &status).await.err(),
+            None => None,
+        };
+        match refusal {
+            None => self.publish(&parent, &report.events).await,
+            // Somebody wrote the parent meanwhile: that change leads to another pass and its report.
+            Some(Refusal::Conflict) => {
+                self.ledger.with(key, |record| record.put_report(report));
+                self.work.change(|queue| queue.retry_now(key.clone()));
+            }
+            Some(Refusal::NotFound(_)) => {}
+            Some(Refusal::Rejected(message)) => {
+                tracing::error!(handler = %self.grant.handler, object = %key, "the API server refused the status: {message}");
+                self.publish(&parent, &report.events).await;
+            }
+            Some(Refusal::Unavailable(_, delay)) => {
+                let failures = self.ledger.with(key, |record| {
+                    record.put_report(report);
+                    record.failures = record.failures.saturating_add(1);
+                    record.failures
+                });
+                let delay = self
+                    .backoff
+                    .delay(failures, fastrand::f64())
+                    .max(delay.unwrap_or_default());
+                self.work
+                    .change(|queue| queue.retry_at(key.clone(), Instant::now() + delay));
+            }
+        }
+    }
+
+    async fn write_status(
+        &self,
+        key: &Key,
+        parent: &Object,
+        status: &Value,
+    ) -> Result<(), Refusal> {
+        // The conditions are written as a whole list, so it must be the list that was seen.
+        let patch = json!({
+            "metadata": {"resourceVersion": parent.meta.resource_version},
+            "status": status,
+        });
+        let api = self
+            .parents
+            .served
+            .api(&self.client, parent.meta.namespace.as_deref());
+        let params = PatchParams {
+            field_manager: Some(self.grant.field_manager()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(&patch);
+        let answer = if self.parents.served.has_status {
+            api.patch_status(&parent.meta.name, &params, &patch).await
+        } else {
+            api.patch(&parent.meta.name, &params, &patch).await
+        };
+        let answer = answer.map_err(|error| Refusal::of(&error))?;
+        let Some(written) = read(&self.parents.served.kind, answer) else {
+            return Ok(());
+        };
+        self.ledger.with(key, |record| {
+            if let Some(fingerprint) = &mut record.fingerprint
+                && fingerprint.is_of(parent)
+            {
+                fingerprint.wrote_parent(&written);
+            }
+        });
+        self.parents.cache.insert(written);
+        Ok(())
+    }
+
+    async fn publish(&self, parent: &Object, events: &[HandlerEvent]) {
+        let kind = &self.parents.served.kind;
+        let reference = ObjectReference {
+            api_version: Some(kind.api_version.clone()),
+            kind: Some(kind.kind.clone()),
+            name: Some(parent.meta.name.clone()),
+            namespace: parent.meta.namespace.clone(),
+            uid: Some(parent.meta.uid.clone()),
+            ..ObjectReference::default()
+        };
+        for event in events {
+            let published = self.recorder.publish(&event_of(event), &reference).await;
+            match published {
+                Ok(()) => self.event_trouble.is_over(),
+                // An Event lost is news lost, not work: the condition says the same.
+                Err(error) => self.event_trouble.met(&crate::connection_problem(&error)),
+            }
+        }
+    }
+}
+
+fn event_of(event: &HandlerEvent) -> Event {
+    let mut note = event.message.clone();
+    if note.len() > NOTE {
+        note.truncate(note.floor_char_boundary(NOTE - '…'.len_utf8()));
+        note.push('…');
+    }
+    let mut reason = event.reason.clone();
+    reason.truncate(reason.floor_char_boundary(128));
+    Event {
+        type_: match event.severity {
+            Severity::Normal => EventType::Normal,
+            Severity::Warning => EventType::Warning,
+        },
+        reason,
+        note: Some(note),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    }
+}
+
+/// The status in an object's text; null if it has none.
+pub(crate) fn status_of(parent: &Object) -> Value {
+    #[derive(Deserialize)]
+    struct HasStatus {
+        #[serde(default)]
+        status: Value,
+    }
+    // The text was read once already.
+    serde_json::from_str::<HasStatus>(parent.text()).map_or(Value::Null, |object| object.status)
+}

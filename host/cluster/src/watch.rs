@@ -1,0 +1,127 @@
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use handler_host_core::{Key, Kind, Object};
+use kube::Client;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use tokio::sync::oneshot;
+
+use crate::cache::Cache;
+use crate::discovery::Served;
+use crate::received::Received;
+use crate::refusal::connection_problem;
+use crate::trouble::Trouble;
+
+/// One watch: of a kind, in a namespace or in all, filled into a cache.
+pub(crate) struct Watch {
+    pub(crate) served: Served,
+    pub(crate) namespace: Option<String>,
+    /// A label selector; empty for everything.
+    pub(crate) labels: String,
+    pub(crate) cache: Arc<Cache>,
+}
+
+impl Watch {
+    /// Fills the cache for ever, and tells of each object that came, changed or went. `filled` is told
+    /// once, when everything that existed is in the cache.
+    pub(crate) async fn run(
+        self,
+        client: Client,
+        filled: oneshot::Sender<()>,
+        on_change: impl Fn(&Object),
+    ) {
+        let api = self.served.api(&client, self.namespace.as_deref());
+        let mut config = watcher::Config::default();
+        if !self.labels.is_empty() {
+            config = config.labels(&self.labels);
+        }
+        let stream = kube::runtime::watcher(api, config).default_backoff();
+        self.follow(stream, filled, on_change).await;
+    }
+
+    async fn follow(
+        &self,
+        stream: impl Stream<Item = Result<Event<Received>, watcher::Error>>,
+        filled: oneshot::Sender<()>,
+        on_change: impl Fn(&Object),
+    ) {
+        let trouble = Trouble::at(format!("watching {}", self.place()));
+        let mut filled = Some(filled);
+        let mut listed: HashSet<Key> = HashSet::new();
+        let mut stream = pin!(stream);
+        while let Some(event) = stream.next().await {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    trouble.met(&watch_problem(&error));
+                    continue;
+                }
+            };
+            trouble.is_over();
+            match event {
+                Event::Init => listed.clear(),
+                Event::InitApply(object) => {
+                    if let Some(object) = self.read(object) {
+                        listed.insert(object.key());
+                        on_change(&self.cache.insert(object));
+                    }
+                }
+                Event::InitDone => {
+                    for gone in self.cache.retain(self.namespace.as_deref(), &listed) {
+                        on_change(&gone);
+                    }
+                    listed = HashSet::new();
+                    // Nobody listens any more only while the host stops.
+                    let _ = filled.take().map(|filled| filled.send(()));
+                }
+                Event::Apply(object) => {
+                    if let Some(object) = self.read(object) {
+                        on_change(&self.cache.insert(object));
+                    }
+                }
+                Event::Delete(object) => {
+                    if let Some(object) = self.read(object) {
+                        self.cache.remove(&object);
+                        on_change(&object);
+                    }
+                }
+            }
+        }
+    }
+
+    fn read(&self, object: Received) -> Option<Object> {
+        read(&self.served.kind, object)
+    }
+
+    fn place(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{} in {namespace}", self.served.kind),
+            None => self.served.kind.to_string(),
+        }
+    }
+}
+
+/// What the API server sent, as an object; what is none is said and passed over.
+pub(crate) fn read(kind: &Kind, received: Received) -> Option<Object> {
+    match received.into_object(kind) {
+        Ok(object) => Some(object),
+        Err(error) => {
+            tracing::error!(%kind, "the API server sent something else: {error}");
+            None
+        }
+    }
+}
+
+/// The problem alone: whose watch it is, the trouble says.
+pub(crate) fn watch_problem(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => connection_problem(error),
+        watcher::Error::WatchError(status) => status.message.clone(),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}

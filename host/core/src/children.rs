@@ -1,0 +1,62 @@
+use serde_json::Value;
+
+use crate::{Digest, Key, Kind, OnParentDelete};
+
+/// The children of one parent at a stage. Only `Children<Checked>` can be planned and so applied;
+/// only [`check`](crate::check) makes them.
+#[derive(Clone, Debug)]
+pub struct Children<Stage> {
+    pub(crate) children: Vec<Stage>,
+}
+
+/// A child as the handler returned it: untrusted JSON text.
+#[derive(Clone, Debug)]
+pub struct Desired(pub(crate) String);
+
+/// A child within the grant, with everything the host adds.
+#[derive(Clone, Debug)]
+pub struct Checked(pub(crate) Child);
+
+/// What is known of a checked child.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// Its kind.
+    pub kind: Kind,
+    /// Where it lives.
+    pub key: Key,
+    /// The whole object to apply.
+    pub body: Value,
+    /// The digest of `body` without the annotation that carries this digest.
+    pub digest: Digest,
+    /// What becomes of it when the parent goes.
+    pub on_parent_delete: OnParentDelete,
+}
+
+impl Children<Desired> {
+    /// What a handler returned.
+    #[must_use]
+    pub fn desired(texts: Vec<String>) -> Self {
+        Self {
+            children: texts.into_iter().map(Desired).collect(),
+        }
+    }
+}
+
+impl Children<Checked> {
+    /// The children in the handler's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Child> {
+        self.children.iter().map(|Checked(child)| child)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Whether none is desired.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+}

@@ -1,0 +1,117 @@
+use std::time::Duration;
+
+use crate::{Digest, Kind};
+
+/// What a handler says it is: its registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The kind it is called for.
+    pub parent: Kind,
+    /// The kinds it returns.
+    pub children: Vec<Kind>,
+    /// Whether parents get a finalizer, so that it sees them once more before they go.
+    pub has_finalizer: bool,
+}
+
+/// One call of a handler: everything it may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The parent's name for log lines.
+    pub object: &'a str,
+    /// The parent as JSON text.
+    pub parent: &'a str,
+    /// The observed children as JSON text, ordered.
+    pub children: &'a [&'a str],
+    /// The config as JSON text.
+    pub config: &'a str,
+}
+
+/// What a handler wants to be true of a parent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Response {
+    /// The complete set of desired children, each as JSON text.
+    pub children: Vec<String>,
+    /// A JSON merge patch of the parent's status, as text.
+    pub status: Option<String>,
+    /// Whether the parent is as it should be once the children are applied.
+    pub readiness: Readiness,
+    /// Events for the parent.
+    pub events: Vec<HandlerEvent>,
+    /// When to call again though nothing changed.
+    pub requeue_after: Option<Duration>,
+}
+
+/// What the condition `Ready` says once the children are applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// True.
+    #[default]
+    Ready,
+    /// False, with what is waited for.
+    Waiting(String),
+}
+
+/// An Event that a handler asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandlerEvent {
+    /// The Event's type.
+    pub severity: Severity,
+    /// CamelCase.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+/// The types of Event that Kubernetes has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing is wrong.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+/// A call that gave no desired children. Those that exist stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The handler says that the input is wrong; another call would say the same.
+    Permanent(String),
+    /// The handler says that it may work later.
+    Temporary {
+        /// For people.
+        message: String,
+        /// None leaves it to the host's backoff.
+        delay: Option<Duration>,
+    },
+    /// The handler was stopped.
+    Fault(Fault),
+}
+
+/// Why a handler was stopped in the middle of a call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It trapped: a panic, an abort, a stack overflow, a broken rule of WebAssembly.
+    #[error("the handler trapped: {0}")]
+    Trap(String),
+    /// It ran longer than it may.
+    #[error("the handler ran longer than its deadline of {} ms; raise limits.deadline or do less per call", .0.as_millis())]
+    Deadline(Duration),
+    /// It asked for more memory than it may have.
+    #[error("the handler asked for more memory than its limit of {} MiB; raise limits.memory or use less", .0 >> 20)]
+    Memory(usize),
+}
+
+/// A handler that can be called. The engine implements it; the cluster side calls it.
+///
+/// Calls block: the caller decides on which thread.
+pub trait Invoke: Send + Sync {
+    /// The digest of the module's bytes.
+    fn digest(&self) -> Digest;
+
+    /// Calls `reconcile` once.
+    ///
+    /// # Errors
+    ///
+    /// When the handler refuses or was stopped.
+    fn invoke(&self, call: &Call<'_>) -> Result<Response, Failure>;
+}

@@ -1,0 +1,52 @@
+//! What handler-host decides, and nothing it does: kinds, objects, grants, children, plans, conditions,
+//! retries. This crate performs no I/O, awaits nothing and knows neither Kubernetes clients nor
+//! WebAssembly, so every rule in it is tested as a table.
+//!
+//! The order of a pass, in types:
+//!
+//! ```text
+//! Call ──Invoke──▶ Response ──check──▶ Children<Checked> ──plan──▶ [Step] ──▶ Verdict ──▶ status patch
+//! ```
+
+mod check;
+mod children;
+mod compare;
+mod digest;
+mod grant;
+mod handler;
+mod kind;
+mod object;
+mod plan;
+mod quantity;
+mod queue;
+mod retry;
+mod status;
+mod verdict;
+
+pub use check::{Denied, DenyReason, check};
+pub use children::{Checked, Child, Children, Desired};
+pub use compare::{projection, stands};
+pub use digest::Digest;
+pub use grant::{ChildGrant, Grant, GrantError, Limits, OnParentDelete, Scope};
+pub use handler::{
+    Call, Description, Failure, Fault, HandlerEvent, Invoke, Readiness, Response, Severity,
+};
+pub use kind::{Kind, KindError};
+pub use object::{Key, Meta, Object, ObjectError, Owner};
+pub use plan::{ChildRef, Step, accepted_mark, plan};
+pub use quantity::canonical;
+pub use queue::{Next, Queue, Task};
+pub use retry::Backoff;
+pub use status::{HandlerIdentity, Observed, StatusInput, status_patch};
+pub use verdict::{Reason, Verdict};
+
+/// Who writes: the value of `app.kubernetes.io/managed-by` and the prefix of every field manager.
+pub const HOST: &str = "handler-host";
+/// The label every child carries; its value is the handler's name. Children are watched by it.
+pub const HANDLER_LABEL: &str = "handler-host.dev/handler";
+/// The label that ties a child to its parent's uid, also when no owner reference does.
+pub const PARENT_UID_LABEL: &str = "handler-host.dev/parent-uid";
+/// The annotation that holds the digest of the desired state last applied.
+pub const APPLIED_ANNOTATION: &str = "handler-host.dev/applied";
+/// The recommended label of <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";

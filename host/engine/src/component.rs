@@ -1,0 +1,180 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use handler_host_core::{Call, Description, Digest, Failure, Fault, Invoke, KindError, Response};
+use wasmtime::{Error, Store, Trap};
+use wasmtime_wasi::I32Exit;
+
+use crate::console::Console;
+use crate::runtime::TICK;
+use crate::sandbox::Sandbox;
+use crate::v0_1::{self, HandlerPre};
+
+/// A module, checked, compiled and linked.
+#[derive(Clone)]
+pub struct Component {
+    pre: HandlerPre<Sandbox>,
+    digest: Digest,
+    size: usize,
+    imports: Arc<[String]>,
+}
+
+/// What one call may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Bytes of all memories together; 64 MiB by default.
+    pub memory: usize,
+    /// Wall-clock time; 1 s by default. Kept within 10 ms.
+    pub deadline: Duration,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            deadline: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Why a module does not say what it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DescribeError {
+    /// It does not take the config.
+    #[error("the handler refuses its config: {0}")]
+    Refused(String),
+    /// It was stopped.
+    #[error("describing itself, {0}")]
+    Stopped(#[from] Fault),
+    /// It names a kind that cannot exist.
+    #[error("the handler describes a kind that cannot exist: {0}")]
+    Kind(#[from] KindError),
+}
+
+impl Component {
+    pub(crate) fn new(
+        pre: HandlerPre<Sandbox>,
+        digest: Digest,
+        size: usize,
+        imports: Vec<String>,
+    ) -> Self {
+        Self {
+            pre,
+            digest,
+            size,
+            imports: imports.into(),
+        }
+    }
+
+    /// The digest of the module's bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The module's size in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The interfaces it imports, each with its version.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// Asks the module what it is, for a config in JSON.
+    ///
+    /// # Errors
+    ///
+    /// When it refuses the config, is stopped or describes what cannot exist.
+    pub fn describe(&self, config: &str, limits: CallLimits) -> Result<Description, DescribeError> {
+        let console = Console::new("", "describe");
+        let seed = [self.digest.as_bytes().as_slice(), config.as_bytes()];
+        let answer = self.run(console, limits, &seed, |handler, store| {
+            v0_1::describe(handler, store, config)
+        });
+        answer?
+    }
+
+    /// The handler that this module becomes under a name and limits.
+    #[must_use]
+    pub fn into_handler(self, name: &str, limits: CallLimits) -> Handler {
+        Handler {
+            component: self,
+            name: name.to_owned(),
+            limits,
+        }
+    }
+
+    fn run<T>(
+        &self,
+        console: Console,
+        limits: CallLimits,
+        seed: &[&[u8]],
+        call: impl FnOnce(&v0_1::Handler, &mut Store<Sandbox>) -> wasmtime::Result<T>,
+    ) -> Result<T, Fault> {
+        let sandbox = Sandbox::new(console.clone(), limits.memory, seed);
+        let mut store = Store::new(self.pre.engine(), sandbox);
+        store.limiter(|sandbox| &mut sandbox.memory);
+        // Counting starts within a tick, so one more is needed to give the guest all its time.
+        let ticks = limits.deadline.as_millis().div_ceil(TICK.as_millis()) + 1;
+        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX >> 1));
+        store.epoch_deadline_trap();
+        // What a guest hands over is copied into the host, where no limit of its memory counts.
+        store.set_hostcall_fuel(limits.memory);
+        let outcome = self
+            .pre
+            .instantiate(&mut store)
+            .and_then(|handler| call(&handler, &mut store));
+        let outcome = outcome.map_err(|error| fault_of(&error, &store, limits));
+        console.flush();
+        outcome
+    }
+}
+
+fn fault_of(error: &Error, store: &Store<Sandbox>, limits: CallLimits) -> Fault {
+    let sandbox = store.data();
+    let trap = error.downcast_ref::<Trap>();
+    if matches!(trap, Some(Trap::Interrupt)) {
+        return Fault::Deadline(limits.deadline);
+    }
+    if sandbox.memory.is_exceeded {
+        return Fault::Memory(limits.memory);
+    }
+    let cause = match (trap, error.downcast_ref::<I32Exit>()) {
+        (Some(trap), _) => trap.to_string(),
+        (None, Some(exit)) => format!("it exited with code {}", exit.0),
+        (None, None) => error.root_cause().to_string(),
+    };
+    sandbox
+        .console
+        .trap(cause.trim_start_matches("wasm trap: "))
+}
+
+/// A component under a name and limits, ready to be called from any number of threads.
+pub struct Handler {
+    component: Component,
+    name: String,
+    limits: CallLimits,
+}
+
+impl Invoke for Handler {
+    fn digest(&self) -> Digest {
+        self.component.digest
+    }
+
+    fn invoke(&self, call: &Call<'_>) -> Result<Response, Failure> {
+        let console = Console::new(&self.name, call.object);
+        let mut seed = vec![self.component.digest.as_bytes().as_slice()];
+        seed.extend([call.parent.as_bytes(), call.config.as_bytes()]);
+        seed.extend(call.children.iter().map(|child| child.as_bytes()));
+        let answer = self
+            .component
+            .run(console, self.limits, &seed, |handler, store| {
+                v0_1::reconcile(handler, store, call)
+            });
+        answer.map_err(Failure::Fault)?
+    }
+}

@@ -1,0 +1,203 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use handler_host_core::Fault;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+/// Lines that one call may write.
+const LINES: usize = 100;
+/// Bytes that one call may write.
+const BYTES: usize = 16 << 10;
+/// How much of the last error output is kept to explain a trap.
+const LAST_WORDS: usize = 300;
+
+/// How loud a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// Where everything goes that a guest writes during one call: the log, standard output and standard
+/// error, under one budget.
+#[derive(Clone)]
+pub(crate) struct Console(Arc<Mutex<Written>>);
+
+struct Written {
+    handler: String,
+    object: String,
+    lines_left: usize,
+    bytes_left: usize,
+    is_over: bool,
+    partial: [Vec<u8>; 2],
+    last_words: String,
+}
+
+/// Which of the two standard streams.
+#[derive(Clone, Copy)]
+pub(crate) enum Channel {
+    Output,
+    Error,
+}
+
+impl Console {
+    pub(crate) fn new(handler: &str, object: &str) -> Self {
+        Self(Arc::new(Mutex::new(Written {
+            handler: handler.to_owned(),
+            object: object.to_owned(),
+            lines_left: LINES,
+            bytes_left: BYTES,
+            is_over: false,
+            partial: [Vec::new(), Vec::new()],
+            last_words: String::new(),
+        })))
+    }
+
+    pub(crate) fn write(&self, level: Level, message: &str) {
+        self.written().line(level, message);
+    }
+
+    pub(crate) fn stream(&self, channel: Channel) -> Stream {
+        Stream {
+            console: self.clone(),
+            channel,
+        }
+    }
+
+    /// Ends lines without a newline, and explains a trap with what the guest said last.
+    pub(crate) fn trap(&self, cause: &str) -> Fault {
+        let mut written = self.written();
+        written.flush();
+        let said = written.last_words.trim();
+        Fault::Trap(if said.is_empty() {
+            cause.to_owned()
+        } else {
+            format!("{cause}; it said: {said}")
+        })
+    }
+
+    pub(crate) fn flush(&self) {
+        self.written().flush();
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Written {
+    fn bytes(&mut self, channel: Channel, bytes: &[u8]) {
+        let index = channel as usize;
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            // A guest that never ends its line must not fill the host's memory.
+            let room = BYTES.saturating_sub(self.partial.get(index).map_or(0, Vec::len));
+            let Some(partial) = self.partial.get_mut(index) else {
+                return;
+            };
+            partial.extend_from_slice(part.get(..part.len().min(room)).unwrap_or(part));
+            if part.ends_with(b"\n") {
+                self.end_line(channel);
+            }
+        }
+    }
+
+    fn end_line(&mut self, channel: Channel) {
+        let Some(partial) = self.partial.get_mut(channel as usize) else {
+            return;
+        };
+        let line = String::from_utf8_lossy(&std::mem::take(partial)).into_owned();
+        let line = line.trim_end();
+        if line.is_empty() {
+            return;
+        }
+        match channel {
+            Channel::Output => self.line(Level::Info, line),
+            Channel::Error => {
+                self.remember(line);
+                self.line(Level::Warn, line);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.end_line(Channel::Output);
+        self.end_line(Channel::Error);
+    }
+
+    fn remember(&mut self, line: &str) {
+        // Rust's advice after a panic is meant for whoever started the program.
+        if line.starts_with("note: run with `RUST_BACKTRACE") || self.last_words.len() >= LAST_WORDS
+        {
+            return;
+        }
+        self.last_words.push_str(line);
+        self.last_words.push(' ');
+        self.last_words
+            .truncate(self.last_words.floor_char_boundary(LAST_WORDS));
+    }
+
+    fn line(&mut self, level: Level, message: &str) {
+        if self.is_over {
+            return;
+        }
+        let (handler, object) = (&self.handler, &self.object);
+        if self.lines_left == 0 || self.bytes_left < message.len() {
+            self.is_over = true;
+            tracing::warn!(%handler, %object, "the handler wrote more than {LINES} lines or {BYTES} bytes in one call; the rest is dropped");
+            return;
+        }
+        self.lines_left -= 1;
+        self.bytes_left -= message.len();
+        match level {
+            Level::Debug => tracing::debug!(%handler, %object, "{message}"),
+            Level::Info => tracing::info!(%handler, %object, "{message}"),
+            Level::Warn => tracing::warn!(%handler, %object, "{message}"),
+            Level::Error => tracing::error!(%handler, %object, "{message}"),
+        }
+    }
+}
+
+/// One of the guest's standard streams. It never blocks and never fails.
+pub(crate) struct Stream {
+    console: Console,
+    channel: Channel,
+}
+
+impl IsTerminal for Stream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Stream {
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for it, which is not linked.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.console.stream(self.channel))
+    }
+}
+
+impl OutputStream for Stream {
+    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+        self.console.written().bytes(self.channel, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(BYTES)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Stream {
+    async fn ready(&mut self) {}
+}

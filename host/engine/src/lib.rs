@@ -1,0 +1,17 @@
+//! Runs handlers: WebAssembly components in a sandbox with nothing granted.
+//!
+//! A [`Runtime`] is made once. It [loads](Runtime::load) a module: checks its bytes and imports, compiles
+//! it and links it. Every call then gets an instance of its own, with a deadline, a memory limit, clocks
+//! that stand still and randomness seeded from the module and the input, so that the same input gives
+//! the same bytes out. Calls block; compiling takes tenths of a second. Neither belongs on an async thread.
+
+mod component;
+mod console;
+mod module;
+mod runtime;
+mod sandbox;
+mod v0_1;
+
+pub use component::{CallLimits, Component, DescribeError, Handler};
+pub use module::{ModuleError, WORLD_VERSION};
+pub use runtime::{Runtime, RuntimeError};

@@ -1,0 +1,98 @@
+use std::thread;
+use std::time::Duration;
+
+use handler_host_core::Digest;
+use wasmtime::component::Linker;
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+use crate::Component;
+use crate::module::{self, ModuleError};
+use crate::sandbox::Sandbox;
+use crate::v0_1;
+
+/// How often running guests are looked at; a deadline is kept within one tick.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// What any one call may ever ask for, whatever its own limit; address space, not memory.
+const MEMORY_CEILING: usize = 1 << 30;
+/// A component of a usual toolchain is a handful of core modules: the program and its adapters.
+const CORE_INSTANCES: u32 = 16;
+const MEMORIES: u32 = 4;
+const TABLES: u32 = 16;
+
+/// The engine and its linker, made once for the life of the program.
+#[derive(Clone)]
+pub struct Runtime {
+    engine: Engine,
+    linker: Linker<Sandbox>,
+}
+
+/// Why there is no runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The processor or the kernel lacks something.
+    #[error("WebAssembly cannot be run on this machine ({0})")]
+    Unsupported(wasmtime::Error),
+    /// No thread for the deadlines.
+    #[error("the thread that keeps the deadlines did not start ({0})")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Runtime {
+    /// An engine for at most `concurrency` calls at a time.
+    ///
+    /// # Errors
+    ///
+    /// When the machine cannot run it.
+    pub fn new(concurrency: u32) -> Result<Self, RuntimeError> {
+        let engine = Engine::new(&config(concurrency)).map_err(RuntimeError::Unsupported)?;
+        let linker = v0_1::linker(&engine).map_err(RuntimeError::Unsupported)?;
+        let weak = engine.weak();
+        thread::Builder::new()
+            .name("deadlines".to_owned())
+            .spawn(move || {
+                while let Some(engine) = weak.upgrade() {
+                    engine.increment_epoch();
+                    drop(engine);
+                    thread::sleep(TICK);
+                }
+            })?;
+        Ok(Self { engine, linker })
+    }
+
+    /// Checks, compiles and links a module.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no component of a world this host knows.
+    pub fn load(&self, bytes: &[u8]) -> Result<Component, ModuleError> {
+        module::check_header(bytes)?;
+        let component = wasmtime::component::Component::new(&self.engine, bytes)
+            .map_err(|error| ModuleError::Broken(format!("{error:#}")))?;
+        let imports = module::check_world(&component, &self.engine)?;
+        let pre = v0_1::link(&self.linker, &component)?;
+        Ok(Component::new(pre, Digest::of(bytes), bytes.len(), imports))
+    }
+}
+
+fn config(concurrency: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(concurrency)
+        .total_core_instances(concurrency * CORE_INSTANCES)
+        .total_memories(concurrency * MEMORIES)
+        .total_tables(concurrency * TABLES)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memory_size(MEMORY_CEILING);
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .cranelift_opt_level(OptLevel::Speed)
+        .epoch_interruption(true)
+        // The same input must give the same bytes out, on every machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        // A trap is told by its kind and the guest's own last words; frames of a stripped guest say nothing.
+        .wasm_backtrace_max_frames(None);
+    config
+}

@@ -1,0 +1,158 @@
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::{Resource, ResourceTable};
+use wasmtime::{ResourceLimiter, Result};
+use wasmtime_wasi::clocks::HostWallClock;
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
+use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::console::{Channel, Console};
+
+/// 2000-01-01T00:00:00Z, since 1970.
+const STANDSTILL: Duration = Duration::from_secs(946_684_800);
+/// Instances, memories and tables that one call may have.
+const COUNT: usize = 16;
+/// Elements of one table; function pointers, mostly.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// What one call can reach: WASI with nothing granted, the console, and its limits.
+pub(crate) struct Sandbox {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    pub(crate) console: Console,
+    pub(crate) memory: MemoryLimit,
+}
+
+impl Sandbox {
+    /// The seed is everything that may make one call differ from another.
+    pub(crate) fn new(console: Console, memory: usize, seed: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in seed {
+            // Lengths keep ("ab", "c") apart from ("a", "bc").
+            hasher.update(part.len().to_le_bytes());
+            hasher.update(part);
+        }
+        let seed: [u8; 32] = hasher.finalize().into();
+        let half = seed.first_chunk().copied().unwrap_or_default();
+        let wasi = WasiCtx::builder()
+            .stdout(console.stream(Channel::Output))
+            .stderr(console.stream(Channel::Error))
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .wall_clock(StoppedClock)
+            .secure_random(ChaCha12Rng::from_seed(seed))
+            .insecure_random(ChaCha12Rng::from_seed(seed))
+            .insecure_random_seed(u128::from_le_bytes(half))
+            .build();
+        Self {
+            wasi,
+            table: ResourceTable::new(),
+            console,
+            memory: MemoryLimit {
+                limit: memory,
+                used: 0,
+                is_exceeded: false,
+            },
+        }
+    }
+}
+
+impl WasiView for Sandbox {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+/// Bounds the memories of one call taken together.
+pub(crate) struct MemoryLimit {
+    limit: usize,
+    used: usize,
+    /// Whether growth was refused: what follows, most likely a trap, is to be told as that.
+    pub(crate) is_exceeded: bool,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        let used = self.used.saturating_sub(current).saturating_add(desired);
+        if used > self.limit {
+            self.is_exceeded = true;
+            return Ok(false);
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        COUNT
+    }
+
+    fn tables(&self) -> usize {
+        COUNT
+    }
+
+    fn memories(&self) -> usize {
+        COUNT
+    }
+}
+
+struct StoppedClock;
+
+impl HostWallClock for StoppedClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        STANDSTILL
+    }
+}
+
+/// Time does not pass. The stock implementation of a wait sleeps in real time inside the host, where no
+/// deadline reaches; here every wait is over at once.
+impl monotonic_clock::Host for Sandbox {
+    fn now(&mut self) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn resolution(&mut self) -> Result<u64> {
+        Ok(1)
+    }
+
+    fn subscribe_instant(&mut self, _when: u64) -> Result<Resource<DynPollable>> {
+        let over = self.table.push(Over)?;
+        subscribe(&mut self.table, over)
+    }
+
+    fn subscribe_duration(&mut self, _duration: u64) -> Result<Resource<DynPollable>> {
+        self.subscribe_instant(0)
+    }
+}
+
+struct Over;
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Over {
+    async fn ready(&mut self) {}
+}

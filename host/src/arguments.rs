@@ -1,0 +1,171 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use handler_host_core::OnParentDelete;
+
+/// Run Kubernetes handlers: WebAssembly components that say which objects should exist.
+///
+/// The host watches, checks, applies, reports and retries. A handler has no network, no credentials,
+/// no files and no clock: it is a function from (parent, observed children, config) to desired children.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve a handler: watch its parents in a cluster and keep their children as it says
+    Run(RunArguments),
+    /// Call a handler for objects in a file and print the children it desires; needs no cluster
+    Render(RenderArguments),
+    /// Say what a module is: digest, size, world, imports, and the kinds it handles
+    Inspect(InspectArguments),
+    /// Print a completion script for a shell, e.g. `source <(handler-host completions bash)`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct ModuleArguments {
+    /// The handler: a WebAssembly component
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) module: PathBuf,
+
+    /// A field of the handler's config; the value is YAML. Repeatable
+    ///
+    /// `--config storageClass=fast --config replicas=3` gives the handler
+    /// `{"storageClass": "fast", "replicas": 3}`.
+    #[arg(short, long = "config", value_name = "KEY=VALUE")]
+    pub(crate) config: Vec<String>,
+}
+
+#[derive(Args)]
+#[command(after_long_help = RUN_HELP)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) module: ModuleArguments,
+
+    /// The handler's name, in labels, field managers and log lines [default: the file's stem]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// A namespace whose parents are served. Repeatable [default: all namespaces]
+    #[arg(short, long = "namespace", value_name = "NAMESPACE")]
+    pub(crate) namespaces: Vec<String>,
+
+    /// What becomes of children when their parent is deleted
+    #[arg(long, value_name = "WHAT", default_value = "delete")]
+    pub(crate) on_parent_delete: ParentDelete,
+
+    /// How many parents are worked on at a time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub(crate) concurrency: u32,
+
+    /// How log lines are written, to standard error. RUST_LOG sets what is logged, e.g. `debug`
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// The kubeconfig to use [default: $KUBECONFIG, ~/.kube/config, or the Pod's service account]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// The context of the kubeconfig [default: its current one]
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+}
+
+const RUN_HELP: &str = "\
+The module's own description is printed and granted: it may apply the kinds it describes, in its \
+parents' namespaces, and nothing else.
+
+SIGTERM or Ctrl-C lets what is under way end, then exits with 0. Exit code 1: the module, its config or \
+the cluster configuration will not do. An API server that is away is waited for.";
+
+#[derive(Args)]
+#[command(after_long_help = RENDER_HELP)]
+pub(crate) struct RenderArguments {
+    #[command(flatten)]
+    pub(crate) module: ModuleArguments,
+
+    /// The parents, as YAML or JSON; `-` for standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) filename: PathBuf,
+
+    /// How the outcome is printed: the children as YAML, or everything the handler said as JSON
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    pub(crate) output: RenderOutput,
+}
+
+const RENDER_HELP: &str = "\
+Kinds of children are taken for namespaced. The children are printed as the handler gave them; `run` adds \
+namespace, owner reference and labels.
+
+Exit codes:
+  0  the children are printed
+  1  the module, the file or the config will not do
+  2  wrong usage
+  3  the handler says: permanent failure
+  4  the handler says: temporary failure
+  5  the handler trapped, or ran over its deadline or memory limit
+  6  the children are outside what the handler describes
+With several parents, the code of the first that failed.";
+
+#[derive(Args)]
+pub(crate) struct InspectArguments {
+    /// The module
+    #[arg(value_name = "FILE")]
+    pub(crate) module: PathBuf,
+
+    /// A field of the config to describe for; the value is YAML. Repeatable
+    #[arg(short, long = "config", value_name = "KEY=VALUE")]
+    pub(crate) config: Vec<String>,
+
+    /// How it is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: InspectOutput,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum RenderOutput {
+    /// The children, as YAML documents
+    Yaml,
+    /// One JSON object a parent: children, status, readiness, events, requeue
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum InspectOutput {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ParentDelete {
+    /// They go too, by owner reference
+    Delete,
+    /// They stay
+    Orphan,
+}
+
+impl From<ParentDelete> for OnParentDelete {
+    fn from(what: ParentDelete) -> Self {
+        match what {
+            ParentDelete::Delete => Self::Delete,
+            ParentDelete::Orphan => Self::Orphan,
+        }
+    }
+}

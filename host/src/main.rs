@@ -1,0 +1,31 @@
+//! `handler-host`: a Kubernetes operator host whose handlers are WebAssembly components.
+
+mod arguments;
+mod inspect;
+mod module;
+mod render;
+mod run;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Render(arguments) => render::render(&arguments),
+        Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "handler-host", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        telemetry::complain(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}

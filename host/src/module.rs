@@ -1,0 +1,98 @@
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use handler_host_core::Description;
+use handler_host_engine::{CallLimits, Component, Runtime};
+use serde_json::{Map, Value};
+
+use crate::arguments::ModuleArguments;
+
+/// A module that was read, compiled and asked what it is.
+pub(crate) struct Loaded {
+    pub(crate) suggested_name: String,
+    pub(crate) component: Component,
+    pub(crate) description: Description,
+    pub(crate) config: String,
+}
+
+/// Reads, compiles and describes a module.
+pub(crate) fn load(runtime: &Runtime, arguments: &ModuleArguments) -> Result<Loaded> {
+    let (suggested_name, component) = compile(runtime, &arguments.module)?;
+    let config = config(&arguments.config)?;
+    let description = describe(&component, &arguments.module, &config)?;
+    Ok(Loaded {
+        suggested_name,
+        component,
+        description,
+        config,
+    })
+}
+
+/// Reads and compiles a module; returns it with the name its file suggests.
+pub(crate) fn compile(runtime: &Runtime, path: &Path) -> Result<(String, Component)> {
+    let module = handler_host_registry::read_file(path)?;
+    let component = runtime
+        .load(&module.bytes)
+        .map_err(|error| anyhow!("module {} {error}", path.display()))?;
+    Ok((module.suggested_name, component))
+}
+
+/// Asks a module what it is.
+pub(crate) fn describe(component: &Component, path: &Path, config: &str) -> Result<Description> {
+    component
+        .describe(config, CallLimits::default())
+        .with_context(|| format!("module {}", path.display()))
+}
+
+/// The config as JSON text, from `key=value` with YAML values.
+pub(crate) fn config(fields: &[String]) -> Result<String> {
+    let mut config = Map::new();
+    for field in fields {
+        let Some((key, value)) = field.split_once('=') else {
+            bail!(
+                "--config {field:?} has no `=`; write it as key=value, such as storageClass=fast"
+            );
+        };
+        let value: Value = serde_saphyr::from_str(value).map_err(|_| {
+            anyhow!("--config {key}: {value:?} is not YAML; quote it, such as {key}='\"…\"'")
+        })?;
+        if config.insert(key.to_owned(), value).is_some() {
+            bail!("--config {key} is given twice; give each field once");
+        }
+    }
+    Ok(Value::Object(config).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::config;
+
+    fn of(fields: &[&str]) -> Result<String, String> {
+        let fields: Vec<_> = fields.iter().map(|field| (*field).to_owned()).collect();
+        config(&fields).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn config_fields_are_yaml_values() {
+        let json = of(&[
+            "class=fast",
+            "replicas=3",
+            "text='3'",
+            "on=true",
+            "list=[a, 1]",
+        ])
+        .unwrap();
+        assert_eq!(
+            json,
+            r#"{"class":"fast","list":["a",1],"on":true,"replicas":3,"text":"3"}"#
+        );
+        assert_eq!(of(&[]).unwrap(), "{}");
+    }
+
+    #[test]
+    fn a_config_field_that_is_none_is_refused_with_the_remedy() {
+        assert!(of(&["class"]).unwrap_err().contains("has no `=`"));
+        assert!(of(&["a=1", "a=2"]).unwrap_err().contains("given twice"));
+        assert!(of(&["a=[1"]).unwrap_err().contains("is not YAML"));
+    }
+}

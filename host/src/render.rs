@@ -1,0 +1,169 @@
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow, bail};
+use handler_host_core::{
+    Call, Children, Description, Failure, Grant, Invoke, Kind, Object, OnParentDelete, Readiness,
+    Response, Scope, Severity, Verdict, check,
+};
+use handler_host_engine::{CallLimits, Handler, Runtime};
+use serde_json::{Value, json};
+
+use crate::arguments::{LogFormat, RenderArguments, RenderOutput};
+use crate::{module, telemetry};
+
+/// Calls a handler for each object of a file and prints what it desires.
+pub(crate) fn render(arguments: &RenderArguments) -> Result<ExitCode> {
+    telemetry::start(LogFormat::Text);
+    let runtime = Runtime::new(1)?;
+    let loaded = module::load(&runtime, &arguments.module)?;
+    let parents = read_parents(&arguments.filename, &loaded.description)?;
+    let name = loaded.suggested_name;
+    let grant = Grant::of_description(&name, &loaded.description, OnParentDelete::Delete, |_| {
+        Scope::Namespaced
+    })?;
+    let handler = loaded.component.into_handler(&name, CallLimits::default());
+    let mut first_failure = None;
+    for parent in &parents {
+        if let Err(code) = render_one(&handler, &grant, parent, &loaded.config, arguments.output)? {
+            first_failure.get_or_insert(code);
+        }
+    }
+    Ok(first_failure.map_or(ExitCode::SUCCESS, ExitCode::from))
+}
+
+/// Prints the children of one parent, or says why there are none; the error is the exit code.
+fn render_one(
+    handler: &Handler,
+    grant: &Grant,
+    parent: &Object,
+    config: &str,
+    output: RenderOutput,
+) -> Result<Result<(), u8>> {
+    let object = parent.key().to_string();
+    let refuse = |what: &str, message: &str, code: u8| {
+        telemetry::complain(&format!("{object}: {what}: {message}"));
+        Ok(Err(code))
+    };
+    let answer = handler.invoke(&Call {
+        object: &object,
+        parent: parent.text(),
+        children: &[],
+        config,
+    });
+    let response = match answer {
+        Ok(response) => response,
+        Err(failure) => {
+            let code = match failure {
+                Failure::Permanent(_) => 3,
+                Failure::Temporary { .. } => 4,
+                Failure::Fault(_) => 5,
+            };
+            let verdict = Verdict::of_failure(&failure);
+            return refuse(verdict.reason.as_str(), &verdict.message, code);
+        }
+    };
+    if let Err(denied) = check(Children::desired(response.children.clone()), parent, grant) {
+        return refuse("Denied", &denied.to_string(), 6);
+    }
+    match output {
+        RenderOutput::Yaml => print_yaml(&object, &response)?,
+        RenderOutput::Json => println!(
+            "{}",
+            serde_json::to_string_pretty(&whole(&object, &response)?)?
+        ),
+    }
+    Ok(Ok(()))
+}
+
+fn print_yaml(object: &str, response: &Response) -> Result<()> {
+    for child in &response.children {
+        let child: Value = serde_json::from_str(child)?;
+        println!("---\n{}", serde_saphyr::to_string(&child)?.trim_end());
+    }
+    if let Readiness::Waiting(message) = &response.readiness {
+        telemetry::complain(&format!("{object}: waiting: {message}"));
+    }
+    Ok(())
+}
+
+fn whole(object: &str, response: &Response) -> Result<Value> {
+    let read = |text: &String| serde_json::from_str::<Value>(text);
+    let events = response.events.iter().map(|event| {
+        let severity = match event.severity {
+            Severity::Normal => "Normal",
+            Severity::Warning => "Warning",
+        };
+        json!({"type": severity, "reason": event.reason, "message": event.message})
+    });
+    Ok(json!({
+        "object": object,
+        "children": response.children.iter().map(read).collect::<Result<Vec<_>, _>>()?,
+        "status": response.status.as_ref().map(read).transpose()?,
+        "waiting": match &response.readiness {
+            Readiness::Ready => None,
+            Readiness::Waiting(message) => Some(message),
+        },
+        "events": events.collect::<Vec<_>>(),
+        "requeueAfterSeconds": response.requeue_after.map(|delay| delay.as_secs_f64()),
+    }))
+}
+
+fn read_parents(path: &Path, description: &Description) -> Result<Vec<Object>> {
+    let place = path.display();
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    read.with_context(|| format!("{place} cannot be read"))?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| {
+        anyhow!(
+            "{place} is not YAML: {}; mend it there",
+            first_line(&error.to_string())
+        )
+    })?;
+    let documents: Vec<Value> = documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect();
+    if documents.is_empty() {
+        bail!("{place} holds no object; write one {}", description.parent);
+    }
+    let parent = |document: &Value| parent_of(document, description);
+    let parents: Result<Vec<_>> = documents.iter().map(parent).collect();
+    parents.with_context(|| place.to_string())
+}
+
+fn parent_of(document: &Value, description: &Description) -> Result<Object> {
+    let field = |name: &str| document.get(name).and_then(Value::as_str);
+    let (Some(api_version), Some(kind)) = (field("apiVersion"), field("kind")) else {
+        bail!(
+            "{} is not a Kubernetes object; write apiVersion, kind, metadata.name and spec",
+            cut(&document.to_string())
+        );
+    };
+    let kind = Kind::new(api_version, kind)?;
+    if kind != description.parent {
+        bail!(
+            "holds a {kind}; this handler is called for {}",
+            description.parent
+        );
+    }
+    Ok(Object::parse(&kind, &document.to_string())?)
+}
+
+/// Where and what, without the drawing of the place that follows.
+fn first_line(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_start_matches("error: ")
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() <= 60 {
+        return text.to_owned();
+    }
+    text.chars().take(60).chain(['…']).collect()
+}

@@ -1,0 +1,126 @@
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use handler_host_cluster::Activation;
+use handler_host_core::{HOST, Kind};
+use handler_host_engine::{CallLimits, Runtime};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::arguments::RunArguments;
+use crate::{module, telemetry};
+
+/// Serves a handler until the host is told to stop.
+pub(crate) fn run(arguments: RunArguments) -> Result<ExitCode> {
+    telemetry::start(arguments.log_format);
+    let runtime = Runtime::new(arguments.concurrency)?;
+    let loaded = module::load(&runtime, &arguments.module)?;
+    let name = arguments.name.clone().unwrap_or(loaded.suggested_name);
+    let children: Vec<_> = loaded
+        .description
+        .children
+        .iter()
+        .map(Kind::to_string)
+        .collect();
+    tracing::info!(
+        handler = %name,
+        digest = %loaded.component.digest().short(),
+        parent = %loaded.description.parent,
+        children = %children.join(", "),
+        finalizer = loaded.description.has_finalizer,
+        "granting what the module describes"
+    );
+    let activation = Activation {
+        invoke: Arc::new(loaded.component.into_handler(&name, CallLimits::default())),
+        name,
+        description: loaded.description,
+        config: loaded.config,
+        on_parent_delete: arguments.on_parent_delete.into(),
+        concurrency: usize::try_from(arguments.concurrency)?,
+        namespaces: arguments.namespaces.clone(),
+    };
+    let threads = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
+    threads.block_on(serve(activation, &arguments))?;
+    // A call that outlived the host's patience must not keep the program.
+    threads.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(activation: Activation, arguments: &RunArguments) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let config = configuration(
+        arguments.kubeconfig.as_deref(),
+        arguments.context.as_deref(),
+    )
+    .await?;
+    let client = client(config)?;
+    handler_host_cluster::run(client, activation, stop).await?;
+    Ok(())
+}
+
+fn client(mut config: Config) -> Result<Client> {
+    let agent = format!("{HOST}/{}", env!("CARGO_PKG_VERSION"));
+    config
+        .headers
+        .push((http::header::USER_AGENT, agent.parse()?));
+    Client::try_from(config).map_err(|error| {
+        anyhow!(
+            "the cluster configuration will not do: {}",
+            handler_host_cluster::connection_problem(&error)
+        )
+    })
+}
+
+async fn configuration(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config> {
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let remedy = "set --kubeconfig or KUBECONFIG to a file that `kubectl` can use";
+    if let Some(path) = kubeconfig {
+        let file = Kubeconfig::read_from(path).map_err(|error| {
+            anyhow!(
+                "kubeconfig {}: {}; {remedy}",
+                path.display(),
+                innermost(&error)
+            )
+        })?;
+        return Config::from_custom_kubeconfig(file, &options)
+            .await
+            .map_err(|error| {
+                anyhow!(
+                    "kubeconfig {}: {}; {remedy}",
+                    path.display(),
+                    innermost(&error)
+                )
+            });
+    }
+    match Config::from_kubeconfig(&options).await {
+        Ok(config) => Ok(config),
+        Err(outside) => Config::incluster().map_err(|_| {
+            anyhow!(
+                "no cluster configuration: {}, and this is no Pod; {remedy}",
+                innermost(&outside)
+            )
+        }),
+    }
+}
+
+/// The innermost cause of an error, which says more than its wrappers.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

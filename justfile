@@ -1,0 +1,58 @@
+# Every command of the project. `just` alone lists them.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+target := "wasm32-wasip2"
+assets := env("KUBEBUILDER_ASSETS", justfile_directory() / "target/kubebuilder-assets")
+export KUBEBUILDER_ASSETS := assets
+
+# List the recipes
+@default:
+    just --list --unsorted
+
+# Build a guest's folder into target/guests/NAME.wasm, a component
+build-guest folder="guest-evc": (_guest folder)
+
+# Build the host and everything the suites run
+build: (_guest "guest-evc") (_guest "tests/guests/puppet")
+    cargo build --locked --workspace --all-targets
+
+# Put etcd, kube-apiserver, kube-controller-manager and kubectl into target/kubebuilder-assets
+control-plane:
+    tests/control-plane/build
+
+# Run all tests: units, guests, and the suites against a real control plane
+test: control-plane build
+    cargo test --locked --workspace --no-fail-fast
+
+# Run the suites only, or those whose names contain FILTER
+suites filter="": control-plane build
+    cargo test --locked --package handler-host-tests --test suites -- {{ filter }}
+
+# Format, lint, test
+check: lint test
+
+# Formatting, clippy, licences and advisories of dependencies
+lint:
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- --deny warnings
+
+# From a bare clone to the tutorial's claim, its volume claim and its events, and back to nothing
+demo: control-plane build
+    tests/demo
+
+# The same control plane and host, to play with until Ctrl-C
+up: control-plane build
+    tests/demo --stay
+
+_guest folder:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # The target is asked for by rust-toolchain.toml; where rustup does not install by itself, this does.
+    rustup target list --installed | grep -qx {{ target }} || rustup target add {{ target }}
+    package=$(sed -n 's/^name = "\(.*\)"/\1/p' '{{ folder }}/Cargo.toml' | head -n 1)
+    cargo build --locked --quiet --package "$package" --target {{ target }} --profile guest
+    mkdir -p target/guests
+    # Renamed into place, so that a host that watches the file never sees half of it.
+    cp "target/{{ target }}/guest/${package//-/_}.wasm" "target/guests/.${package#guest-}.new"
+    mv "target/guests/.${package#guest-}.new" "target/guests/${package#guest-}.wasm"

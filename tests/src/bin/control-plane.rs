@@ -1,0 +1,161 @@
+//! A control plane that ends with whoever started it.
+//!
+//! Prints one line of JSON when it is ready. It runs until its standard input is closed, so that a
+//! starter that panics or is killed takes it along, or until SIGTERM, SIGINT or SIGHUP.
+
+use std::fs::{self, File};
+use std::future::pending;
+use std::io::{self, Read as _, Write};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use handler_host_tests::paths;
+use handler_host_tests::servers::{Servers, Setup};
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// Start etcd, kube-apiserver and kube-controller-manager on free loopback ports.
+///
+/// When they are ready, one line of JSON on standard output says where the kubeconfigs are. They are
+/// stopped when standard input is closed or by SIGTERM, SIGINT or SIGHUP.
+#[derive(Parser)]
+struct Arguments {
+    /// Keep everything in DIR, also afterwards, instead of a temporary directory; started again with
+    /// the same DIR, its objects are still there
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Run until a signal, also when standard input is closed
+    #[arg(long)]
+    stay: bool,
+    /// Apply the CRDs in FILE before it is ready (repeatable)
+    #[arg(long = "crd", value_name = "FILE")]
+    crds: Vec<PathBuf>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&mut io::stderr(), &format!("control-plane: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    let directory = Directory::new(arguments.keep.as_deref())?;
+    let setup = Setup {
+        assets: paths::assets()?,
+        directory: directory.path().to_owned(),
+        crds: arguments.crds,
+    };
+    let mut stop = pin!(asked_to_stop(arguments.stay));
+    let (mut servers, ready) = tokio::select! {
+        started = Servers::start(&setup) => started?,
+        asked = &mut stop => return asked,
+    };
+    say(
+        &mut io::stderr(),
+        &format!(
+            "control-plane: ready in {:.1} s at {}",
+            ready.seconds, ready.server
+        ),
+    );
+    say(&mut io::stdout(), &serde_json::to_string(&ready)?);
+    let result = tokio::select! {
+        asked = &mut stop => asked,
+        how = servers.ended() => Err(anyhow::Error::msg(how)),
+    };
+    servers.stop().await;
+    result
+}
+
+async fn asked_to_stop(stay: bool) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let closed = async {
+        if stay {
+            pending::<()>().await;
+        }
+        // An error means that the thread is gone, and with it the one who would see the end.
+        let _ = end_of_input().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
+        () = closed => {}
+    }
+    Ok(())
+}
+
+/// Told when standard input is at its end. Read on a thread of its own: a blocked read cannot be
+/// cancelled, and must not keep the runtime from ending.
+fn end_of_input() -> oneshot::Receiver<()> {
+    let (sender, receiver) = oneshot::channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 256];
+        while matches!(io::stdin().read(&mut buffer), Ok(1..)) {}
+        let _ = sender.send(());
+    });
+    receiver
+}
+
+/// Writes a line to whom it may concern: nobody is there to read it when the starter was killed.
+fn say(to: &mut dyn Write, line: &str) {
+    let _ = writeln!(to, "{line}");
+}
+
+enum Directory {
+    Temporary(TempDir),
+    /// Locked as long as this runs: two etcds on the same files would wait for each other.
+    Kept {
+        path: PathBuf,
+        _lock: File,
+    },
+}
+
+impl Directory {
+    fn new(keep: Option<&Path>) -> Result<Self> {
+        let Some(keep) = keep else {
+            let directory = tempfile::Builder::new().prefix("control-plane-").tempdir();
+            return Ok(Directory::Temporary(
+                directory.context("cannot create a temporary directory")?,
+            ));
+        };
+        let keep = std::path::absolute(keep)?;
+        // It gets tokens and keys.
+        let created = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&keep);
+        created.with_context(|| format!("cannot create --keep {}", keep.display()))?;
+        let lock = File::create(keep.join("lock"))
+            .with_context(|| format!("cannot write to --keep {}", keep.display()))?;
+        if lock.try_lock().is_err() {
+            bail!(
+                "--keep {} is in use by another control plane; stop that one, or name another directory",
+                keep.display()
+            );
+        }
+        Ok(Directory::Kept {
+            path: keep,
+            _lock: lock,
+        })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Directory::Temporary(directory) => directory.path(),
+            Directory::Kept { path, .. } => path,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The control plane that all tests of a run share.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams};
+use kube::{Client, Error};
+
+use crate::audit::{Audit, Entries, Mark};
+use crate::identity::{self, Identity};
+use crate::paths;
+use crate::servers::Ready;
+use crate::wait::eventually;
+
+/// etcd, kube-apiserver and kube-controller-manager, kept by a child of this process.
+///
+/// The child ends when its standard input is closed, and the other end of that pipe is held here: so
+/// the servers end with the test run, however it ends.
+pub struct ControlPlane {
+    ready: Ready,
+    audit: Audit,
+    doomed: Sender<String>,
+    _stdin: ChildStdin,
+    _child: Child,
+}
+
+impl ControlPlane {
+    /// The control plane of this process, started by whoever asks first. It has the CRDs of
+    /// EphemeralVolumeClaim and Puppet. Panics if it cannot be started.
+    pub async fn shared() -> &'static ControlPlane {
+        // A static outlives the runtime of every test; so it must hold nothing of a runtime.
+        static SHARED: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
+        let started = tokio::task::spawn_blocking(|| {
+            SHARED.get_or_init(|| ControlPlane::start().map_err(|error| format!("{error:#}")))
+        });
+        match started.await {
+            Ok(Ok(control_plane)) => control_plane,
+            Ok(Err(error)) => panic!("no control plane: {error}"),
+            Err(error) => panic!("no control plane: {error}"),
+        }
+    }
+
+    fn start() -> Result<Self> {
+        let mut command = Command::new(paths::binary("control-plane")?);
+        for crd in paths::crds() {
+            command.arg("--crd").arg(crd);
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start `control-plane`")?;
+        let stdin = child
+            .stdin
+            .take()
+            .context("`control-plane` has no standard input")?;
+        let stdout = child
+            .stdout
+            .take()
+            .context("`control-plane` has no standard output")?;
+        let mut stderr = child
+            .stderr
+            .take()
+            .context("`control-plane` has no standard error")?;
+        let errors = thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        if line.is_empty() {
+            let _ = child.wait();
+            return Err(anyhow!(errors.join().unwrap_or_default().trim().to_owned()));
+        }
+        let ready: Ready = serde_json::from_str(&line)
+            .context("`control-plane` printed something else than JSON")?;
+        let (doomed, names) = mpsc::channel();
+        let kubeconfig = ready.admin_kubeconfig.clone();
+        thread::spawn(move || delete_namespaces(&kubeconfig, &names));
+        Ok(ControlPlane {
+            audit: Audit::of(&ready.audit_log),
+            ready,
+            doomed,
+            _stdin: stdin,
+            _child: child,
+        })
+    }
+
+    /// Where it is: directory, URL, kubeconfigs, process IDs.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// The kubeconfig of an identity.
+    pub fn kubeconfig(&self, identity: Identity) -> std::path::PathBuf {
+        identity.kubeconfig(&self.ready.directory)
+    }
+
+    /// A new client, for use in the calling test only: a client belongs to the runtime it is made in.
+    pub async fn client_as(&self, identity: Identity) -> Client {
+        match identity::client(&self.kubeconfig(identity)).await {
+            Ok(client) => client,
+            Err(error) => panic!("no client for {identity:?}: {error:#}"),
+        }
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// The requests since a mark, after making sure that every request answered before this call is in.
+    pub async fn audit_since(&self, mark: &Mark) -> Entries {
+        let last = format!("/version?last={:016x}", fastrand::u64(..));
+        let client = self.client_as(Identity::Admin).await;
+        let ask = http::Request::get(&last).body(Vec::new());
+        let answer = client
+            .request_text(ask.unwrap_or_else(|error| panic!("{last}: {error}")))
+            .await;
+        answer.unwrap_or_else(|error| panic!("the API server does not answer {last}: {error}"));
+        eventually(
+            "the latest request is in the audit log",
+            Duration::from_secs(10),
+            async || {
+                let entries = self.audit.since(mark);
+                entries
+                    .iter()
+                    .any(|entry| entry.uri == last)
+                    .then(|| entries.only(|entry| entry.uri != last))
+            },
+        )
+        .await
+    }
+
+    pub(crate) fn delete_namespace(&self, name: String) {
+        // Nobody listens any more when the first client could not be made: then it stays.
+        let _ = self.doomed.send(name);
+    }
+}
+
+/// Deletes the namespaces of tests that are over, on a runtime that does not end with a test.
+fn delete_namespaces(kubeconfig: &std::path::Path, names: &Receiver<String>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
+        return;
+    };
+    runtime.block_on(async {
+        let Ok(client) = identity::client(kubeconfig).await else {
+            return;
+        };
+        let namespaces: Api<Namespace> = Api::all(client);
+        while let Ok(name) = names.recv() {
+            let deleted = namespaces.delete(&name, &DeleteParams::default()).await;
+            if matches!(deleted, Err(Error::Service(_) | Error::HyperError(_))) {
+                return;
+            }
+        }
+    });
+}

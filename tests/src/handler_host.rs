@@ -1,0 +1,59 @@
+//! `handler-host` run to its end, for commands that need no cluster and for bad input.
+
+use std::ffi::OsStr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+use crate::{child, paths};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a run of `handler-host` left behind.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+/// Runs `handler-host` with these arguments and an empty standard input.
+pub async fn handler_host<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+    handler_host_with(arguments, &[], "").await
+}
+
+/// Runs `handler-host` with these arguments, environment variables and standard input.
+pub async fn handler_host_with<S: AsRef<OsStr>>(
+    arguments: impl IntoIterator<Item = S>,
+    environment: &[(&str, &str)],
+    input: &str,
+) -> Output {
+    let program = paths::handler_host().unwrap_or_else(|error| panic!("{error:#}"));
+    let mut child = child::command(&program)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that ends without reading its input has said why on stderr.
+        let _ = stdin.write_all(input.as_bytes()).await;
+    }
+    let ended = timeout(DEADLINE, child.wait_with_output()).await;
+    match ended {
+        Ok(Ok(output)) => Output {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        },
+        Ok(Err(error)) => panic!("cannot wait for handler-host: {error}"),
+        Err(_) => panic!("handler-host did not end within {DEADLINE:?}"),
+    }
+}

@@ -1,0 +1,28 @@
+//! Fixtures of the suites: a real control plane, the real `handler-host` as a child, and what to look at.
+//!
+//! A suite starts with [`ControlPlane::shared`] and a [`Namespace`] of its own, runs an [`Operator`]
+//! there, waits with [`eventually`], and counts requests in the [`Audit`] log. Fixtures panic with
+//! what they saw: a test has nothing better to do with their errors.
+
+pub mod audit;
+pub mod child;
+pub mod control_plane;
+pub mod handler_host;
+pub mod identity;
+pub mod manifest;
+pub mod namespace;
+pub mod objects;
+pub mod operator;
+pub mod paths;
+pub mod server;
+pub mod servers;
+pub mod wait;
+
+pub use audit::{Audit, Entries, Entry, Mark};
+pub use control_plane::ControlPlane;
+pub use handler_host::{Output, handler_host};
+pub use identity::Identity;
+pub use namespace::Namespace;
+pub use objects::{evc, puppet};
+pub use operator::{Operator, Usage};
+pub use wait::eventually;

@@ -1,0 +1,91 @@
+//! Where the binaries, guests and manifests are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+/// The programs a control plane consists of.
+const ASSETS: [&str; 4] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kubectl",
+];
+
+/// The checkout.
+pub fn workspace() -> PathBuf {
+    let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_directory
+        .parent()
+        .unwrap_or(crate_directory)
+        .to_path_buf()
+}
+
+/// Cargo's target directory.
+pub fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// A binary of this workspace, built with the same profile as the running one.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let running = env::current_exe().context("cannot tell where the running binary is")?;
+    let mut directory = running.parent().unwrap_or(Path::new("/"));
+    if directory.ends_with("deps") {
+        directory = directory.parent().unwrap_or(directory);
+    }
+    let path = directory.join(name);
+    if !path.is_file() {
+        bail!(
+            "{} is missing: the suites run the real `{name}`; build it with `cargo build --bin {name}`, or run `just test`",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// The `handler-host` under test: HANDLER_HOST_BINARY, to try another build of it, or the one built
+/// with the same profile as the running binary.
+pub fn handler_host() -> Result<PathBuf> {
+    match env::var_os("HANDLER_HOST_BINARY") {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => binary("handler-host"),
+    }
+}
+
+/// A guest component by name, as `just build-guest` leaves it.
+pub fn guest(name: &str) -> Result<PathBuf> {
+    let path = target().join("guests").join(name).with_extension("wasm");
+    if !path.is_file() {
+        bail!(
+            "{} is missing: guests are built before the suites run; run `just build-guest`",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// The directory of etcd, kube-apiserver, kube-controller-manager and kubectl.
+pub fn assets() -> Result<PathBuf> {
+    let directory = env::var_os("KUBEBUILDER_ASSETS")
+        .filter(|value| !value.is_empty())
+        .map_or_else(|| target().join("kubebuilder-assets"), PathBuf::from);
+    for name in ASSETS {
+        if !directory.join(name).is_file() {
+            bail!(
+                "{} is missing: a control plane needs {}; run `just control-plane`, or set KUBEBUILDER_ASSETS to a directory that has them",
+                directory.join(name).display(),
+                ASSETS.join(", ")
+            );
+        }
+    }
+    Ok(directory)
+}
+
+/// The CRDs every shared control plane is given.
+pub fn crds() -> [PathBuf; 2] {
+    [
+        workspace().join("guest-evc/crd.yaml"),
+        workspace().join("tests/guests/puppet/crd.yaml"),
+    ]
+}

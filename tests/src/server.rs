@@ -1,0 +1,164 @@
+//! One server of the control plane, as a child.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::Signal;
+use tokio::process::Child;
+use tokio::time::{sleep, timeout};
+
+use crate::child;
+
+const START_DEADLINE: Duration = Duration::from_secs(60);
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(25);
+const PORT_TRIES: usize = 5;
+
+/// A running server.
+pub struct Server {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+/// What a server is started with, and how it is asked whether it is ready.
+pub(crate) struct Launch<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) assets: &'a Path,
+    pub(crate) logs: &'a Path,
+    /// How many free ports it needs.
+    pub(crate) ports: usize,
+}
+
+impl Launch<'_> {
+    /// Starts the server and waits until `is_ready`. A free port may be taken by somebody else before
+    /// the server binds it, so that failure alone is tried again, with other ports.
+    pub(crate) async fn start(
+        &self,
+        arguments: impl Fn(&[u16]) -> Result<Vec<String>>,
+        is_ready: impl AsyncFn(&[u16]) -> bool,
+    ) -> Result<(Server, Vec<u16>)> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let ports = free_ports(self.ports)?;
+            let mut server = Server::spawn(self, &arguments(&ports)?)?;
+            match server.wait_until(async || is_ready(&ports).await).await {
+                Ok(()) => return Ok((server, ports)),
+                Err(_) if tries < PORT_TRIES && server.lost_its_port() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Server {
+    fn spawn(launch: &Launch<'_>, arguments: &[String]) -> Result<Self> {
+        let program = launch.assets.join(launch.name);
+        let log = launch.logs.join(launch.name).with_extension("log");
+        let output =
+            File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+        let child = child::command(&program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        Ok(Server {
+            name: launch.name,
+            child,
+            log,
+        })
+    }
+
+    async fn wait_until(&mut self, is_ready: impl AsyncFn() -> bool) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!(
+                    "{} ended at start with {status}; the end of its log:\n{}",
+                    self.name,
+                    self.log_tail()
+                );
+            }
+            if timeout(Duration::from_secs(5), is_ready())
+                .await
+                .unwrap_or(false)
+            {
+                return Ok(());
+            }
+            if started.elapsed() > START_DEADLINE {
+                bail!(
+                    "{} is not ready after {} s; the end of its log:\n{}",
+                    self.name,
+                    START_DEADLINE.as_secs(),
+                    self.log_tail()
+                );
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// The name of its program.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its process ID.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits until the server ends by itself, which it never should; says how.
+    pub async fn ended(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => format!(
+                "{} ended with {status}; the end of its log:\n{}",
+                self.name,
+                self.log_tail()
+            ),
+            Err(error) => format!("{} cannot be waited for: {error}", self.name),
+        }
+    }
+
+    /// SIGTERM, and SIGKILL if that is not obeyed in time.
+    pub async fn stop(mut self) {
+        if let Some(pid) = self.child.id() {
+            child::signal(pid, Signal::TERM);
+        }
+        if timeout(STOP_DEADLINE, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+
+    fn lost_its_port(&self) -> bool {
+        self.log_text().contains("address already in use")
+    }
+
+    fn log_text(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    fn log_tail(&self) -> String {
+        let text = self.log_text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+/// Ports that nobody listens on, all different: each is held until the last is found.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind(("127.0.0.1", 0)))
+        .collect::<Result<_, _>>()
+        .context("no free port on 127.0.0.1")?;
+    Ok(listeners
+        .iter()
+        .map(|listener| Ok(listener.local_addr()?.port()))
+        .collect::<std::io::Result<_>>()?)
+}

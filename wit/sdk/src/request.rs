@@ -1,0 +1,185 @@
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::Kind;
+
+/// One call: the parent, its observed children and the handler's config.
+#[derive(Debug)]
+pub struct Request<P, C> {
+    /// The object to decide for.
+    pub parent: P,
+    /// The children of this parent that exist now.
+    pub children: Children,
+    /// The handler's config.
+    pub config: C,
+}
+
+/// The observed children of one parent, ordered by apiVersion, kind, namespace and name. Only what
+/// this handler's earlier responses led to; a child being deleted is included.
+///
+/// They are parsed when first looked at, so a handler that decides from its parent alone pays
+/// nothing for them.
+#[derive(Debug, Default)]
+pub struct Children {
+    texts: Vec<String>,
+    objects: OnceCell<Vec<Value>>,
+}
+
+impl Children {
+    pub(crate) fn from_texts(texts: Vec<String>) -> Self {
+        Self {
+            texts,
+            objects: OnceCell::new(),
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// The JSON text of each, as the host passed it.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// All of them.
+    ///
+    /// # Panics
+    ///
+    /// When one is not JSON, which the host's contract rules out.
+    pub fn iter(&self) -> std::slice::Iter<'_, Value> {
+        self.objects
+            .get_or_init(|| self.texts.iter().map(|text| parse(text)).collect())
+            .iter()
+    }
+
+    /// Those of one kind.
+    pub fn of_kind<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = &'a Value> {
+        self.iter().filter(|object| kind.is_of(object))
+    }
+
+    /// The one of this kind and name, if it exists.
+    #[must_use]
+    pub fn get(&self, kind: &Kind, name: &str) -> Option<&Value> {
+        self.iter()
+            .find(|object| kind.is_of(object) && object["metadata"]["name"] == name)
+    }
+}
+
+impl<'a> IntoIterator for &'a Children {
+    type Item = &'a Value;
+    type IntoIter = std::slice::Iter<'a, Value>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text)
+        .unwrap_or_else(|error| panic!("the host passed a child that is not JSON: {error}: {text}"))
+}
+
+/// The part of an object's `metadata` that handlers read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    /// The object's name.
+    pub name: String,
+    /// Its namespace; none for an object of cluster scope.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Unique in space and time; none for an object that no API server has seen.
+    #[serde(default)]
+    pub uid: Option<String>,
+    /// Counts the changes of the object's spec.
+    #[serde(default)]
+    pub generation: Option<i64>,
+    /// Labels.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// When it was created, in RFC 3339.
+    #[serde(default)]
+    pub creation_timestamp: Option<String>,
+    /// When its deletion was asked for, in RFC 3339.
+    #[serde(default)]
+    pub deletion_timestamp: Option<String>,
+}
+
+impl Metadata {
+    /// Whether its deletion was asked for. A handler sees such a parent only if it
+    /// [asks for a finalizer](crate::Description::finalizer).
+    #[must_use]
+    pub fn is_being_deleted(&self) -> bool {
+        self.deletion_timestamp.is_some()
+    }
+}
+
+/// `labels:` with nothing behind it is how people leave labels empty in YAML.
+fn null_as_empty<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn children() -> Children {
+        Children::from_texts(vec![
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}).to_string(),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}).to_string(),
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}).to_string(),
+        ])
+    }
+
+    #[test]
+    fn children_are_found_by_kind_and_name() {
+        let children = children();
+        let kind = Kind::new("v1", "ConfigMap");
+        assert_eq!(children.of_kind(&kind).count(), 2);
+        assert_eq!(children.get(&kind, "b"), children.iter().nth(1));
+        assert_eq!(children.get(&Kind::new("v1", "Secret"), "b"), None);
+    }
+
+    #[test]
+    fn children_that_nobody_looks_at_are_not_parsed() {
+        let children = Children::from_texts(vec!["not JSON".to_owned()]);
+        assert_eq!(children.len(), 1);
+        assert!(children.objects.get().is_none());
+    }
+
+    #[test]
+    fn metadata_needs_a_name_and_nothing_else() {
+        let metadata: Metadata =
+            serde_json::from_value(json!({"name": "a", "labels": null, "uid": "u"})).unwrap();
+        assert_eq!(
+            metadata,
+            Metadata {
+                name: "a".into(),
+                uid: Some("u".into()),
+                ..Metadata::default()
+            }
+        );
+        assert!(!metadata.is_being_deleted());
+        assert!(serde_json::from_value::<Metadata>(json!({})).is_err());
+    }
+}

@@ -1,0 +1,257 @@
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// What should be true of the parent.
+///
+/// ```
+/// use std::time::Duration;
+/// use handler_sdk::{Event, Response};
+/// use serde_json::json;
+///
+/// let child = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+/// Response::ready([child])
+///     .waiting("The ConfigMap is not bound yet.")
+///     .status(json!({"children": 1}))
+///     .event(Event::normal("Resized", "Grew to 2Gi."))
+///     .requeue_after(Duration::from_secs(60));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Response {
+    pub(crate) children: Vec<String>,
+    pub(crate) status: Option<String>,
+    /// Whether the parent is as it should be once the children are applied.
+    pub readiness: Readiness,
+    /// Events to publish on the parent when this call changes something.
+    pub events: Vec<Event>,
+    /// When to call again though nothing changed.
+    pub requeue_after: Option<Duration>,
+}
+
+/// The parent's condition `Ready`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// `True` once the children are applied.
+    Ready,
+    /// `False`, reason `Waiting`, with this message.
+    Waiting(String),
+}
+
+impl Response {
+    /// These children and no others; the parent is ready once they are applied. A child is anything
+    /// that serialises to a Kubernetes object: `json!({…})`, a struct, a type of `k8s-openapi`.
+    ///
+    /// # Panics
+    ///
+    /// When a child does not serialise, as a map whose keys are not text.
+    pub fn ready(children: impl IntoIterator<Item = impl Serialize>) -> Self {
+        Self {
+            children: children
+                .into_iter()
+                .map(|child| to_text("child", &child))
+                .collect(),
+            ..Self::no_children()
+        }
+    }
+
+    /// No children: those that exist are deleted.
+    pub fn no_children() -> Self {
+        Self {
+            children: Vec::new(),
+            status: None,
+            readiness: Readiness::Ready,
+            events: Vec::new(),
+            requeue_after: None,
+        }
+    }
+
+    /// Adds a child that is JSON text already. The host checks it as any other.
+    pub fn child_text(mut self, child: impl Into<String>) -> Self {
+        self.children.push(child.into());
+        self
+    }
+
+    /// The parent is not as it should be yet, and this is why.
+    pub fn waiting(mut self, message: impl Into<String>) -> Self {
+        self.readiness = Readiness::Waiting(message.into());
+        self
+    }
+
+    /// A merge patch (RFC 7386) of the parent's `status`: an object; null removes a field. Without
+    /// it the status stays as it is.
+    ///
+    /// # Panics
+    ///
+    /// When it does not serialise, as a map whose keys are not text.
+    pub fn status(mut self, patch: impl Serialize) -> Self {
+        self.status = Some(to_text("status", &patch));
+        self
+    }
+
+    /// Publishes an Event on the parent if this call changes something.
+    pub fn event(mut self, event: Event) -> Self {
+        self.events.push(event);
+        self
+    }
+
+    /// Call again after this long, though nothing changed. Less than a second counts as one.
+    pub fn requeue_after(mut self, delay: Duration) -> Self {
+        self.requeue_after = Some(delay);
+        self
+    }
+
+    /// The children as JSON, for tests.
+    ///
+    /// # Panics
+    ///
+    /// When [`child_text`](Self::child_text) was given something that is not JSON.
+    #[must_use]
+    pub fn children(&self) -> Vec<Value> {
+        self.children
+            .iter()
+            .map(|text| from_text("child", text))
+            .collect()
+    }
+
+    /// The status patch as JSON, for tests.
+    #[must_use]
+    pub fn status_patch(&self) -> Option<Value> {
+        self.status.as_deref().map(|text| from_text("status", text))
+    }
+}
+
+fn to_text(what: &str, value: &impl Serialize) -> String {
+    serde_json::to_string(value)
+        .unwrap_or_else(|error| panic!("a {what} cannot be written as JSON: {error}"))
+}
+
+fn from_text(what: &str, text: &str) -> Value {
+    serde_json::from_str(text)
+        .unwrap_or_else(|error| panic!("a {what} is not JSON: {error}: {text}"))
+}
+
+/// A Kubernetes Event on the parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What kind of news it is.
+    pub severity: Severity,
+    /// CamelCase, at most 128 characters: `Resized`.
+    pub reason: String,
+    /// For people, at most 1024 bytes.
+    pub message: String,
+}
+
+/// The two types of Event that Kubernetes has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing is wrong.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+impl Event {
+    /// Nothing is wrong.
+    pub fn normal(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Normal,
+            reason: reason.into(),
+            message: message.into(),
+        }
+    }
+
+    /// Somebody should look.
+    pub fn warning(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            reason: reason.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// No desired children can be given; those that exist stay as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The input itself is wrong. Shown to the user as it is; not called again until something
+    /// changes.
+    Permanent(String),
+    /// It may work later.
+    Temporary {
+        /// For people.
+        message: String,
+        /// When to call again; none for the host's backoff.
+        delay: Option<Duration>,
+    },
+}
+
+impl Failure {
+    /// The input itself is wrong. Name the value, the rule and the remedy: users read this in the
+    /// parent's condition.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self::Permanent(message.into())
+    }
+
+    /// It may work later, by the host's backoff or [`after`](Self::after) a delay.
+    pub fn temporary(message: impl Into<String>) -> Self {
+        Self::Temporary {
+            message: message.into(),
+            delay: None,
+        }
+    }
+
+    /// Call again after this long. A permanent failure stays permanent: time does not mend it.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        match self {
+            Self::Temporary { message, delay: _ } => Self::Temporary {
+                message,
+                delay: Some(delay),
+            },
+            Self::Permanent(message) => Self::Permanent(message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_response_holds_what_the_chain_gave_it() {
+        let response = Response::ready([json!({"kind": "A"})])
+            .child_text(r#"{"kind":"B"}"#)
+            .waiting("not yet")
+            .status(json!({"size": 1}))
+            .event(Event::warning("Odd", "look"))
+            .requeue_after(Duration::from_secs(5));
+        assert_eq!(
+            response.children(),
+            [json!({"kind": "A"}), json!({"kind": "B"})]
+        );
+        assert_eq!(response.readiness, Readiness::Waiting("not yet".into()));
+        assert_eq!(response.status_patch(), Some(json!({"size": 1})));
+        assert_eq!(response.events, [Event::warning("Odd", "look")]);
+        assert_eq!(response.requeue_after, Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn only_a_temporary_failure_takes_a_delay() {
+        let delay = Duration::from_secs(1);
+        assert_eq!(
+            Failure::temporary("later").after(delay),
+            Failure::Temporary {
+                message: "later".into(),
+                delay: Some(delay)
+            }
+        );
+        assert_eq!(
+            Failure::permanent("never").after(delay),
+            Failure::permanent("never")
+        );
+    }
+}

@@ -1,0 +1,105 @@
+//! Calls of a handler as the host makes them, for tests in plain Rust.
+
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{Description, Failure, Handler, Response, call};
+
+/// One call of a handler, through the same text as the host's.
+///
+/// ```
+/// # use handler_sdk::{Description, Failure, Handler, Kind, NoConfig, Request, Response};
+/// # use handler_sdk::testing::Call;
+/// # use serde_json::{Value, json};
+/// # struct Counter;
+/// # impl Handler for Counter {
+/// #     type Parent = Value;
+/// #     type Config = NoConfig;
+/// #     fn describe(_: &NoConfig) -> Description { Description::new(Kind::new("a/v1", "A")) }
+/// #     fn reconcile(request: Request<Value, NoConfig>) -> Result<Response, Failure> {
+/// #         Ok(Response::no_children().status(json!({"count": request.children.len()})))
+/// #     }
+/// # }
+/// let response = Call::<Counter>::new(json!({"metadata": {"name": "a"}}))
+///     .child(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}))
+///     .reconcile()
+///     .unwrap();
+/// assert_eq!(response.status_patch(), Some(json!({"count": 1})));
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Call<H> {
+    parent: Value,
+    children: Vec<String>,
+    config: Value,
+    handler: PhantomData<H>,
+}
+
+impl<H: Handler> Call<H> {
+    /// A call for this parent: no children yet, config `{}`.
+    ///
+    /// # Panics
+    ///
+    /// When the parent does not serialise to JSON.
+    pub fn new(parent: impl Serialize) -> Self {
+        Self {
+            parent: to_json(parent),
+            children: Vec::new(),
+            config: json!({}),
+            handler: PhantomData,
+        }
+    }
+
+    /// With this config.
+    ///
+    /// # Panics
+    ///
+    /// When the config does not serialise to JSON.
+    pub fn config(mut self, config: impl Serialize) -> Self {
+        self.config = to_json(config);
+        self
+    }
+
+    /// With this child observed, after those given before.
+    ///
+    /// # Panics
+    ///
+    /// When the child does not serialise to JSON.
+    pub fn child(mut self, child: impl Serialize) -> Self {
+        self.children.push(to_json(child).to_string());
+        self
+    }
+
+    /// Calls [`Handler::reconcile`].
+    ///
+    /// # Errors
+    ///
+    /// The handler's failure, or a permanent one if parent or config do not parse.
+    pub fn reconcile(self) -> Result<Response, Failure> {
+        call::reconcile::<H>(
+            &self.parent.to_string(),
+            self.children,
+            &self.config.to_string(),
+        )
+    }
+}
+
+/// Calls [`Handler::describe`] with this config.
+///
+/// # Errors
+///
+/// What is wrong with the config.
+///
+/// # Panics
+///
+/// When the config does not serialise to JSON.
+pub fn describe<H: Handler>(config: impl Serialize) -> Result<Description, String> {
+    call::describe::<H>(&to_json(config).to_string())
+}
+
+fn to_json(value: impl Serialize) -> Value {
+    serde_json::to_value(value)
+        .unwrap_or_else(|error| panic!("a test's object cannot be written as JSON: {error}"))
+}
