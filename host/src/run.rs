@@ -14,7 +14,7 @@ use crate::arguments::RunArguments;
 use crate::{module, telemetry};
 
 /// Serves a handler until the host is told to stop.
-pub(crate) fn run(arguments: RunArguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     telemetry::start(arguments.log_format);
     let runtime = Runtime::new(arguments.concurrency)?;
     let loaded = module::load(&runtime, &arguments.module)?;
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: RunArguments) -> Result<ExitCode> {
         namespaces: arguments.namespaces.clone(),
     };
     let threads = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
-    threads.block_on(serve(activation, &arguments))?;
+    threads.block_on(serve(activation, arguments))?;
     // A call that outlived the host's patience must not keep the program.
     threads.shutdown_background();
     Ok(ExitCode::SUCCESS)

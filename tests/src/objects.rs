@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 
 /// An EphemeralVolumeClaim: `evc("a", "1Gi")`, `evc("a", 1024)`. Without size for `Value::Null`.
 pub fn evc(name: &str, size: impl Into<Value>) -> Value {
-    let spec = match size.into() {
-        Value::Null => json!({}),
-        size => json!({"size": size}),
+    let size = size.into();
+    let spec = if size.is_null() {
+        json!({})
+    } else {
+        json!({"size": size})
     };
     object(
         "kopf.dev/v1",

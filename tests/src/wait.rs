@@ -60,6 +60,47 @@ pub async fn within<S: Seen>(
             Ok(Err(instead)) => last = instead,
             Err(_) => return Err(last),
         }
+        // A look that awaits nothing is never cut short, so the deadline is looked at here too.
+        if Instant::now() >= end {
+            return Err(last);
+        }
         sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(60);
+
+    #[tokio::test]
+    async fn a_look_that_awaits_nothing_ends_with_the_deadline() {
+        let mut looks = 0;
+        let seen = within(SHORT, async || {
+            looks += 1;
+            Err::<(), _>(format!("look {looks}"))
+        })
+        .await;
+        assert_eq!(seen, Err(format!("look {looks}")));
+    }
+
+    #[tokio::test]
+    async fn a_look_that_does_not_end_is_cut_short() {
+        let seen = within(SHORT, async || std::future::pending::<Option<()>>().await).await;
+        assert_eq!(seen, Err("nothing: the first look did not end".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn the_first_value_ends_the_wait() {
+        let mut looks = 0;
+        let look = async || {
+            looks += 1;
+            (looks == 2).then_some(looks)
+        };
+        assert_eq!(
+            eventually("two looks", Duration::from_secs(10), look).await,
+            2
+        );
     }
 }

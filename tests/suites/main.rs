@@ -1,4 +1,3 @@
 //! The suites, one file per theme, in one binary so that all share one control plane.
 
 mod control_plane;
-mod scratch;

@@ -202,8 +202,8 @@ mod tests {
         conflicts.contest(&child(), &parent);
         conflicts.seen(&child(), &object("5"));
         assert!(news(Some("5")).is_empty());
-        assert_eq!(news(Some("6")), [parent.clone()]);
-        assert_eq!(news(None), [parent.clone()]);
+        assert_eq!(news(Some("6")), std::slice::from_ref(&parent));
+        assert_eq!(news(None), std::slice::from_ref(&parent));
         conflicts.settle(&parent, &[]);
         assert!(news(Some("7")).is_empty());
     }

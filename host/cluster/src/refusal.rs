@@ -21,7 +21,8 @@ impl Refusal {
         let kube::Error::Api(status) = error else {
             return Self::Unavailable(connection_problem(error), None);
         };
-        let message = status.message.clone();
+        // Behind the first line some validations print a diff of Go structures.
+        let message = status.message.lines().next().unwrap_or_default().to_owned();
         match status.code {
             404 => Self::NotFound(message),
             409 => Self::Conflict,

@@ -31,10 +31,10 @@ impl Controller {
         let (handler, reason) = (&self.grant.handler, verdict.reason.as_str());
         match verdict.reason.severity() {
             Severity::Normal => {
-                tracing::debug!(%handler, object = %key, reason, "{}", verdict.message)
+                tracing::debug!(%handler, object = %key, reason, "{}", verdict.message);
             }
             Severity::Warning => {
-                tracing::warn!(%handler, object = %key, reason, "{}", verdict.message)
+                tracing::warn!(%handler, object = %key, reason, "{}", verdict.message);
             }
         }
         let message = if verdict.reason == Reason::Reconciled && !changes.is_empty() {

@@ -16,7 +16,7 @@ pub struct Denied {
     /// The handler.
     pub handler: String,
     /// The rule that was broken.
-    pub reason: DenyReason,
+    pub reason: Box<DenyReason>,
 }
 
 /// The rules of the grant, each with the value that broke it and the remedy.
@@ -96,7 +96,7 @@ pub fn check(
 ) -> Result<Children<Checked>, Denied> {
     let denied = |reason| Denied {
         handler: grant.handler.clone(),
-        reason,
+        reason: Box::new(reason),
     };
     let count = desired.children.len();
     let limit = grant.limits.children;

@@ -92,7 +92,7 @@ impl Component {
     pub fn describe(&self, config: &str, limits: CallLimits) -> Result<Description, DescribeError> {
         let console = Console::new("", "describe");
         let seed = [self.digest.as_bytes().as_slice(), config.as_bytes()];
-        let answer = self.run(console, limits, &seed, |handler, store| {
+        let answer = self.run(&console, limits, &seed, |handler, store| {
             v0_1::describe(handler, store, config)
         });
         answer?
@@ -110,7 +110,7 @@ impl Component {
 
     fn run<T>(
         &self,
-        console: Console,
+        console: &Console,
         limits: CallLimits,
         seed: &[&[u8]],
         call: impl FnOnce(&v0_1::Handler, &mut Store<Sandbox>) -> wasmtime::Result<T>,
@@ -172,7 +172,7 @@ impl Invoke for Handler {
         seed.extend(call.children.iter().map(|child| child.as_bytes()));
         let answer = self
             .component
-            .run(console, self.limits, &seed, |handler, store| {
+            .run(&console, self.limits, &seed, |handler, store| {
                 v0_1::reconcile(handler, store, call)
             });
         answer.map_err(Failure::Fault)?

@@ -72,12 +72,13 @@ fn suggested_name(path: &Path) -> String {
 
 /// The system's words without the number behind them.
 fn reason(cause: &io::Error) -> String {
-    match cause.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        _ => cause.to_string(),
-    }
+    let told = [
+        (io::ErrorKind::NotFound, "there is no such file"),
+        (io::ErrorKind::PermissionDenied, "permission denied"),
+        (io::ErrorKind::IsADirectory, "it is a directory"),
+    ];
+    let known = told.iter().find(|(kind, _)| *kind == cause.kind());
+    known.map_or_else(|| cause.to_string(), |(_, words)| (*words).to_owned())
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ fn what_is_outside_the_grant_is_denied_with_rule_and_remedy(
 fn what_is_no_object_is_denied(#[case] child: &str) {
     let denied = check_in(Scope::Namespaced, &[child]).unwrap_err();
     assert!(
-        matches!(denied.reason, DenyReason::NotAnObject { index: 0, .. }),
+        matches!(*denied.reason, DenyReason::NotAnObject { index: 0, .. }),
         "{denied}"
     );
 }
@@ -107,7 +107,7 @@ fn a_child_over_the_size_limit_is_denied() {
     );
     let denied = check_in(Scope::Namespaced, &[&big]).unwrap_err();
     assert!(
-        matches!(denied.reason, DenyReason::Size { limit: 400, .. }),
+        matches!(*denied.reason, DenyReason::Size { limit: 400, .. }),
         "{denied}"
     );
 }
