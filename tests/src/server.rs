@@ -162,3 +162,42 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
         .map(|listener| Ok(listener.local_addr()?.port()))
         .collect::<std::io::Result<_>>()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_lost_before_it_was_bound_is_replaced_by_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let program = "#!/bin/sh
+            if [ -e first ]; then touch second; exec sleep 60; fi
+            touch first; echo 'bind: address already in use'; exit 1";
+        let program = program.replace("first", &at("first").display().to_string());
+        let program = program.replace("second", &at("second").display().to_string());
+        fs::write(at("server"), program).unwrap();
+        fs::set_permissions(at("server"), fs::Permissions::from_mode(0o755)).unwrap();
+
+        let launch = Launch {
+            name: "server",
+            assets: directory.path(),
+            logs: directory.path(),
+            ports: 1,
+        };
+        let tried = std::cell::RefCell::new(Vec::new());
+        let arguments = |ports: &[u16]| {
+            tried.borrow_mut().push(ports[0]);
+            Ok(Vec::new())
+        };
+        let (server, ports) = launch
+            .start(arguments, async |_| at("second").exists())
+            .await
+            .unwrap();
+        server.stop().await;
+        assert_eq!(tried.borrow().len(), 2);
+        assert_eq!(tried.borrow().last(), ports.first());
+    }
+}
