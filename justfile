@@ -29,6 +29,12 @@ test: control-plane build
 suites filter="": control-plane build
     cargo test --locked --package handler-host-tests --test suites -- {{ filter }}
 
+# Measure what claims cost, beside a bare client; optimised, minutes to build
+bench: control-plane (_guest "guest-evc")
+    cargo build --locked --release --package handler-host
+    cargo build --locked --release --package handler-host-tests --bins
+    HANDLER_HOST_BINARY=target/release/handler-host cargo bench --locked --package handler-host-tests --bench claims
+
 # Format, lint, test
 check: lint test
 

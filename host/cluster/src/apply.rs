@@ -73,7 +73,9 @@ impl Apply<'_> {
         for step in steps {
             let outcome = match step {
                 Step::Create(child) => self.create(child, &mut applied).await,
-                Step::Update { child, uid } => self.update(child, uid, &mut applied).await,
+                Step::Update { child, observed } => {
+                    self.update(child, observed, &mut applied).await
+                }
                 Step::AwaitDeletion(_) => Ok(()),
                 // What is to replace it may be missing: nothing is taken away after a failure.
                 Step::Delete { .. } if applied.problem.is_some() => Ok(()),
@@ -125,25 +127,24 @@ impl Apply<'_> {
             // Its label is gone, so no watch will tell of its end.
             return Err(Problem::Stale);
         }
-        self.update(child, &found.meta.uid, applied).await
+        self.update(child, &found, applied).await
     }
 
-    async fn update(&self, child: &Child, uid: &str, applied: &mut Applied) -> Result<(), Problem> {
-        match self.patch(child, json!({"uid": uid})).await {
-            Ok(object) => {
-                let known = self.kind(&child.kind)?.cache.get(&child.key);
-                let was_applied = known
-                    .as_ref()
-                    .and_then(|known| known.meta.annotations.get(APPLIED_ANNOTATION));
-                if was_applied == Some(&child.digest.to_string()) {
-                    self.wrote(child, object, "restored", "Restored", applied);
-                } else {
-                    self.wrote(child, object, "updated", "Updated", applied);
-                }
-                Ok(())
-            }
-            Err(refusal) => Err(problem_of(&child.name(), refusal)),
+    async fn update(
+        &self,
+        child: &Child,
+        observed: &Object,
+        applied: &mut Applied,
+    ) -> Result<(), Problem> {
+        let patched = self.patch(child, json!({"uid": observed.meta.uid})).await;
+        let object = patched.map_err(|refusal| problem_of(&child.name(), refusal))?;
+        let was_applied = observed.meta.annotations.get(APPLIED_ANNOTATION);
+        if was_applied == Some(&child.digest.to_string()) {
+            self.wrote(child, object, "restored", "Restored", applied);
+        } else {
+            self.wrote(child, object, "updated", "Updated", applied);
         }
+        Ok(())
     }
 
     async fn delete(

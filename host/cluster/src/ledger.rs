@@ -37,6 +37,11 @@ impl Ledger {
         work(self.records().entry(key.clone()).or_default())
     }
 
+    /// What is to be written about a parent, once; a parent without a record gets none by this.
+    pub(crate) fn take_report(&self, key: &Key) -> Option<Report> {
+        self.records().get_mut(key)?.report.take()
+    }
+
     /// The parent is gone.
     pub(crate) fn forget(&self, key: &Key) {
         self.records().remove(key);

@@ -15,6 +15,7 @@ mod controller;
 mod discovery;
 mod fingerprint;
 mod ledger;
+mod pass;
 mod received;
 mod reconcile;
 mod refusal;

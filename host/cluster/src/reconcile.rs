@@ -1,38 +1,21 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use handler_host_core::{
-    Call, Children, Denied, Failure, Invoke, Key, Kind, Object, Observed, Readiness, Reason,
-    Response, Verdict, check, plan,
+    Call, Children, Denied, Failure, Invoke, Key, Kind, Object, Observed, Reason, Response,
+    Verdict, check, plan,
 };
 use kube::api::{Patch, PatchParams};
 use serde_json::{Map, Value, json};
 
-use crate::apply::{Applied, Apply, Problem};
+use crate::apply::Apply;
 use crate::controller::Controller;
 use crate::fingerprint::Fingerprint;
 use crate::ledger::Report;
+use crate::pass::{Again, Pass};
 use crate::refusal::Refusal;
 use crate::report::status_of;
 use crate::watch::read;
-
-/// What one pass over a parent came to.
-struct Pass {
-    /// None if the API server could not answer: that is no verdict on the parent.
-    verdict: Option<Verdict>,
-    response: Response,
-    status: Option<Map<String, Value>>,
-    changes: Vec<String>,
-    again: Again,
-    fingerprint: Option<Fingerprint>,
-}
-
-/// When to look at the parent again though nothing changed.
-enum Again {
-    Never,
-    After(Duration),
-    Backoff(Option<Duration>),
-}
 
 impl Controller {
     /// One pass: observe, call, check, plan, apply, and note what is to be reported.
@@ -127,9 +110,8 @@ impl Controller {
             Err(message) => return Pass::denied(message, fingerprint),
         };
         let key = parent.key();
-        let steps = self
-            .ledger
-            .with(&key, |record| plan(&desired, observed, &record.accepted));
+        let accepted = self.ledger.with(&key, |record| record.accepted.clone());
+        let steps = plan(&desired, observed, &accepted);
         let apply = Apply {
             client: &self.client,
             grant: &self.grant,
@@ -270,91 +252,4 @@ fn status_fields(handler: &str, response: &Response) -> Result<Option<Map<String
     serde_json::from_str(text).map(Some).map_err(|error| {
         format!("handler `{handler}` returned a status patch that is no JSON object ({error}); return an object such as {{\"size\": \"1G\"}}")
     })
-}
-
-impl Pass {
-    fn again(again: Again) -> Self {
-        Self {
-            verdict: None,
-            response: Response::default(),
-            status: None,
-            changes: Vec::new(),
-            again,
-            fingerprint: None,
-        }
-    }
-
-    fn failed(failure: &Failure, fingerprint: Fingerprint) -> Self {
-        let mut pass = Self::again(match failure {
-            Failure::Permanent(_) => Again::Never,
-            Failure::Temporary {
-                delay: Some(delay), ..
-            } => Again::After(*delay),
-            Failure::Temporary { delay: None, .. } | Failure::Fault(_) => Again::Backoff(None),
-        });
-        pass.verdict = Some(Verdict::of_failure(failure));
-        pass.fingerprint = Some(fingerprint);
-        pass
-    }
-
-    /// The handler would say the same again: it is asked when something changed.
-    fn denied(message: String, fingerprint: Fingerprint) -> Self {
-        let mut pass = Self::again(Again::Never);
-        pass.verdict = Some(Verdict::new(Reason::Denied, message));
-        pass.fingerprint = Some(fingerprint);
-        pass
-    }
-
-    fn applied(
-        response: Response,
-        status: Option<Map<String, Value>>,
-        applied: Applied,
-        children: usize,
-    ) -> Self {
-        let (verdict, again, is_settled) = match applied.problem {
-            None => {
-                let verdict = match &response.readiness {
-                    Readiness::Ready => Verdict::reconciled(children),
-                    Readiness::Waiting(message) => Verdict::new(Reason::Waiting, message),
-                };
-                let again = response.requeue_after.map_or(Again::Never, Again::After);
-                (Some(verdict), again, true)
-            }
-            Some(Problem::Foreign(child)) => {
-                let message = format!(
-                    "{} {} exists and is not this object's; delete or rename it, or rename this object",
-                    child.kind.kind, child.key.name
-                );
-                (
-                    Some(Verdict::new(Reason::Conflict, message)),
-                    Again::Backoff(None),
-                    true,
-                )
-            }
-            Some(Problem::Rejected(child, message)) => {
-                let message = format!(
-                    "the API server refused {} {}: {message}",
-                    child.kind.kind, child.key.name
-                );
-                (
-                    Some(Verdict::new(Reason::Rejected, message)),
-                    Again::Backoff(None),
-                    true,
-                )
-            }
-            Some(Problem::Unavailable(message, delay)) => {
-                tracing::debug!("the API server cannot answer: {message}");
-                (None, Again::Backoff(delay), false)
-            }
-            Some(Problem::Stale) => (None, Again::Backoff(None), false),
-        };
-        Self {
-            verdict,
-            response,
-            status,
-            changes: applied.changes,
-            again,
-            fingerprint: is_settled.then_some(applied.fingerprint),
-        }
-    }
 }

@@ -68,7 +68,7 @@ impl Controller {
 
     /// Writes what is to be said about a parent: its status, then the Events.
     pub(crate) async fn report(&self, key: &Key) {
-        let Some(report) = self.ledger.with(key, |record| record.report.take()) else {
+        let Some(report) = self.ledger.take_report(key) else {
             return;
         };
         let Some(parent) = self.parents.cache.get(key) else {

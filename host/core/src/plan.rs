@@ -24,8 +24,8 @@ pub enum Step<'a> {
     Update {
         /// The desired child.
         child: &'a Child,
-        /// The uid of the object it goes to.
-        uid: String,
+        /// The object it goes to.
+        observed: &'a Object,
     },
     /// Desired, but the observed one is being deleted: its going is news that leads to `Create`.
     AwaitDeletion(ChildRef),
@@ -45,10 +45,10 @@ pub enum Step<'a> {
 #[must_use]
 pub fn plan<'a>(
     desired: &'a Children<Checked>,
-    observed: &[(Kind, Arc<Object>)],
+    observed: &'a [(Kind, Arc<Object>)],
     accepted: &HashMap<ChildRef, Digest>,
 ) -> Vec<Step<'a>> {
-    let mut left: BTreeMap<ChildRef, &Object> = observed
+    let mut left: BTreeMap<ChildRef, &'a Object> = observed
         .iter()
         .map(|(kind, object)| {
             (
@@ -67,10 +67,7 @@ pub fn plan<'a>(
             None => steps.push(Step::Create(child)),
             Some(object) if object.is_deleting() => steps.push(Step::AwaitDeletion(name)),
             Some(object) if is_as_desired(child, object, accepted.get(&name)) => {}
-            Some(object) => steps.push(Step::Update {
-                child,
-                uid: object.meta.uid.clone(),
-            }),
+            Some(observed) => steps.push(Step::Update { child, observed }),
         }
     }
     let undesired = left.into_iter().filter(|(_, object)| !object.is_deleting());
@@ -162,7 +159,9 @@ mod tests {
     fn spoken(steps: &[Step<'_>]) -> Vec<String> {
         let say = |step: &Step<'_>| match step {
             Step::Create(child) => format!("create {}", child.key),
-            Step::Update { child, uid } => format!("update {} {uid}", child.key),
+            Step::Update { child, observed } => {
+                format!("update {} {}", child.key, observed.meta.uid)
+            }
             Step::AwaitDeletion(child) => format!("await {}", child.key),
             Step::Delete { child, uid } => format!("delete {} {uid}", child.key),
         };

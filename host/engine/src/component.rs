@@ -1,12 +1,12 @@
 use std::sync::Arc;
-use std::time::Duration;
 
-use handler_host_core::{Call, Description, Digest, Failure, Fault, Invoke, KindError, Response};
+use handler_host_core::{Call, Description, Digest, Failure, Fault, Invoke, Response};
 use wasmtime::{Error, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::console::Console;
-use crate::runtime::TICK;
+use crate::limits::{CallLimits, TICK};
+use crate::module::DescribeError;
 use crate::sandbox::Sandbox;
 use crate::v0_1::{self, HandlerPre};
 
@@ -17,38 +17,6 @@ pub struct Component {
     digest: Digest,
     size: usize,
     imports: Arc<[String]>,
-}
-
-/// What one call may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallLimits {
-    /// Bytes of all memories together; 64 MiB by default.
-    pub memory: usize,
-    /// Wall-clock time; 1 s by default. Kept within 10 ms.
-    pub deadline: Duration,
-}
-
-impl Default for CallLimits {
-    fn default() -> Self {
-        Self {
-            memory: 64 << 20,
-            deadline: Duration::from_secs(1),
-        }
-    }
-}
-
-/// Why a module does not say what it is.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DescribeError {
-    /// It does not take the config.
-    #[error("the handler refuses its config: {0}")]
-    Refused(String),
-    /// It was stopped.
-    #[error("describing itself, {0}")]
-    Stopped(#[from] Fault),
-    /// It names a kind that cannot exist.
-    #[error("the handler describes a kind that cannot exist: {0}")]
-    Kind(#[from] KindError),
 }
 
 impl Component {

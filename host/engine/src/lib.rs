@@ -7,11 +7,13 @@
 
 mod component;
 mod console;
+mod limits;
 mod module;
 mod runtime;
 mod sandbox;
 mod v0_1;
 
-pub use component::{CallLimits, Component, DescribeError, Handler};
-pub use module::{ModuleError, WORLD_VERSION};
+pub use component::{Component, Handler};
+pub use limits::CallLimits;
+pub use module::{DescribeError, ModuleError, WORLD_VERSION};
 pub use runtime::{Runtime, RuntimeError};

@@ -1,3 +1,4 @@
+use handler_host_core::{Fault, KindError};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -50,6 +51,20 @@ pub enum ModuleError {
         "is a component of another world: {0}; a handler exports `describe` and `reconcile` of handler-host:handler@{WORLD_VERSION}"
     )]
     World(String),
+}
+
+/// Why a module does not say what it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DescribeError {
+    /// It does not take the config.
+    #[error("the handler refuses its config: {0}")]
+    Refused(String),
+    /// It was stopped.
+    #[error("describing itself, {0}")]
+    Stopped(#[from] Fault),
+    /// It names a kind that cannot exist.
+    #[error("the handler describes a kind that cannot exist: {0}")]
+    Kind(#[from] KindError),
 }
 
 /// Looks at the first eight bytes: the magic number, then the version and layer that tell a component

@@ -1,17 +1,15 @@
 use std::thread;
-use std::time::Duration;
 
 use handler_host_core::Digest;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::Component;
+use crate::limits::TICK;
 use crate::module::{self, ModuleError};
 use crate::sandbox::Sandbox;
 use crate::v0_1;
 
-/// How often running guests are looked at; a deadline is kept within one tick.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// What any one call may ever ask for, whatever its own limit; address space, not memory.
 const MEMORY_CEILING: usize = 1 << 30;
 /// A component of a usual toolchain is a handful of core modules: the program and its adapters.

@@ -7,9 +7,8 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 
-use crate::component::DescribeError;
 use crate::console::Level;
-use crate::module::ModuleError;
+use crate::module::{DescribeError, ModuleError};
 use crate::sandbox::Sandbox;
 
 mod bindings {

@@ -1,0 +1,252 @@
+//! What claims cost, on a control plane of its own: `just bench`.
+//!
+//! Every rate stands beside that of a bare client in the same run, which creates the same volume claims
+//! with nothing in between: that is the ceiling of this API server on this machine.
+
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench that cannot go on has nothing to say"
+)]
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use handler_host_tests::namespace::{CLAIM, Namespace, PVC};
+use handler_host_tests::objects::object;
+use handler_host_tests::{ControlPlane, Identity, Operator, evc, eventually, paths};
+use kube::api::{Api, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams};
+use serde_json::{Value, json};
+
+const BURST: usize = 500;
+const CONNECTIONS: usize = 16;
+const LONE: usize = 50;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // `cargo test --benches` runs benches to see that they start; this one has nothing short to show.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    let control_plane = ControlPlane::shared().await;
+    let ceiling = bare_client(control_plane).await?;
+    let namespace = Namespace::create(control_plane, "bench").await;
+    let mut operator = start(control_plane, &namespace).await;
+    let idle = operator.usage();
+    println!("idle host: {} MiB resident", mib(idle.resident));
+    lone_claims(&namespace).await?;
+    burst(control_plane, &namespace, &operator, ceiling).await?;
+    fill(&namespace, 1000).await?;
+    operator.terminate().await;
+    restart(control_plane, &namespace).await;
+    Ok(())
+}
+
+async fn start(control_plane: &'static ControlPlane, namespace: &Namespace) -> Operator {
+    let module = paths::guest("evc").unwrap();
+    let mut operator = Operator::of(control_plane, Identity::Host)
+        .module(module)
+        .namespace(&namespace.name)
+        .start();
+    operator.wait_for_line("serving", PATIENCE).await;
+    operator
+}
+
+/// Creates objects over several connections; gives the moment each request was sent.
+async fn create(api: &Api<DynamicObject>, objects: Vec<Value>) -> Result<HashMap<String, Instant>> {
+    let requests = objects.into_iter().map(|object| async move {
+        let object: DynamicObject = serde_json::from_value(object)?;
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let sent = Instant::now();
+        api.create(&PostParams::default(), &object).await?;
+        anyhow::Ok((name, sent))
+    });
+    let stream = futures::stream::iter(requests).buffer_unordered(CONNECTIONS);
+    stream.try_collect().await
+}
+
+async fn bare_client(control_plane: &'static ControlPlane) -> Result<f64> {
+    let namespace = Namespace::create(control_plane, "bare").await;
+    let spec = json!({"spec": {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1G"}},
+    }});
+    let claims = |range: std::ops::Range<usize>| {
+        range
+            .map(|i| object(PVC.0, PVC.1, &format!("bare-{i}"), &spec))
+            .collect()
+    };
+    // The first connections and the API server's caches are not what is measured.
+    create(&namespace.api(PVC), claims(0..CONNECTIONS * 2)).await?;
+    let started = Instant::now();
+    create(&namespace.api(PVC), claims(1000..1000 + BURST)).await?;
+    let rate = BURST as f64 / started.elapsed().as_secs_f64();
+    println!("bare client, {CONNECTIONS} connections: {rate:.0} PVCs/s");
+    Ok(rate)
+}
+
+/// Volume claims as they appear, from now on: the watch stands when this returns.
+struct Appearances(BoxStream<'static, kube::Result<WatchEvent<DynamicObject>>>);
+
+impl Appearances {
+    async fn in_namespace(namespace: &Namespace) -> Result<Self> {
+        let api = namespace.api(PVC);
+        let list = api.list(&ListParams::default()).await?;
+        let version = list.metadata.resource_version.unwrap_or_default();
+        Ok(Self(
+            api.watch(&WatchParams::default(), &version).await?.boxed(),
+        ))
+    }
+
+    /// The moment each of the next `count` was seen.
+    async fn next(mut self, count: usize) -> Result<HashMap<String, Instant>> {
+        let mut seen = HashMap::new();
+        while seen.len() < count {
+            match self.0.try_next().await?.context("the watch ended")? {
+                WatchEvent::Added(object) => {
+                    seen.insert(object.metadata.name.unwrap_or_default(), Instant::now());
+                }
+                WatchEvent::Error(status) => bail!("the watch failed: {}", status.message),
+                WatchEvent::Modified(_) | WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
+            }
+        }
+        Ok(seen)
+    }
+}
+
+async fn lone_claims(namespace: &Namespace) -> Result<()> {
+    let mut delays = Vec::new();
+    for i in 0..LONE {
+        let name = format!("lone-{i}");
+        let watch = Appearances::in_namespace(namespace).await?;
+        let sent = create(&namespace.api(CLAIM), vec![evc(&name, "1G")]).await?;
+        let seen = watch.next(1).await?;
+        delays.push(seen[&name] - sent[&name]);
+    }
+    delays.sort();
+    println!(
+        "one claim on an idle host, request to PVC seen: {}",
+        quantiles(&delays)
+    );
+    Ok(())
+}
+
+async fn burst(
+    control_plane: &'static ControlPlane,
+    namespace: &Namespace,
+    operator: &Operator,
+    ceiling: f64,
+) -> Result<()> {
+    let mark = control_plane.audit().mark();
+    let before = operator.usage();
+    let claims = (0..BURST)
+        .map(|i| evc(&format!("burst-{i}"), "1G"))
+        .collect();
+    let api = namespace.api(CLAIM);
+    let watch = Appearances::in_namespace(namespace).await?;
+    let started = Instant::now();
+    let (seen, sent) = tokio::try_join!(watch.next(BURST), create(&api, claims))?;
+    let last = seen.values().max().unwrap().duration_since(started);
+    let sending = sent.values().max().unwrap().duration_since(started);
+    all_ready(namespace).await;
+    let settled = started.elapsed();
+    let after = operator.usage();
+    let mut delays: Vec<_> = seen.iter().map(|(name, at)| *at - sent[name]).collect();
+    delays.sort();
+    let rate = BURST as f64 / last.as_secs_f64();
+    let requests = control_plane
+        .audit_since(&mark)
+        .await
+        .by("handler-host")
+        .in_namespace(&namespace.name);
+    let count = |resource: &str| requests.resource(resource).writes().count();
+    println!(
+        "burst of {BURST} claims, sent within {:.2} s:",
+        sending.as_secs_f64()
+    );
+    println!(
+        "  {rate:.0} claims/s served ({:.2} of the bare client), request to PVC seen: {}",
+        rate / ceiling,
+        quantiles(&delays)
+    );
+    println!("  all Ready after {:.2} s", settled.as_secs_f64());
+    println!(
+        "  CPU {:.2} ms a claim; {} MiB resident, {} MiB at most",
+        (after.cpu - before.cpu).as_secs_f64() * 1000.0 / BURST as f64,
+        mib(after.resident),
+        mib(after.peak_resident)
+    );
+    println!(
+        "  requests by the host: {} PVC writes, {} status writes, {} Events, {} others",
+        count("persistentvolumeclaims"),
+        count("ephemeralvolumeclaims"),
+        count("events"),
+        requests.only(|entry| !entry.is_write()).count()
+    );
+    Ok(())
+}
+
+async fn fill(namespace: &Namespace, total: usize) -> Result<()> {
+    let more = total.saturating_sub(namespace.list(CLAIM).await.len());
+    let claims = (0..more).map(|i| evc(&format!("more-{i}"), "1G")).collect();
+    create(&namespace.api(CLAIM), claims).await?;
+    all_ready(namespace).await;
+    Ok(())
+}
+
+async fn restart(control_plane: &'static ControlPlane, namespace: &Namespace) {
+    let mark = control_plane.audit().mark();
+    let started = Instant::now();
+    let operator = start(control_plane, namespace).await;
+    let serving = started.elapsed();
+    // A claim made now is worked on after all that were there: once it is ready, so is the restart.
+    namespace.create_object(&evc("last", "1G")).await.unwrap();
+    namespace
+        .wait_for_ready(CLAIM, "last", "True", "Reconciled", PATIENCE)
+        .await;
+    let requests = control_plane.audit_since(&mark).await.by("handler-host");
+    let others = requests.only(|entry| !entry.uri.contains("/last") && entry.resource != "events");
+    let usage = operator.usage();
+    println!(
+        "restart over {} settled claims: caches filled after {:.2} s; all looked at, and one new claim ready, after {:.2} s",
+        namespace.list(CLAIM).await.len() - 1,
+        serving.as_secs_f64(),
+        started.elapsed().as_secs_f64()
+    );
+    println!(
+        "  {} writes to settled claims, {} requests in all besides the new claim's; CPU {:.2} s, {} MiB resident",
+        others.writes().count(),
+        others.count(),
+        usage.cpu.as_secs_f64(),
+        mib(usage.resident)
+    );
+}
+
+async fn all_ready(namespace: &Namespace) {
+    eventually("every claim is Ready", PATIENCE, async || {
+        let claims = namespace.list(CLAIM).await;
+        let is_ready = |claim: &&Value| claim["status"]["conditions"][0]["status"] == "True";
+        let ready = claims.iter().filter(is_ready).count();
+        if ready == claims.len() {
+            Ok(())
+        } else {
+            Err(format!("{ready} of {}", claims.len()))
+        }
+    })
+    .await;
+}
+
+fn quantiles(sorted: &[Duration]) -> String {
+    let at =
+        |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
+    format!("p50 {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99))
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes >> 20
+}
