@@ -33,15 +33,16 @@ suites filter="": control-plane build
 bench: control-plane (_guest "guest-evc")
     cargo build --locked --release --package handler-host
     cargo build --locked --release --package handler-host-tests --bins
-    HANDLER_HOST_BINARY=target/release/handler-host cargo bench --locked --package handler-host-tests --bench claims
+    cargo bench --locked --package handler-host-tests --bench claims
 
 # Format, lint, test
 check: lint test
 
-# Formatting, clippy, licences and advisories of dependencies
+# Formatting, clippy, licences of dependencies
 lint:
     cargo fmt --all --check
     cargo clippy --locked --workspace --all-targets -- --deny warnings
+    if command -v cargo-deny >/dev/null; then cargo deny --locked check licenses bans sources; else echo "licences not checked: cargo install --locked cargo-deny"; fi
 
 # From a bare clone to the tutorial's claim, its volume claim and its events, and back to nothing
 demo: control-plane build
@@ -56,9 +57,11 @@ _guest folder:
     set -euo pipefail
     # The target is asked for by rust-toolchain.toml; where rustup does not install by itself, this does.
     rustup target list --installed | grep -qx {{ target }} || rustup target add {{ target }}
+    out="${CARGO_TARGET_DIR:-target}"
     package=$(sed -n 's/^name = "\(.*\)"/\1/p' '{{ folder }}/Cargo.toml' | head -n 1)
+    name="${package#guest-}"
     cargo build --locked --quiet --package "$package" --target {{ target }} --profile guest
-    mkdir -p target/guests
-    # Renamed into place, so that a host that watches the file never sees half of it.
-    cp "target/{{ target }}/guest/${package//-/_}.wasm" "target/guests/.${package#guest-}.new"
-    mv "target/guests/.${package#guest-}.new" "target/guests/${package#guest-}.wasm"
+    mkdir -p "$out/guests"
+    # Renamed into place, so that whoever reads the file never sees half of it.
+    cp "$out/{{ target }}/guest/${package//-/_}.wasm" "$out/guests/.$name.new"
+    mv "$out/guests/.$name.new" "$out/guests/$name.wasm"

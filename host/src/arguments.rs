@@ -61,6 +61,14 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "WHAT", default_value = "delete")]
     pub(crate) on_parent_delete: ParentDelete,
 
+    /// How long one call may take, in milliseconds of wall-clock time
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub(crate) deadline: u64,
+
+    /// How much memory one call may use, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) memory: u32,
+
     /// How many parents are worked on at a time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
     pub(crate) concurrency: u32,

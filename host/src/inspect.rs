@@ -6,7 +6,7 @@ use handler_host_engine::{Component, Runtime, WORLD_VERSION};
 use serde_json::json;
 
 use crate::arguments::{InspectArguments, InspectOutput};
-use crate::module;
+use crate::{module, telemetry};
 
 /// Prints what a module is. What it cannot say about itself is an error, after the rest was printed.
 pub(crate) fn inspect(arguments: &InspectArguments) -> Result<ExitCode> {
@@ -15,44 +15,46 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<ExitCode> {
     let (_, component) = module::compile(&runtime, &arguments.module)?;
     let description = module::describe(&component, &arguments.module, &config);
     match arguments.output {
-        InspectOutput::Text => print_text(&component, description.as_ref().ok()),
-        InspectOutput::Json => print_json(&component, description.as_ref().ok())?,
+        InspectOutput::Text => telemetry::print(&text(&component, description.as_ref().ok()))?,
+        InspectOutput::Json => telemetry::print(&json(&component, description.as_ref().ok())?)?,
     }
     description.map(|_| ExitCode::SUCCESS)
 }
 
-fn print_text(component: &Component, description: Option<&Description>) {
-    let line = |name: &str, value: &str| println!("{name:<11}{value}");
-    let lines = |name: &str, values: &[String]| {
-        let values = if values.is_empty() {
-            &["none".to_owned()]
-        } else {
-            values
-        };
-        for (index, value) in values.iter().enumerate() {
-            line(if index == 0 { name } else { "" }, value);
-        }
-    };
-    line("digest:", &component.digest().to_string());
-    line("size:", &format!("{} bytes", component.size()));
-    line("world:", &format!("handler-host:handler@{WORLD_VERSION}"));
-    lines("imports:", component.imports());
+fn text(component: &Component, description: Option<&Description>) -> String {
+    let mut rows = vec![
+        ("digest:", component.digest().to_string()),
+        ("size:", format!("{} bytes", component.size())),
+        ("world:", format!("handler-host:handler@{WORLD_VERSION}")),
+    ];
+    list(&mut rows, "imports:", component.imports());
     if let Some(description) = description {
-        line("parent:", &description.parent.to_string());
+        rows.push(("parent:", description.parent.to_string()));
         let children: Vec<_> = description.children.iter().map(Kind::to_string).collect();
-        lines("children:", &children);
-        line(
-            "finalizer",
-            if description.has_finalizer {
-                "yes"
-            } else {
-                "no"
-            },
-        );
+        list(&mut rows, "children:", &children);
+        let finalizer = if description.has_finalizer {
+            "yes"
+        } else {
+            "no"
+        };
+        rows.push(("finalizer:", finalizer.to_owned()));
+    }
+    let lines = rows
+        .iter()
+        .map(|(name, value)| format!("{name:<11}{value}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn list(rows: &mut Vec<(&'static str, String)>, name: &'static str, values: &[String]) {
+    if values.is_empty() {
+        rows.push((name, "none".to_owned()));
+    }
+    for (index, value) in values.iter().enumerate() {
+        rows.push((if index == 0 { name } else { "" }, value.clone()));
     }
 }
 
-fn print_json(component: &Component, description: Option<&Description>) -> Result<()> {
+fn json(component: &Component, description: Option<&Description>) -> Result<String> {
     let described = description.map(|description| {
         json!({
             "parent": description.parent,
@@ -67,6 +69,5 @@ fn print_json(component: &Component, description: Option<&Description>) -> Resul
         "imports": component.imports(),
         "describes": described,
     });
-    println!("{}", serde_json::to_string_pretty(&whole)?);
-    Ok(())
+    Ok(serde_json::to_string_pretty(&whole)?)
 }

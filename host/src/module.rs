@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use handler_host_core::Description;
 use handler_host_engine::{CallLimits, Component, Runtime};
 use serde_json::{Map, Value};
@@ -41,7 +41,8 @@ pub(crate) fn compile(runtime: &Runtime, path: &Path) -> Result<(String, Compone
 pub(crate) fn describe(component: &Component, path: &Path, config: &str) -> Result<Description> {
     component
         .describe(config, CallLimits::default())
-        .with_context(|| format!("module {}", path.display()))
+        // What it says holds its cause already; a context would tell that a second time.
+        .map_err(|error| anyhow!("module {}: {error}", path.display()))
 }
 
 /// The config as JSON text, from `key=value` with YAML values.

@@ -69,10 +69,9 @@ fn render_one(
     }
     match output {
         RenderOutput::Yaml => print_yaml(&object, &response)?,
-        RenderOutput::Json => println!(
-            "{}",
-            serde_json::to_string_pretty(&whole(&object, &response)?)?
-        ),
+        RenderOutput::Json => {
+            telemetry::print(&serde_json::to_string_pretty(&whole(&object, &response)?)?)?;
+        }
     }
     Ok(Ok(()))
 }
@@ -80,7 +79,10 @@ fn render_one(
 fn print_yaml(object: &str, response: &Response) -> Result<()> {
     for child in &response.children {
         let child: Value = serde_json::from_str(child)?;
-        println!("---\n{}", serde_saphyr::to_string(&child)?.trim_end());
+        telemetry::print(&format!(
+            "---\n{}",
+            serde_saphyr::to_string(&child)?.trim_end()
+        ))?;
     }
     if let Readiness::Waiting(message) = &response.readiness {
         telemetry::complain(&format!("{object}: waiting: {message}"));
@@ -111,14 +113,19 @@ fn whole(object: &str, response: &Response) -> Result<Value> {
 }
 
 fn read_parents(path: &Path, description: &Description) -> Result<Vec<Object>> {
-    let place = path.display();
+    let is_stdin = path == Path::new("-");
+    let place = if is_stdin {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    };
     let mut text = String::new();
-    let read = if path == Path::new("-") {
+    let read = if is_stdin {
         std::io::stdin().read_to_string(&mut text)
     } else {
         std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
     };
-    read.with_context(|| format!("{place} cannot be read"))?;
+    read.map_err(|error| anyhow!("{place} cannot be read ({error}); name a file of YAML or JSON"))?;
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| {
         anyhow!(
             "{place} is not YAML: {}; mend it there",
@@ -134,7 +141,7 @@ fn read_parents(path: &Path, description: &Description) -> Result<Vec<Object>> {
     }
     let parent = |document: &Value| parent_of(document, description);
     let parents: Result<Vec<_>> = documents.iter().map(parent).collect();
-    parents.with_context(|| place.to_string())
+    parents.context(place)
 }
 
 fn parent_of(document: &Value, description: &Description) -> Result<Object> {
@@ -152,7 +159,11 @@ fn parent_of(document: &Value, description: &Description) -> Result<Object> {
             description.parent
         );
     }
-    Ok(Object::parse(&kind, &document.to_string())?)
+    if !document["metadata"]["name"].is_string() {
+        bail!("the {} has no metadata.name; give it one", kind.kind);
+    }
+    // The error tells its cause already.
+    Object::parse(&kind, &document.to_string()).map_err(|error| anyhow!("{error}"))
 }
 
 /// Where and what, without the drawing of the place that follows.

@@ -1,10 +1,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use handler_host_cluster::Activation;
-use handler_host_core::{HOST, Kind};
+use handler_host_core::{Grant, HOST, Kind, OnParentDelete, Scope};
 use handler_host_engine::{CallLimits, Runtime};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -19,6 +20,10 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let runtime = Runtime::new(arguments.concurrency)?;
     let loaded = module::load(&runtime, &arguments.module)?;
     let name = arguments.name.clone().unwrap_or(loaded.suggested_name);
+    // What can never be granted is told before any cluster is asked; the real scopes are checked there.
+    Grant::of_description(&name, &loaded.description, OnParentDelete::Delete, |_| {
+        Scope::Namespaced
+    })?;
     let children: Vec<_> = loaded
         .description
         .children
@@ -33,8 +38,12 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         finalizer = loaded.description.has_finalizer,
         "granting what the module describes"
     );
+    let limits = CallLimits {
+        memory: usize::try_from(arguments.memory)? << 20,
+        deadline: Duration::from_millis(arguments.deadline),
+    };
     let activation = Activation {
-        invoke: Arc::new(loaded.component.into_handler(&name, CallLimits::default())),
+        invoke: Arc::new(loaded.component.into_handler(&name, limits)),
         name,
         description: loaded.description,
         config: loaded.config,
@@ -122,5 +131,8 @@ fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    cause.to_string()
+    // A YAML error goes on with a drawing of the place.
+    let text = cause.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.replace(": error: ", ": ")
 }

@@ -1,4 +1,4 @@
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 
@@ -13,6 +13,8 @@ pub(crate) fn start(format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        // A reader that went away is no reason to stop serving; saying so to the same reader would be.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => lines.init(),
@@ -20,11 +22,15 @@ pub(crate) fn start(format: LogFormat) {
     }
 }
 
-/// The last word of a command that failed.
-#[allow(
-    clippy::print_stderr,
-    reason = "the one place where errors reach the user"
-)]
+/// The last word of a command that failed. If nobody reads it, the exit code says as much.
 pub(crate) fn complain(message: &str) {
-    eprintln!("error: {message}");
+    let _ = writeln!(io::stderr(), "error: {message}");
+}
+
+/// Prints a result. A reader that has seen enough, such as `head`, is no error.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Applied {
     pub(crate) changes: Vec<String>,
     /// The first thing that went wrong; nothing was deleted after it.
     pub(crate) problem: Option<Problem>,
+    /// The first child that is being deleted and will be made again.
+    pub(crate) awaited: Option<ChildRef>,
     /// The children at whose names foreign objects stand.
     pub(crate) contested: Vec<ChildRef>,
     /// The versions left behind.
@@ -67,6 +69,7 @@ impl Apply<'_> {
         let mut applied = Applied {
             changes: Vec::new(),
             problem: None,
+            awaited: None,
             contested: Vec::new(),
             fingerprint: observed,
         };
@@ -76,7 +79,10 @@ impl Apply<'_> {
                 Step::Update { child, observed } => {
                     self.update(child, observed, &mut applied).await
                 }
-                Step::AwaitDeletion(_) => Ok(()),
+                Step::AwaitDeletion(child) => {
+                    applied.awaited.get_or_insert_with(|| child.clone());
+                    Ok(())
+                }
                 // What is to replace it may be missing: nothing is taken away after a failure.
                 Step::Delete { .. } if applied.problem.is_some() => Ok(()),
                 Step::Delete { child, uid } => self.delete(child, uid, &mut applied).await,

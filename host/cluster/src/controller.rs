@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -5,7 +6,7 @@ use handler_host_core::{
     Backoff, Description, Grant, HANDLER_LABEL, Invoke, Key, Object, OnParentDelete, Scope, Task,
 };
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -52,8 +53,9 @@ pub(crate) struct Controller {
     pub(crate) conflicts: Arc<Conflicts>,
     pub(crate) work: Arc<Work>,
     pub(crate) backoff: Backoff,
-    pub(crate) recorder: Recorder,
+    pub(crate) reporter: Reporter,
     pub(crate) event_trouble: Trouble,
+    pub(crate) write_trouble: Trouble,
 }
 
 /// Serves a handler until `stop` resolves; then lets what is under way end.
@@ -71,7 +73,7 @@ pub async fn run(
 ) -> Result<(), ClusterError> {
     let mut stop = std::pin::pin!(stop);
     let concurrency = activation.concurrency.max(1);
-    let namespaces = activation.namespaces.clone();
+    let namespaces: BTreeSet<_> = activation.namespaces.iter().cloned().collect();
     let controller = tokio::select! {
         controller = Controller::prepare(client, activation) => Arc::new(controller?),
         () = &mut stop => return Ok(()),
@@ -90,7 +92,14 @@ pub async fn run(
     for _ in 0..concurrency {
         tasks.spawn(controller.clone().worker());
     }
-    stop.await;
+    tokio::select! {
+        () = &mut stop => {}
+        // Workers and watches run for ever; without one of them the host would only look alive.
+        Some(ended) = tasks.join_next() => {
+            let why = ended.map_or_else(|error| error.to_string(), |()| "no error".to_owned());
+            return Err(ClusterError::Ended(why));
+        }
+    }
     tracing::info!(handler = %controller.grant.handler, "stopping: letting what is under way end");
     controller.work.stop(STOP_PATIENCE).await;
     Ok(())
@@ -124,7 +133,7 @@ impl Controller {
             instance: None,
         };
         Ok(Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            reporter,
             client,
             grant,
             description,
@@ -137,18 +146,20 @@ impl Controller {
             work: Arc::default(),
             backoff: Backoff::default(),
             event_trouble: Trouble::at("publishing Events"),
+            write_trouble: Trouble::at("applying children"),
         })
     }
 
     /// Starts every watch; each receiver is told when its cache is filled.
     fn watch(
         self: &Arc<Self>,
-        namespaces: &[String],
+        namespaces: &BTreeSet<String>,
         tasks: &mut JoinSet<()>,
     ) -> Vec<oneshot::Receiver<()>> {
-        let places: Vec<Option<String>> = match namespaces {
-            [] => vec![None],
-            _ => namespaces.iter().cloned().map(Some).collect(),
+        let places: Vec<Option<String>> = if namespaces.is_empty() {
+            vec![None]
+        } else {
+            namespaces.iter().cloned().map(Some).collect()
         };
         let mut filled = Vec::new();
         for namespace in &places {

@@ -14,6 +14,8 @@ pub(crate) struct Pass {
     pub(crate) status: Option<Map<String, Value>>,
     pub(crate) changes: Vec<String>,
     pub(crate) again: Again,
+    /// What kept the API server from answering.
+    pub(crate) trouble: Option<String>,
     pub(crate) fingerprint: Option<Fingerprint>,
 }
 
@@ -32,6 +34,7 @@ impl Pass {
             status: None,
             changes: Vec::new(),
             again,
+            trouble: None,
             fingerprint: None,
         }
     }
@@ -57,17 +60,33 @@ impl Pass {
         pass
     }
 
+    /// Whether the handler has nothing more to do for a parent that is being deleted.
+    pub(crate) fn has_nothing_left(&self) -> bool {
+        let is_answered = match &self.verdict {
+            Some(verdict) => matches!(verdict.reason, Reason::Reconciled | Reason::Waiting),
+            None => false,
+        };
+        is_answered && self.response.children.is_empty() && self.changes.is_empty()
+    }
+
     pub(crate) fn applied(
         response: Response,
         status: Option<Map<String, Value>>,
         applied: Applied,
         children: usize,
     ) -> Self {
+        let mut trouble = None;
         let (verdict, again, is_settled) = match applied.problem {
             None => {
-                let verdict = match &response.readiness {
-                    Readiness::Ready => Verdict::reconciled(children),
-                    Readiness::Waiting(message) => Verdict::new(Reason::Waiting, message),
+                let verdict = match (&applied.awaited, &response.readiness) {
+                    (Some(child), _) => {
+                        let name = format!("{} {}", child.kind.kind, child.key.name);
+                        let message =
+                            format!("{name} is being deleted; it is made again when it is gone");
+                        Verdict::new(Reason::Waiting, message)
+                    }
+                    (None, Readiness::Ready) => Verdict::reconciled(children),
+                    (None, Readiness::Waiting(message)) => Verdict::new(Reason::Waiting, message),
                 };
                 let again = response.requeue_after.map_or(Again::Never, Again::After);
                 (Some(verdict), again, true)
@@ -95,7 +114,7 @@ impl Pass {
                 )
             }
             Some(Problem::Unavailable(message, delay)) => {
-                tracing::debug!("the API server cannot answer: {message}");
+                trouble = Some(message);
                 (None, Again::Backoff(delay), false)
             }
             Some(Problem::Stale) => (None, Again::Backoff(None), false),
@@ -106,6 +125,7 @@ impl Pass {
             status,
             changes: applied.changes,
             again,
+            trouble,
             fingerprint: is_settled.then_some(applied.fingerprint),
         }
     }

@@ -53,14 +53,7 @@ impl Controller {
             self.set_finalizers(&parent, finalizers).await
         } else {
             let pass = self.pass(&parent, &observed, fingerprint).await;
-            let is_released = parent.is_deleting()
-                && observed.is_empty()
-                && pass.changes.is_empty()
-                && pass
-                    .verdict
-                    .as_ref()
-                    .is_some_and(|verdict| verdict.reason.is_ready());
-            if is_released && pass.response.children.is_empty() {
+            if parent.is_deleting() && observed.is_empty() && pass.has_nothing_left() {
                 let others = parent
                     .meta
                     .finalizers
@@ -130,6 +123,7 @@ impl Controller {
         parent: &Arc<Object>,
         observed: &[(Kind, Arc<Object>)],
     ) -> Result<Response, Failure> {
+        tracing::debug!(handler = %self.grant.handler, object = %parent.key(), "calling the handler");
         let invoke: Arc<dyn Invoke> = self.invoke.clone();
         let (parent, config) = (parent.clone(), self.config.clone());
         let children: Vec<_> = observed.iter().map(|(_, child)| child.clone()).collect();
@@ -189,6 +183,11 @@ impl Controller {
     }
 
     fn conclude(&self, key: &Key, parent: &Object, pass: Pass) {
+        match &pass.trouble {
+            Some(trouble) => self.write_trouble.met(trouble),
+            None if !pass.changes.is_empty() => self.write_trouble.is_over(),
+            None => {}
+        }
         let now = Instant::now();
         let retry_at = self.ledger.with(key, |record| {
             record.fingerprint = pass.fingerprint;

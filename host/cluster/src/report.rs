@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use handler_host_core::{
     HandlerEvent, HandlerIdentity, Key, Object, Reason, Severity, StatusInput, Verdict,
@@ -7,7 +7,7 @@ use handler_host_core::{
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::{Event, EventType, Recorder};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -81,30 +81,27 @@ impl Controller {
         };
         match refusal {
             None => self.publish(&parent, &report.events).await,
-            // Somebody wrote the parent meanwhile: that change leads to another pass and its report.
-            Some(Refusal::Conflict) => {
-                self.ledger.with(key, |record| record.put_report(report));
-                self.work.change(|queue| queue.retry_now(key.clone()));
-            }
+            // Somebody wrote the parent meanwhile: that change leads to another pass and its report. The
+            // appointment is for the case that the news of it is lost.
+            Some(Refusal::Conflict) => self.report_later(key, report, None),
             Some(Refusal::NotFound(_)) => {}
             Some(Refusal::Rejected(message)) => {
                 tracing::error!(handler = %self.grant.handler, object = %key, "the API server refused the status: {message}");
                 self.publish(&parent, &report.events).await;
             }
-            Some(Refusal::Unavailable(_, delay)) => {
-                let failures = self.ledger.with(key, |record| {
-                    record.put_report(report);
-                    record.failures = record.failures.saturating_add(1);
-                    record.failures
-                });
-                let delay = self
-                    .backoff
-                    .delay(failures, fastrand::f64())
-                    .max(delay.unwrap_or_default());
-                self.work
-                    .change(|queue| queue.retry_at(key.clone(), Instant::now() + delay));
-            }
+            Some(Refusal::Unavailable(_, delay)) => self.report_later(key, report, delay),
         }
+    }
+
+    fn report_later(&self, key: &Key, report: Report, least: Option<Duration>) {
+        let failures = self.ledger.with(key, |record| {
+            record.put_report(report);
+            record.failures = record.failures.saturating_add(1);
+            record.failures
+        });
+        let delay = self.backoff.delay(failures, fastrand::f64());
+        let at = Instant::now() + delay.max(least.unwrap_or_default());
+        self.work.change(|queue| queue.retry_at(key.clone(), at));
     }
 
     async fn write_status(
@@ -158,7 +155,10 @@ impl Controller {
             ..ObjectReference::default()
         };
         for event in events {
-            let published = self.recorder.publish(&event_of(event), &reference).await;
+            // A recorder that is kept would count an Event of the same reason as the earlier one once
+            // more, whatever its note: "Updated" would be told as a second "Created".
+            let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+            let published = recorder.publish(&event_of(event), &reference).await;
             match published {
                 Ok(()) => self.event_trouble.is_over(),
                 // An Event lost is news lost, not work: the condition says the same.

@@ -1,33 +1,42 @@
 use std::fmt::Display;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How many different problems are said while a trouble lasts: their wording may differ each time.
+const SAID: usize = 8;
 
 /// Says each trouble once, and once that it is over, however often it is met in between.
 pub(crate) struct Trouble {
     place: String,
-    last: Mutex<Option<String>>,
+    /// The problems said since the last time there was none; an outage shows several, in turns.
+    said: Mutex<Vec<String>>,
 }
 
 impl Trouble {
     pub(crate) fn at(place: impl Into<String>) -> Self {
         Self {
             place: place.into(),
-            last: Mutex::new(None),
+            said: Mutex::default(),
         }
     }
 
     pub(crate) fn met(&self, problem: &dyn Display) {
         let problem = problem.to_string();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref() != Some(&problem) {
+        let mut said = self.said();
+        if said.len() < SAID && !said.contains(&problem) {
             tracing::warn!("{}: {problem}; trying again", self.place);
-            *last = Some(problem);
+            said.push(problem);
         }
     }
 
     pub(crate) fn is_over(&self) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.take().is_some() {
+        let mut said = self.said();
+        if !said.is_empty() {
+            said.clear();
             tracing::info!("{}: works again", self.place);
         }
+    }
+
+    fn said(&self) -> MutexGuard<'_, Vec<String>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -60,7 +60,10 @@ impl Watch {
                     continue;
                 }
             };
-            trouble.is_over();
+            // A list begins before the API server has answered.
+            if !matches!(event, Event::Init) {
+                trouble.is_over();
+            }
             match event {
                 Event::Init => listed.clear(),
                 Event::InitApply(object) => {

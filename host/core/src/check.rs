@@ -31,7 +31,9 @@ pub enum DenyReason {
         "returned child {index}, which is no Kubernetes object in JSON ({rule}); return an object with apiVersion, kind and metadata.name"
     )]
     NotAnObject { index: usize, rule: String },
-    #[error("may not apply {kind}; add {kind} to spec.children, or drop the child")]
+    #[error(
+        "may not apply {kind}, since its grant does not name it; grant {kind}, or drop the child"
+    )]
     Kind { kind: Kind },
     #[error(
         "returned {kind} with the name {name:?}, which Kubernetes does not take; use at most 253 of a-z, 0-9, `-` and `.`"

@@ -94,10 +94,10 @@ pub enum Fault {
     #[error("the handler trapped: {0}")]
     Trap(String),
     /// It ran longer than it may.
-    #[error("the handler ran longer than its deadline of {} ms; raise limits.deadline or do less per call", .0.as_millis())]
+    #[error("the handler ran longer than its deadline of {} ms; give it a longer deadline, or do less per call", .0.as_millis())]
     Deadline(Duration),
     /// It asked for more memory than it may have.
-    #[error("the handler asked for more memory than its limit of {} MiB; raise limits.memory or use less", .0 >> 20)]
+    #[error("the handler asked for more memory than its limit of {} MiB; give it a higher limit, or use less", .0 >> 20)]
     Memory(usize),
 }
 

@@ -109,7 +109,8 @@ impl Written {
         };
         let line = String::from_utf8_lossy(&std::mem::take(partial)).into_owned();
         let line = line.trim_end();
-        if line.is_empty() {
+        // Rust's advice after a panic is meant for whoever started the program.
+        if line.is_empty() || line.starts_with("note: run with `RUST_BACKTRACE") {
             return;
         }
         match channel {
@@ -127,9 +128,7 @@ impl Written {
     }
 
     fn remember(&mut self, line: &str) {
-        // Rust's advice after a panic is meant for whoever started the program.
-        if line.starts_with("note: run with `RUST_BACKTRACE") || self.last_words.len() >= LAST_WORDS
-        {
+        if self.last_words.len() >= LAST_WORDS {
             return;
         }
         self.last_words.push_str(line);

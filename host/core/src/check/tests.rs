@@ -51,7 +51,7 @@ fn with_metadata(extra: &str) -> String {
 
 #[rstest]
 #[case::kind(&[r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"}}"#],
-    "handler `evc` may not apply v1 Secret; add v1 Secret to spec.children, or drop the child")]
+    "handler `evc` may not apply v1 Secret, since its grant does not name it; grant v1 Secret, or drop the child")]
 #[case::count(&[CONFIG_MAP, CONFIG_MAP, CONFIG_MAP],
     "handler `evc` returned 3 children, its limit is 2; return fewer")]
 #[case::twice(&[CONFIG_MAP, CONFIG_MAP],
