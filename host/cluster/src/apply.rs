@@ -111,6 +111,8 @@ impl Apply<'_> {
     async fn meet(&self, child: &Child, applied: &mut Applied) -> Result<(), Problem> {
         let name = child.name();
         self.conflicts.contest(&name, &self.parent.key());
+        // Also while it goes: its end is the news to wait for, and may come before this pass is over.
+        applied.contested.push(name.clone());
         let kind = self.kind(&child.kind)?;
         let api = kind.served.api(self.client, child.key.namespace.as_deref());
         let found = match api.get(&child.key.name).await {
@@ -126,13 +128,12 @@ impl Apply<'_> {
         };
         if !found.is_child_of(self.parent, &self.grant.handler) {
             self.conflicts.seen(&name, &found);
-            applied.contested.push(name.clone());
             return Err(Problem::Foreign(name));
         }
         if found.is_deleting() {
-            // Its label is gone, so no watch will tell of its end.
             return Err(Problem::Stale);
         }
+        applied.contested.pop();
         self.update(child, &found, applied).await
     }
 
@@ -145,7 +146,7 @@ impl Apply<'_> {
         let patched = self.patch(child, json!({"uid": observed.meta.uid})).await;
         let object = patched.map_err(|refusal| problem_of(&child.name(), refusal))?;
         let was_applied = observed.meta.annotations.get(APPLIED_ANNOTATION);
-        if was_applied == Some(&child.digest.to_string()) {
+        if was_applied == Some(child.digest.to_string().as_str()) {
             self.wrote(child, object, "restored", "Restored", applied);
         } else {
             self.wrote(child, object, "updated", "Updated", applied);

@@ -1,14 +1,26 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use handler_host_core::{ChildRef, Kind, Object};
+use handler_host_core::{Kind, Object};
 
 /// Which versions of a parent and its children a pass saw, or left behind. Seen again, there is nothing
 /// to do: neither a request nor a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     parent: Version,
-    children: Vec<(ChildRef, Version)>,
+    children: Vec<(Name, Version)>,
+}
+
+/// A child, by the hash of its kind and key: kept for every child of every parent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Name(u64);
+
+impl Name {
+    fn of(kind: &Kind, child: &Object) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (kind, child.key()).hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +59,7 @@ impl Fingerprint {
 
     /// The child was written, and is now this.
     pub(crate) fn applied(&mut self, kind: &Kind, child: &Object) {
-        let name = ChildRef {
-            kind: kind.clone(),
-            key: child.key(),
-        };
+        let name = Name::of(kind, child);
         let version = Version::of(child);
         match self
             .children

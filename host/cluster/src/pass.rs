@@ -75,6 +75,13 @@ impl Pass {
         applied: Applied,
         children: usize,
     ) -> Self {
+        let refused = |reason, message: String| {
+            (
+                Some(Verdict::new(reason, message)),
+                Again::Backoff(None),
+                true,
+            )
+        };
         let mut trouble = None;
         let (verdict, again, is_settled) = match applied.problem {
             None => {
@@ -91,28 +98,20 @@ impl Pass {
                 let again = response.requeue_after.map_or(Again::Never, Again::After);
                 (Some(verdict), again, true)
             }
-            Some(Problem::Foreign(child)) => {
-                let message = format!(
+            Some(Problem::Foreign(child)) => refused(
+                Reason::Conflict,
+                format!(
                     "{} {} exists and is not this object's; delete or rename it, or rename this object",
                     child.kind.kind, child.key.name
-                );
-                (
-                    Some(Verdict::new(Reason::Conflict, message)),
-                    Again::Backoff(None),
-                    true,
-                )
-            }
-            Some(Problem::Rejected(child, message)) => {
-                let message = format!(
+                ),
+            ),
+            Some(Problem::Rejected(child, message)) => refused(
+                Reason::Rejected,
+                format!(
                     "the API server refused {} {}: {message}",
                     child.kind.kind, child.key.name
-                );
-                (
-                    Some(Verdict::new(Reason::Rejected, message)),
-                    Again::Backoff(None),
-                    true,
-                )
-            }
+                ),
+            ),
             Some(Problem::Unavailable(message, delay)) => {
                 trouble = Some(message);
                 (None, Again::Backoff(delay), false)

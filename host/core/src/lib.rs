@@ -32,7 +32,7 @@ pub use handler::{
     Call, Description, Failure, Fault, HandlerEvent, Invoke, Readiness, Response, Severity,
 };
 pub use kind::{Kind, KindError};
-pub use object::{Key, Meta, Object, ObjectError, Owner};
+pub use object::{Key, Meta, Object, ObjectError, Owner, Pairs};
 pub use plan::{ChildRef, Step, accepted_mark, plan};
 pub use quantity::canonical;
 pub use queue::{Next, Queue, Task};

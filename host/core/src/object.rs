@@ -52,9 +52,9 @@ pub struct Meta {
     /// Changes with the spec, where the kind has a status subresource.
     pub generation: Option<i64>,
     /// Labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Pairs,
     /// Annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Pairs,
     /// Owner references.
     #[serde(rename = "ownerReferences")]
     pub owners: Vec<Owner>,
@@ -62,6 +62,30 @@ pub struct Meta {
     pub finalizers: Vec<String>,
     /// Set once deletion was asked for.
     pub deletion_timestamp: Option<String>,
+}
+
+/// Labels or annotations. A list: objects have a handful of them, and there are many objects, each of
+/// which would pay half a kilobyte for a tree of three.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs(Box<[(Box<str>, Box<str>)]>);
+
+impl Pairs {
+    /// The value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.0.iter();
+        pairs
+            .find(|(known, _)| **known == *name)
+            .map(|(_, value)| &**value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The API server leaves empty maps out, but a file for `render` may say null.
+        let pairs = Option::<BTreeMap<Box<str>, Box<str>>>::deserialize(deserializer)?;
+        Ok(Self(pairs.unwrap_or_default().into_iter().collect()))
+    }
 }
 
 /// One owner reference; only the part that identifies.
@@ -150,7 +174,7 @@ impl Object {
     /// The uid of the parent this object is a child of, if it is anybody's child.
     #[must_use]
     pub fn parent_uid(&self) -> Option<&str> {
-        let label = self.meta.labels.get(PARENT_UID_LABEL).map(String::as_str);
+        let label = self.meta.labels.get(PARENT_UID_LABEL);
         label.or_else(|| self.meta.owners.first().map(|owner| owner.uid.as_str()))
     }
 
@@ -168,7 +192,7 @@ impl Object {
             .any(|owner| owner.uid == parent.meta.uid);
         match labels.get(HANDLER_LABEL) {
             Some(label) if label == handler => {
-                is_owned || labels.get(PARENT_UID_LABEL) == Some(&parent.meta.uid)
+                is_owned || labels.get(PARENT_UID_LABEL) == Some(parent.meta.uid.as_str())
             }
             Some(_) => false,
             None => is_owned,
