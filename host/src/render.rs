@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use handler_host_core::{
     Call, Children, Description, Failure, Grant, Invoke, Kind, Object, OnParentDelete, Readiness,
-    Response, Scope, Severity, Verdict, check,
+    Response, Scope, Severity, Verdict, check, check_status,
 };
 use handler_host_engine::{CallLimits, Handler, Runtime};
 use serde_json::{Value, json};
@@ -64,7 +64,11 @@ fn render_one(
             return refuse(verdict.reason.as_str(), &verdict.message, code);
         }
     };
-    if let Err(denied) = check(Children::desired(response.children.clone()), parent, grant) {
+    let checked = check_status(response.status.as_deref(), grant).and_then(|_| {
+        let desired = Children::desired(response.children.clone());
+        check(desired, parent, grant)
+    });
+    if let Err(denied) = checked {
         return refuse("Denied", &denied.to_string(), 6);
     }
     match output {

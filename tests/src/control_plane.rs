@@ -1,6 +1,7 @@
 //! The control plane that all tests of a run share.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -37,7 +38,9 @@ impl ControlPlane {
         // A static outlives the runtime of every test; so it must hold nothing of a runtime.
         static SHARED: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
         let started = tokio::task::spawn_blocking(|| {
-            SHARED.get_or_init(|| ControlPlane::start().map_err(|error| format!("{error:#}")))
+            SHARED.get_or_init(|| {
+                ControlPlane::start(&paths::crds()).map_err(|error| format!("{error:#}"))
+            })
         });
         match started.await {
             Ok(Ok(control_plane)) => control_plane,
@@ -46,9 +49,20 @@ impl ControlPlane {
         }
     }
 
-    fn start() -> Result<Self> {
+    /// A control plane of the caller's own, with these CRDs, that ends when dropped: for tests that need
+    /// other CRDs than all the others. Panics if it cannot be started.
+    pub async fn own(crds: Vec<PathBuf>) -> ControlPlane {
+        let started = tokio::task::spawn_blocking(move || ControlPlane::start(&crds)).await;
+        match started {
+            Ok(Ok(control_plane)) => control_plane,
+            Ok(Err(error)) => panic!("no control plane: {error:#}"),
+            Err(error) => panic!("no control plane: {error}"),
+        }
+    }
+
+    fn start(crds: &[PathBuf]) -> Result<Self> {
         let mut command = Command::new(paths::binary("control-plane")?);
-        for crd in paths::crds() {
+        for crd in crds {
             command.arg("--crd").arg(crd);
         }
         let mut child = command
@@ -100,7 +114,7 @@ impl ControlPlane {
     }
 
     /// The kubeconfig of an identity.
-    pub fn kubeconfig(&self, identity: Identity) -> std::path::PathBuf {
+    pub fn kubeconfig(&self, identity: Identity) -> PathBuf {
         identity.kubeconfig(&self.ready.directory)
     }
 
@@ -140,9 +154,9 @@ impl ControlPlane {
         .await
     }
 
-    pub(crate) fn delete_namespace(&self, name: String) {
-        // Nobody listens any more when the first client could not be made: then it stays.
-        let _ = self.doomed.send(name);
+    /// Takes the names of namespaces to delete.
+    pub(crate) fn doomed(&self) -> Sender<String> {
+        self.doomed.clone()
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod child;
+pub mod claims;
 pub mod control_plane;
 pub mod handler_host;
 pub mod identity;
@@ -14,15 +15,18 @@ pub mod namespace;
 pub mod objects;
 pub mod operator;
 pub mod paths;
+pub mod relay;
 pub mod server;
 pub mod servers;
 pub mod wait;
 
 pub use audit::{Audit, Entries, Entry, Mark};
+pub use claims::{Claims, DEADLINE};
 pub use control_plane::ControlPlane;
 pub use handler_host::{Output, handler_host};
 pub use identity::Identity;
 pub use namespace::Namespace;
 pub use objects::{evc, puppet};
 pub use operator::{Operator, Usage};
+pub use relay::Relay;
 pub use wait::eventually;

@@ -228,6 +228,9 @@ async fn start_controller_manager(launch: &Launch<'_>, directory: &Path) -> Resu
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--controllers={CONTROLLERS}"),
             "--leader-elect=false".to_owned(),
+            // The default of 20 a second is too few for namespaces that come and go with each test.
+            "--kube-api-qps=300".to_owned(),
+            "--kube-api-burst=600".to_owned(),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={}", ports[0]),
             "--profiling=false".to_owned(),

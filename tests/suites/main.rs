@@ -3,4 +3,21 @@
 // Clippy's allowance for tests knows only functions marked as such, not what they share.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod api_server;
+mod bad_input;
+mod commands;
+mod conflicts;
 mod control_plane;
+mod crd;
+mod desk;
+mod evc;
+mod faults;
+mod finalizers;
+mod grants;
+mod outcomes;
+mod quantities;
+mod restart;
+mod sandbox;
+mod stage;
+mod volumes;
+mod writes;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use handler_host_core::{Failure, Readiness, Reason, Response, Verdict};
+use handler_host_core::{Denied, Failure, Readiness, Reason, Response, Verdict};
 use serde_json::{Map, Value};
 
 use crate::apply::{Applied, Problem};
@@ -53,9 +53,9 @@ impl Pass {
     }
 
     /// The handler would say the same again: it is asked when something changed.
-    pub(crate) fn denied(message: String, fingerprint: Fingerprint) -> Self {
+    pub(crate) fn denied(denied: &Denied, fingerprint: Fingerprint) -> Self {
         let mut pass = Self::again(Again::Never);
-        pass.verdict = Some(Verdict::new(Reason::Denied, message));
+        pass.verdict = Some(Verdict::new(Reason::Denied, denied.to_string()));
         pass.fingerprint = Some(fingerprint);
         pass
     }

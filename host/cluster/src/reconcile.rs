@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use handler_host_core::{
-    Call, Children, Denied, Failure, Invoke, Key, Kind, Object, Observed, Reason, Response,
-    Verdict, check, plan,
+    Call, Children, Failure, Invoke, Key, Kind, Object, Observed, Reason, Response, Verdict, check,
+    check_status, plan,
 };
 use kube::api::{Patch, PatchParams};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::apply::Apply;
 use crate::controller::Controller;
@@ -92,15 +92,13 @@ impl Controller {
             Ok(response) => response,
             Err(failure) => return Pass::failed(&failure, fingerprint),
         };
-        let checked = status_fields(&self.grant.handler, &response).and_then(|status| {
+        let checked = check_status(response.status.as_deref(), &self.grant).and_then(|status| {
             let desired = Children::desired(response.children.clone());
-            let checked =
-                check(desired, parent, &self.grant).map_err(|denied: Denied| denied.to_string())?;
-            Ok((checked, status))
+            Ok((check(desired, parent, &self.grant)?, status))
         });
         let (desired, status) = match checked {
             Ok(checked) => checked,
-            Err(message) => return Pass::denied(message, fingerprint),
+            Err(denied) => return Pass::denied(&denied, fingerprint),
         };
         let key = parent.key();
         let accepted = self.ledger.with(&key, |record| record.accepted.clone());
@@ -241,14 +239,4 @@ impl Controller {
             None => Observed::of(verdict, &status_of(parent)) == Observed::Transition,
         }
     }
-}
-
-/// The handler's patch of the status; what is no JSON object is against the rules.
-fn status_fields(handler: &str, response: &Response) -> Result<Option<Map<String, Value>>, String> {
-    let Some(text) = &response.status else {
-        return Ok(None);
-    };
-    serde_json::from_str(text).map(Some).map_err(|error| {
-        format!("handler `{handler}` returned a status patch that is no JSON object ({error}); return an object such as {{\"size\": \"1G\"}}")
-    })
 }

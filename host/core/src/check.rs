@@ -32,6 +32,10 @@ pub enum DenyReason {
     )]
     NotAnObject { index: usize, rule: String },
     #[error(
+        "returned a status patch that is no JSON object ({rule}); return an object such as {{\"size\": \"1G\"}}"
+    )]
+    Status { rule: String },
+    #[error(
         "may not apply {kind}, since its grant does not name it; grant {kind}, or drop the child"
     )]
     Kind { kind: Kind },
@@ -116,6 +120,24 @@ pub fn check(
         children.push(Checked(child));
     }
     Ok(Children { children })
+}
+
+/// Checks a response's patch of the parent's status.
+///
+/// # Errors
+///
+/// When it is no JSON object.
+pub fn check_status(
+    patch: Option<&str>,
+    grant: &Grant,
+) -> Result<Option<Map<String, Value>>, Denied> {
+    let fields = patch.map(serde_json::from_str).transpose();
+    fields.map_err(|error| Denied {
+        handler: grant.handler.clone(),
+        reason: Box::new(DenyReason::Status {
+            rule: error.to_string(),
+        }),
+    })
 }
 
 fn check_one(

@@ -23,7 +23,7 @@ mod retry;
 mod status;
 mod verdict;
 
-pub use check::{Denied, DenyReason, check};
+pub use check::{Denied, DenyReason, check, check_status};
 pub use children::{Checked, Child, Children, Desired};
 pub use compare::{projection, stands};
 pub use digest::Digest;

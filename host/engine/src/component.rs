@@ -58,7 +58,7 @@ impl Component {
     ///
     /// When it refuses the config, is stopped or describes what cannot exist.
     pub fn describe(&self, config: &str, limits: CallLimits) -> Result<Description, DescribeError> {
-        let console = Console::new("", "describe");
+        let console = Console::new(&self.digest.short(), "describe");
         let seed = [self.digest.as_bytes().as_slice(), config.as_bytes()];
         let answer = self.run(&console, limits, &seed, |handler, store| {
             v0_1::describe(handler, store, config)
@@ -135,9 +135,13 @@ impl Invoke for Handler {
 
     fn invoke(&self, call: &Call<'_>) -> Result<Response, Failure> {
         let console = Console::new(&self.name, call.object);
-        let mut seed = vec![self.component.digest.as_bytes().as_slice()];
-        seed.extend([call.parent.as_bytes(), call.config.as_bytes()]);
-        seed.extend(call.children.iter().map(|child| child.as_bytes()));
+        // Not the whole input: chance must not change with a resource version or a status, or the children
+        // of a guest that uses it would be written anew at every pass.
+        let seed = [
+            self.component.digest.as_bytes().as_slice(),
+            call.config.as_bytes(),
+            call.object.as_bytes(),
+        ];
         let answer = self
             .component
             .run(&console, self.limits, &seed, |handler, store| {

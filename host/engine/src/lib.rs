@@ -2,8 +2,8 @@
 //!
 //! A [`Runtime`] is made once. It [loads](Runtime::load) a module: checks its bytes and imports, compiles
 //! it and links it. Every call then gets an instance of its own, with a deadline, a memory limit, clocks
-//! that stand still and randomness seeded from the module and the input, so that the same input gives
-//! the same bytes out. Calls block; compiling takes tenths of a second. Neither belongs on an async thread.
+//! that stand still and randomness seeded from the module, its config and the parent's name, so that the
+//! same input gives the same bytes out. Calls block; compiling takes tenths of a second. Neither belongs on an async thread.
 
 mod component;
 mod console;

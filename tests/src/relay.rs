@@ -1,0 +1,158 @@
+//! A way to the API server that can be cut and mended.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::control_plane::ControlPlane;
+use crate::identity::Identity;
+
+/// A port in front of an API server. To those who go through it, the API server is gone while it is
+/// cut: connections end, new ones are refused.
+pub struct Relay {
+    address: SocketAddr,
+    server: SocketAddr,
+    accepted: Arc<AtomicUsize>,
+    door: Door,
+    directory: TempDir,
+}
+
+enum Door {
+    /// Bound but not listening, so that nobody else gets the port.
+    Closed(TcpSocket),
+    Open(JoinHandle<()>),
+}
+
+#[derive(Clone, Copy)]
+enum Guest {
+    Relayed,
+    SentAway,
+}
+
+impl Relay {
+    /// A relay to a control plane, cut for now.
+    pub fn to(control_plane: &ControlPlane) -> Self {
+        Self::try_to(control_plane).unwrap_or_else(|error| panic!("no relay: {error:#}"))
+    }
+
+    fn try_to(control_plane: &ControlPlane) -> Result<Self> {
+        let url = &control_plane.ready().server;
+        let server = url.strip_prefix("https://").unwrap_or(url);
+        let server = server
+            .parse()
+            .with_context(|| format!("{url} has no address"))?;
+        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let relay = Relay {
+            address: socket.local_addr()?,
+            server,
+            accepted: Arc::default(),
+            door: Door::Closed(socket),
+            directory: tempfile::tempdir()?,
+        };
+        let text = fs::read(control_plane.kubeconfig(Identity::Host))?;
+        let mut kubeconfig: Value = serde_json::from_slice(&text)?;
+        kubeconfig["clusters"][0]["cluster"]["server"] =
+            json!(format!("https://{}", relay.address));
+        fs::write(relay.kubeconfig(), kubeconfig.to_string())?;
+        Ok(relay)
+    }
+
+    /// The kubeconfig of [`Identity::Host`] through this relay.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.directory.path().join("kubeconfig")
+    }
+
+    /// Passes everything on.
+    pub async fn mend(&mut self) {
+        self.open(Guest::Relayed).await;
+    }
+
+    /// Ends every connection and refuses new ones.
+    pub async fn cut(&mut self) {
+        self.close().await;
+    }
+
+    /// Ends every connection and new ones as soon as they come.
+    pub async fn hang_up(&mut self) {
+        self.open(Guest::SentAway).await;
+    }
+
+    /// How many connections were accepted so far.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    async fn open(&mut self, guest: Guest) {
+        self.close().await;
+        let spare = TcpSocket::new_v4().unwrap_or_else(|error| panic!("no socket: {error}"));
+        let Door::Closed(socket) = std::mem::replace(&mut self.door, Door::Closed(spare)) else {
+            return;
+        };
+        let listener = socket
+            .listen(1024)
+            .unwrap_or_else(|error| panic!("cannot listen on {}: {error}", self.address));
+        let accepted = self.accepted.clone();
+        self.door = Door::Open(tokio::spawn(serve(listener, self.server, guest, accepted)));
+    }
+
+    async fn close(&mut self) {
+        if let Door::Open(serving) = &mut self.door {
+            serving.abort();
+            // The listener is gone only when the task is.
+            let _ = serving.await;
+            let socket = bind(self.address).unwrap_or_else(|error| panic!("{error:#}"));
+            self.door = Door::Closed(socket);
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Door::Open(serving) = &self.door {
+            serving.abort();
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // Else the ends of its former connections keep the port.
+    socket.set_reuseaddr(true)?;
+    socket
+        .bind(address)
+        .with_context(|| format!("cannot bind {address}"))?;
+    Ok(socket)
+}
+
+async fn serve(
+    listener: TcpListener,
+    server: SocketAddr,
+    guest: Guest,
+    accepted: Arc<AtomicUsize>,
+) {
+    // Dropped, and its connections with it, when this task is aborted.
+    let mut connections = JoinSet::new();
+    while let Ok((mut from, _)) = listener.accept().await {
+        accepted.fetch_add(1, Ordering::Relaxed);
+        match guest {
+            Guest::SentAway => drop(from),
+            Guest::Relayed => {
+                connections.spawn(async move {
+                    if let Ok(mut to) = TcpStream::connect(server).await {
+                        // Either side may end it at any time.
+                        let _ = copy_bidirectional(&mut from, &mut to).await;
+                    }
+                });
+            }
+        }
+    }
+}

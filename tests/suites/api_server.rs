@@ -1,0 +1,191 @@
+//! API servers that are not there, go away and come back.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures::future::join_all;
+use handler_host_tests::claims::{APPLIED, operator};
+use handler_host_tests::namespace::{CLAIM, PVC};
+use handler_host_tests::{Claims, ControlPlane, DEADLINE, Identity, Namespace, Relay, eventually};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_host_without_api_server_still_ends_on_sigterm_with_zero() {
+    let control_plane = ControlPlane::shared().await;
+    let relay = Relay::to(control_plane);
+    let mut operator = operator(control_plane, "none")
+        .kubeconfig(relay.kubeconfig())
+        .start();
+    let line = operator.wait_for_line("trying again", DEADLINE).await;
+    assert!(line.contains("Connection refused"), "{line}");
+    let (status, took) = operator.terminate().await;
+    assert_eq!(status.code(), Some(0), "{}", operator.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_host_says_once_that_the_api_server_is_away_and_serves_when_it_comes() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = Namespace::create(control_plane, "awaited").await;
+    let mut relay = Relay::to(control_plane);
+    relay.hang_up().await;
+    let options = operator(control_plane, &namespace.name);
+    let mut operator = options.kubeconfig(relay.kubeconfig()).start();
+    eventually("it tried three times", DEADLINE, async || {
+        let tries = relay.accepted();
+        if tries >= 3 {
+            Ok(())
+        } else {
+            Err(tries.to_string())
+        }
+    })
+    .await;
+    // Each once: how a connection ends varies.
+    let said = operator.lines_with("trying again");
+    let problems: HashSet<_> = said
+        .iter()
+        .filter_map(|line| Some(line.split_once("WARN")?.1))
+        .collect();
+    assert_eq!(problems.len(), said.len(), "{}", operator.log());
+
+    relay.mend().await;
+    operator.wait_for_line("serving", DEADLINE).await;
+    assert_eq!(
+        operator.lines_with("works again").len(),
+        1,
+        "{}",
+        operator.log()
+    );
+}
+
+/// A relay, and claims that are served through it.
+async fn served_through_a_relay(prefix: &str) -> (Relay, Claims<'static>) {
+    let control_plane = ControlPlane::shared().await;
+    let mut relay = Relay::to(control_plane);
+    relay.mend().await;
+    let kubeconfig = relay.kubeconfig();
+    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap()];
+    let claims = Claims::served_with(control_plane, prefix, &arguments).await;
+    (relay, claims)
+}
+
+#[tokio::test]
+async fn an_outage_in_the_middle_of_many_claims_loses_and_doubles_none() {
+    const CLAIMS: usize = 60;
+    let (mut relay, mut claims) = served_through_a_relay("cut-short").await;
+    let names: Vec<_> = (0..CLAIMS).map(|index| format!("claim-{index}")).collect();
+    let create = join_all(names.iter().map(|name| claims.create(name, "1Gi")));
+    let cut = async {
+        // Answers to writes are lost too.
+        eventually("some volume claims", DEADLINE, async || {
+            (claims.namespace.list(PVC).await.len() > 10).then_some(())
+        })
+        .await;
+        relay.cut().await;
+    };
+    futures::join!(create, cut);
+    claims
+        .operator
+        .wait_for_line("trying again", DEADLINE)
+        .await;
+    relay.mend().await;
+
+    for name in &names {
+        claims.ready(name).await;
+    }
+    assert_eq!(claims.namespace.list(PVC).await.len(), CLAIMS);
+    let requests = claims.requests().await;
+    // Not always 201: the API server counts a request that was cut off as timed out, but may have done it.
+    let created = requests.resource("persistentvolumeclaims").code(201);
+    for name in &names {
+        assert!(created.named(name).count() <= 1, "{}", requests.named(name));
+    }
+}
+
+#[tokio::test]
+async fn what_happens_in_an_outage_is_dealt_with_afterwards() {
+    let (mut relay, mut claims) = served_through_a_relay("outage").await;
+    for name in ["settled", "robbed", "deleted", "edited"] {
+        claims.create_ready(name, "1Gi").await;
+    }
+    let robbed = claims.volume("robbed").await;
+    claims.count_from_here().await;
+    relay.cut().await;
+    let namespace = &claims.namespace;
+    namespace.delete(CLAIM, "deleted").await.unwrap();
+    claims.delete_volume("robbed").await;
+    namespace.wait_until_gone(PVC, "deleted", DEADLINE).await;
+    let edit = json!({"metadata": {"annotations": {APPLIED: null}}});
+    namespace.merge(PVC, "edited", &edit).await.unwrap();
+    claims.create("late", "1Gi").await;
+    claims
+        .operator
+        .wait_for_line("trying again", DEADLINE)
+        .await;
+    relay.mend().await;
+
+    claims.ready("late").await;
+    claims.volume("late").await;
+    claims
+        .volume_that("robbed", "is another one", |volume| {
+            volume["metadata"]["uid"] != robbed["metadata"]["uid"]
+        })
+        .await;
+    claims
+        .volume_that("edited", "is restored", |volume| {
+            volume["metadata"]["annotations"][APPLIED].is_string()
+        })
+        .await;
+    // It may come back for a moment, when its own end is heard of before that of its claim.
+    claims
+        .namespace
+        .wait_until_gone(PVC, "deleted", DEADLINE)
+        .await;
+    let writes = claims.requests().await.named("settled").writes();
+    assert_eq!(writes.count(), 0, "{writes}");
+    // For each of the two watches: how connections end and how new ones are refused, each once.
+    let said = claims.operator.lines_with("trying again");
+    assert!(said.len() <= 6, "{}", said.join("\n"));
+}
+
+#[tokio::test]
+async fn a_host_in_an_outage_still_ends_on_sigterm_with_zero() {
+    let (mut relay, mut claims) = served_through_a_relay("cut-off").await;
+    claims.create_ready("claim", "1Gi").await;
+    relay.cut().await;
+    claims
+        .operator
+        .wait_for_line("trying again", DEADLINE)
+        .await;
+    let (status, took) = claims.operator.terminate().await;
+    assert_eq!(status.code(), Some(0), "{}", claims.operator.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_host_without_rights_says_which_and_keeps_trying() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = Namespace::create(control_plane, "no-rights").await;
+    let options = operator(control_plane, &namespace.name);
+    let mark = control_plane.audit().mark();
+    let nobody = Identity::Nobody;
+    let mut operator = options.kubeconfig(control_plane.kubeconfig(nobody)).start();
+    let line = operator
+        .wait_for_line("ephemeralvolumeclaims", DEADLINE)
+        .await;
+    assert!(line.contains("User \"nobody\" cannot"), "{line}");
+    eventually("it asked three times", DEADLINE, async || {
+        let requests = control_plane.audit().since(&mark).by(nobody.user());
+        let asked = requests
+            .in_namespace(&namespace.name)
+            .resource("ephemeralvolumeclaims");
+        if asked.count() >= 3 {
+            Ok(())
+        } else {
+            Err(asked.to_string())
+        }
+    })
+    .await;
+    let lines = operator.lines_with("ephemeralvolumeclaims");
+    assert_eq!(lines.len(), 1, "{}", operator.log());
+}

@@ -1,0 +1,293 @@
+//! What will not do is told in one line, with value, rule and remedy, and nothing else is done.
+
+use std::fs;
+
+use handler_host_tests::{ControlPlane, Identity, evc, paths, puppet};
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::desk::{Desk, RENDER_EVC, RENDER_PUPPET};
+
+#[tokio::test]
+async fn a_module_that_is_no_handler_is_refused_by_every_command() {
+    let desk = Desk::new();
+    let whole = fs::read(paths::guest("evc").unwrap()).unwrap();
+    desk.write("empty.wasm", "");
+    desk.write("text.wasm", "apiVersion: v1\n");
+    desk.write("half.wasm", &whole[..whole.len() / 2]);
+    desk.write("seven.wasm", &whole[..7]);
+    desk.write("core.wasm", b"\0asm\x01\0\0\0");
+    desk.write("other.wasm", wat::parse_str("(component)").unwrap());
+    let import = r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)))"#;
+    desk.write("import.wasm", wat::parse_str(import).unwrap());
+    let version = r#"(component (import "handler-host:handler/log@0.9.0" (instance)))"#;
+    desk.write("version.wasm", wat::parse_str(version).unwrap());
+    let modules = [
+        "missing.wasm",
+        "",
+        "empty.wasm",
+        "text.wasm",
+        "half.wasm",
+        "seven.wasm",
+        "core.wasm",
+        "other.wasm",
+        "import.wasm",
+        "version.wasm",
+    ];
+    let mut told = Vec::new();
+    for module in modules {
+        let inspected = desk.refusal(&format!("inspect DIR/{module}")).await;
+        let rendered = format!("render --module DIR/{module} --filename DIR/claim.yaml");
+        assert_eq!(desk.refusal(&rendered).await, inspected);
+        assert_eq!(
+            desk.refusal(&format!("run --module DIR/{module}")).await,
+            inspected
+        );
+        // Where exactly half of a module breaks depends on the compiler that made it.
+        let numbers = inspected.split(' ').map(|word| {
+            if word.contains("..") {
+                "FROM..TO"
+            } else {
+                word
+            }
+        });
+        let line: Vec<_> = numbers.collect();
+        told.push(
+            line.join(" ")
+                .replace(&(whole.len() / 2).to_string(), "HALF"),
+        );
+    }
+    assert_snapshot!(told.join("\n"), @r#"
+    module DIR/missing.wasm cannot be read: there is no such file; check the path, or build it with `just build-guest`
+    module DIR/ cannot be read: it is a directory; check the path, or build it with `just build-guest`
+    module DIR/empty.wasm is empty; build it again
+    module DIR/text.wasm is not WebAssembly: it begins with "apiVersi", not with "\0asm"; name a .wasm file
+    module DIR/half.wasm is broken: failed to parse WebAssembly module: wasm component contains an invalid module section: section range FROM..TO is out of bounds (bound = HALF); build or copy it again
+    module DIR/seven.wasm is broken: it ends after 7 bytes; build or copy it again
+    module DIR/core.wasm is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`
+    module DIR/other.wasm is a component of another world: it does not export `describe`; a handler exports `describe` and `reconcile` of handler-host:handler@0.1.0
+    module DIR/import.wasm imports `wasi:http/outgoing-handler@0.2.0`, which handlers are not granted; a handler may import handler-host:handler/log and wasi:cli/imports@0.2, nothing else
+    module DIR/version.wasm was built for handler-host:handler@0.9.0, this host speaks 0.1.0; build it against the wit/ of this host
+    "#);
+}
+
+#[tokio::test]
+async fn a_file_of_claims_that_will_not_do_is_refused() {
+    let desk = Desk::new();
+    let header = "apiVersion: kopf.dev/v1\nkind: EphemeralVolumeClaim\n";
+    let files: [(&str, &[u8]); 12] = [
+        ("broken", b"spec: ["),
+        ("list", b"- a\n- b\n"),
+        ("string", b"hello\n"),
+        ("number", b"42\n"),
+        ("empty", b""),
+        ("comment", b"# nothing\n---\n"),
+        ("bytes", b"\xff\xfe\x00"),
+        ("kindless", b"metadata: {name: a}\n"),
+        (
+            "kind",
+            b"{apiVersion: v1, kind: Secret, metadata: {name: a}}",
+        ),
+        ("nameless", &[header.as_bytes(), b"metadata: {}"].concat()),
+        (
+            "no-metadata",
+            &[header.as_bytes(), b"metadata: null"].concat(),
+        ),
+        ("second", &[header.as_bytes(), b"---\nspec: [\n"].concat()),
+    ];
+    let mut told = vec![
+        desk.refusal(&format!("{RENDER_EVC} DIR/missing.yaml"))
+            .await,
+    ];
+    for (file, content) in files {
+        desk.write(&format!("{file}.yaml"), content);
+        let command = format!("{RENDER_EVC} DIR/{file}.yaml");
+        let output = desk.run(&command).await;
+        assert_eq!(output.stdout, "", "{file}");
+        told.push(desk.refusal(&command).await);
+    }
+    told.push(desk.refusal(&format!("{RENDER_EVC} DIR")).await);
+    assert_snapshot!(told.join("\n"), @r#"
+    DIR/missing.yaml cannot be read (No such file or directory (os error 2)); name a file of YAML or JSON
+    DIR/broken.yaml is not YAML: line 1 column 7: unclosed bracket '['; mend it there
+    DIR/list.yaml: ["a","b"] is not a Kubernetes object; write apiVersion, kind, metadata.name and spec
+    DIR/string.yaml: "hello" is not a Kubernetes object; write apiVersion, kind, metadata.name and spec
+    DIR/number.yaml: 42 is not a Kubernetes object; write apiVersion, kind, metadata.name and spec
+    DIR/empty.yaml holds no object; write one kopf.dev/v1 EphemeralVolumeClaim
+    DIR/comment.yaml holds no object; write one kopf.dev/v1 EphemeralVolumeClaim
+    DIR/bytes.yaml cannot be read (stream did not contain valid UTF-8); name a file of YAML or JSON
+    DIR/kindless.yaml: {"metadata":{"name":"a"}} is not a Kubernetes object; write apiVersion, kind, metadata.name and spec
+    DIR/kind.yaml: holds a v1 Secret; this handler is called for kopf.dev/v1 EphemeralVolumeClaim
+    DIR/nameless.yaml: the EphemeralVolumeClaim has no metadata.name; give it one
+    DIR/no-metadata.yaml: the EphemeralVolumeClaim has no metadata.name; give it one
+    DIR/second.yaml is not YAML: line 4 column 7: unclosed bracket '['; mend it there
+    DIR cannot be read (Is a directory (os error 21)); name a file of YAML or JSON
+    "#);
+}
+
+#[tokio::test]
+async fn a_config_that_will_not_do_is_refused_by_every_command() {
+    let desk = Desk::new();
+    let configs: [&[&str]; 6] = [
+        &["storageClas=fast"],
+        &["storageClass"],
+        &["storageClass=a", "storageClass=b"],
+        &["storageClass=3"],
+        &["storageClass=[1"],
+        &["=1"],
+    ];
+    let mut told = Vec::new();
+    for config in configs {
+        let more: Vec<_> = config
+            .iter()
+            .flat_map(|field| ["--config", field])
+            .collect();
+        let rendered = desk
+            .refusal_with(&format!("{RENDER_EVC} DIR/claim.yaml"), &more)
+            .await;
+        let run = desk
+            .refusal_with("run --module GUESTS/evc.wasm", &more)
+            .await;
+        let inspected = desk.refusal_with("inspect GUESTS/evc.wasm", &more).await;
+        assert_eq!([&run, &inspected], [&rendered, &rendered]);
+        told.push(rendered);
+    }
+    assert_snapshot!(told.join("\n"), @r#"
+    module GUESTS/evc.wasm: the handler refuses its config: config: unknown field `storageClas`, expected `storageClass`. Correct or remove it in the handler's config.
+    --config "storageClass" has no `=`; write it as key=value, such as storageClass=fast
+    --config storageClass is given twice; give each field once
+    module GUESTS/evc.wasm: the handler refuses its config: config.storageClass: invalid type: integer `3`, expected a string. Correct or remove it in the handler's config.
+    --config storageClass: "[1" is not YAML; quote it, such as storageClass='"…"'
+    module GUESTS/evc.wasm: the handler refuses its config: config: unknown field ``, expected `storageClass`. Correct or remove it in the handler's config.
+    "#);
+}
+
+#[tokio::test]
+async fn a_module_that_cannot_say_what_it_is_is_refused_by_every_command() {
+    let desk = Desk::new();
+    desk.write(
+        "puppet.yaml",
+        puppet("a", json!({"do": "apply"})).to_string(),
+    );
+    let configs = [
+        "describe=trap",
+        "describe=spin",
+        "refuse=not with me",
+        "parent={apiVersion: v1, kind: config}",
+        "children=[{apiVersion: a/b/c, kind: ConfigMap}]",
+    ];
+    let mut told = Vec::new();
+    for config in configs {
+        let more = ["--config", config];
+        let rendered = desk.refusal_with(RENDER_PUPPET, &more).await;
+        let run = desk
+            .refusal_with("run --module GUESTS/puppet.wasm", &more)
+            .await;
+        let inspected = desk.refusal_with("inspect GUESTS/puppet.wasm", &more).await;
+        assert_eq!([&run, &inspected], [&rendered, &rendered]);
+        // Where in the guest's source it panicked is of no interest here.
+        let cut = rendered.split(" panicked at ").collect::<Vec<_>>();
+        told.push(
+            cut[0].to_owned()
+                + if cut.len() > 1 {
+                    " panicked at …"
+                } else {
+                    ""
+                },
+        );
+    }
+    assert_snapshot!(told.join("\n"), @r#"
+    module GUESTS/puppet.wasm: describing itself, the handler trapped: wasm `unreachable` instruction executed; it said: thread '<unnamed>' (1) panicked at …
+    module GUESTS/puppet.wasm: describing itself, the handler ran longer than its deadline of 1000 ms; give it a longer deadline, or do less per call
+    module GUESTS/puppet.wasm: the handler refuses its config: config: not with me. Correct or remove it in the handler's config.
+    module GUESTS/puppet.wasm: the handler describes a kind that cannot exist: kind "config" is not a CamelCase word; write it as objects do, such as `ConfigMap`
+    module GUESTS/puppet.wasm: the handler describes a kind that cannot exist: apiVersion "a/b/c" is neither `version` nor `group/version`; write `v1` or `kopf.dev/v1`
+    "#);
+}
+
+#[tokio::test]
+async fn what_can_never_be_granted_is_refused_before_a_cluster_is_asked() {
+    let desk = Desk::new();
+    let mut told = Vec::new();
+    for name in ["Evc", "a.b", "a b", "", &"a".repeat(49)] {
+        let more = ["--name", name];
+        told.push(
+            desk.refusal_with("run --module GUESTS/evc.wasm", &more)
+                .await,
+        );
+    }
+    let own_kind = "children=[{apiVersion: tests.handler-host.dev/v1, kind: Puppet}]";
+    let more = ["--config", own_kind];
+    told.push(
+        desk.refusal_with("run --module GUESTS/puppet.wasm", &more)
+            .await,
+    );
+    assert_snapshot!(told.join("\n"), @r#"
+    handler name "Evc" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as `evc`
+    handler name "a.b" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as `evc`
+    handler name "a b" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as `evc`
+    handler name "" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as `evc`
+    handler name "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as `evc`
+    handler `puppet` describes its parent's kind tests.handler-host.dev/v1 Puppet as a child too; a handler's children must be of other kinds
+    "#);
+}
+
+#[tokio::test]
+async fn a_cluster_configuration_that_will_not_do_is_refused() {
+    let desk = Desk::new();
+    desk.write("broken", "clusters: [");
+    desk.write("empty", "");
+    desk.write("claim", evc("a", "1G").to_string());
+    let control_plane = ControlPlane::shared().await;
+    let kubeconfig = control_plane.kubeconfig(Identity::Host);
+    fs::copy(kubeconfig, desk.directory.path().join("right")).unwrap();
+    let mut told = Vec::new();
+    for more in [
+        "DIR/missing",
+        "DIR",
+        "DIR/broken",
+        "DIR/empty",
+        "DIR/claim",
+        "DIR/right --context other",
+    ] {
+        let command = format!("run --module GUESTS/evc.wasm --kubeconfig {more}");
+        told.push(desk.refusal(&command).await);
+    }
+    assert_snapshot!(told.join("\n"), @r#"
+    kubeconfig DIR/missing: No such file or directory (os error 2); set --kubeconfig or KUBECONFIG to a file that `kubectl` can use
+    kubeconfig DIR: Is a directory (os error 21); set --kubeconfig or KUBECONFIG to a file that `kubectl` can use
+    kubeconfig DIR/broken: failed to parse kubeconfig YAML: line 1 column 11: unclosed bracket '['; set --kubeconfig or KUBECONFIG to a file that `kubectl` can use
+    kubeconfig DIR/empty: failed to determine current context; set --kubeconfig or KUBECONFIG to a file that `kubectl` can use
+    kubeconfig DIR/claim: failed to determine current context; set --kubeconfig or KUBECONFIG to a file that `kubectl` can use
+    kubeconfig DIR/right: failed to load current context: other; set --kubeconfig or KUBECONFIG to a file that `kubectl` can use
+    "#);
+}
+
+#[tokio::test]
+async fn scopes_that_do_not_fit_are_refused_once_the_cluster_tells_them() {
+    let desk = Desk::new();
+    let kubeconfig = ControlPlane::shared().await.kubeconfig(Identity::Host);
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    let command = format!("run --module GUESTS/puppet.wasm --kubeconfig {kubeconfig}");
+    let mut told = Vec::new();
+    for more in [
+        [
+            "--config",
+            "parent={apiVersion: v1, kind: Namespace}",
+            "--namespace",
+            "default",
+        ],
+        [
+            "--config",
+            "children=[{apiVersion: v1, kind: Namespace}]",
+            "--namespace",
+            "default",
+        ],
+    ] {
+        told.push(desk.refusal_with(&command, &more).await);
+    }
+    assert_snapshot!(told.join("\n"), @r#"
+    v1 Namespace is cluster-scoped, so --namespace does not apply to it; leave --namespace out
+    handler `puppet` describes the cluster-scoped child kind v1 Namespace for the namespaced parent kind tests.handler-host.dev/v1 Puppet; Kubernetes lets no namespaced object own it, so make the parent cluster-scoped or drop the child
+    "#);
+}

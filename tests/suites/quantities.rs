@@ -1,0 +1,117 @@
+//! Sizes in every form of Kubernetes quantities, and what the API server makes of them.
+
+use handler_host_core::canonical;
+use handler_host_tests::{Claims, ControlPlane};
+use serde_json::{Value, json};
+
+/// A size, and how the API server writes it back.
+fn forms() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!("1G"), "1G"),
+        (json!("1Gi"), "1Gi"),
+        (json!("1024Mi"), "1Gi"),
+        (json!("1048576Ki"), "1Gi"),
+        (json!("1.5Gi"), "1536Mi"),
+        (json!("0.5Gi"), "512Mi"),
+        (json!(".5Gi"), "512Mi"),
+        (json!("5.Gi"), "5.Gi"),
+        (json!("5.5G"), "5500M"),
+        (json!("1e9"), "1e9"),
+        (json!("1E9"), "1E9"),
+        (json!("1.5e9"), "1500e6"),
+        (json!("1000e6"), "1e9"),
+        (json!("10e8"), "1e9"),
+        (json!("1000M"), "1G"),
+        (json!("1500M"), "1500M"),
+        (json!("500M"), "500M"),
+        (json!("007M"), "007M"),
+        (json!("+1G"), "+1G"),
+        (json!("1T"), "1T"),
+        (json!("1Ti"), "1Ti"),
+        (json!("1.1Ti"), "1209462790553600m"),
+        (json!("1073741824"), "1073741824"),
+        (json!("1000000000"), "1G"),
+        (json!("1000000000.0"), "1G"),
+        (json!(1_073_741_824), "1073741824"),
+        (json!(1_000_000_000), "1G"),
+        (json!(1_500_000_000.5), "1500000000500m"),
+        (json!(1e9), "1G"),
+        (json!("0.5"), "500m"),
+        (json!("1500m"), "1500m"),
+    ]
+}
+
+/// Sizes whose value the API server changes: it rounds volumes up to thousandths of a byte, and keeps no
+/// more than an int64 holds.
+const OUT_OF_RANGE: [&str; 6] = [
+    "100u",
+    "100n",
+    "0.1n",
+    "9Ei",
+    "1e30",
+    "12345678901234567890123",
+];
+
+fn name(index: usize) -> String {
+    format!("size-{index:02}")
+}
+
+#[tokio::test]
+async fn every_form_of_a_size_is_served_once_and_never_written_again() {
+    let mut claims = Claims::served(ControlPlane::shared().await, "quantities").await;
+    let forms = forms();
+    for (index, (size, _)) in forms.iter().enumerate() {
+        claims.create(&name(index), size.clone()).await;
+    }
+    let mut wrong = Vec::new();
+    for (index, (size, expected)) in forms.iter().enumerate() {
+        claims.ready(&name(index)).await;
+        let volume = claims.volume(&name(index)).await;
+        let storage = &volume["spec"]["resources"]["requests"]["storage"];
+        if storage != expected {
+            wrong.push(format!("{size} reads back as {storage}, not {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    claims.fence().await;
+    claims.count_from_here().await;
+    for index in 0..forms.len() {
+        claims.touch(&name(index)).await;
+    }
+    claims.fence().await;
+    let requests = claims.requests().await;
+    assert_eq!(requests.count(), 0, "{requests}");
+}
+
+#[test]
+fn the_host_knows_every_form_that_the_api_server_rewrites() {
+    let mut wrong = Vec::new();
+    for (size, expected) in forms() {
+        let text = size
+            .as_str()
+            .map_or_else(|| size.to_string(), str::to_owned);
+        let form = canonical(&text);
+        // Some odd spellings are kept as they are.
+        if text != expected && form.as_deref() != Some(expected) {
+            wrong.push(format!("{text} is expected as {form:?}, not {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_size_whose_value_the_api_server_changes_is_not_written_again() {
+    let mut claims = Claims::served(ControlPlane::shared().await, "out-of-range").await;
+    for (index, size) in OUT_OF_RANGE.iter().enumerate() {
+        claims.create_ready(&name(index), *size).await;
+    }
+    claims.fence().await;
+    claims.count_from_here().await;
+    for index in 0..OUT_OF_RANGE.len() {
+        claims.touch(&name(index)).await;
+    }
+    claims.fence().await;
+    let requests = claims.requests().await;
+    assert_eq!(requests.count(), 0, "{requests}");
+}

@@ -1,0 +1,111 @@
+//! What a guest can reach, and that it gets the same again for the same input.
+
+use std::time::Instant;
+
+use handler_host_tests::handler_host::handler_host_with;
+use handler_host_tests::namespace::PUPPET;
+use handler_host_tests::objects::condition;
+use handler_host_tests::{manifest, paths, puppet};
+use serde_json::{Value, json};
+
+use crate::stage::{DEADLINE, Stage};
+
+/// Renders a puppet, and gives the entries of its only child.
+async fn render(name: &str, spec: Value) -> Value {
+    let module = paths::guest("puppet").unwrap();
+    let arguments = [
+        "render",
+        "--module",
+        module.to_str().unwrap(),
+        "--filename",
+        "-",
+    ];
+    let environment = [("PUPPET_SECRET", "hunter2")];
+    let output = handler_host_with(arguments, &environment, &puppet(name, spec).to_string()).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let children = manifest::parse(&output.stdout).unwrap();
+    assert_eq!(children.len(), 1, "{}", output.stdout);
+    children[0]["data"].clone()
+}
+
+#[tokio::test]
+async fn the_same_input_gives_the_same_bytes_and_another_input_others() {
+    let entropy = json!({"do": "entropy"});
+    let first = render("a", entropy.clone()).await;
+    assert_eq!(render("a", entropy.clone()).await, first);
+    let other = render("b", entropy).await;
+    for chance in ["randomBytes", "hash", "mapOrder"] {
+        assert_ne!(first[chance], other[chance], "{chance}");
+    }
+    for clock in ["wallClock", "monotonicClock"] {
+        assert_eq!(first[clock], other[clock], "{clock}");
+    }
+}
+
+#[tokio::test]
+async fn chance_does_not_change_while_a_parent_lives() {
+    let mut stage = Stage::set("chance").await;
+    stage.puppet("a", &json!({"do": "entropy"})).await;
+    stage.served("a").await;
+    let drawn = stage.config_map("a").await.unwrap();
+    // Now status, resource version and observed children are others than at the first call.
+    stage.restart().await;
+    stage.wait_for_calls("a", 1).await;
+    stage.puppet("b", &json!({"do": "entropy"})).await;
+    stage.served("b").await;
+    assert_eq!(stage.config_map("a").await.unwrap(), drawn);
+}
+
+#[tokio::test]
+async fn time_stands_still_and_a_sleep_is_over_at_once() {
+    let before = Instant::now();
+    let seen = render("a", json!({"do": "entropy"})).await;
+    // The guest sleeps 10 s; its deadline of one second it did not meet either.
+    assert!(before.elapsed().as_secs() < 10);
+    assert_eq!(seen["wallClock"], "Ok(946684800s)");
+    assert_eq!(seen["slept"], "0ns");
+}
+
+#[tokio::test]
+async fn nothing_of_the_world_outside_is_reached() {
+    let seen = render("a", json!({"do": "environment"})).await;
+    for empty in ["arguments", "variables"] {
+        assert_eq!(seen[empty], "", "{empty}");
+    }
+    assert_eq!(seen["stdin"], "0 bytes");
+    let ways = [
+        "listRoot",
+        "listHere",
+        "readPasswd",
+        "writeFile",
+        "connectTcp",
+        "listenTcp",
+        "bindUdp",
+        "resolveName",
+        "startThread",
+    ];
+    for way in ways {
+        let outcome = seen[way].as_str().unwrap();
+        assert!(outcome.starts_with("refused: "), "{way}: {outcome}");
+    }
+    assert_eq!(seen.as_object().unwrap().len(), ways.len() + 3);
+}
+
+#[tokio::test]
+async fn a_call_under_way_ends_and_is_reported_before_the_host_does() {
+    let mut stage = Stage::set("sigterm").await;
+    stage.puppet("a", &json!({"do": "spin"})).await;
+    stage.wait_for_calls("a", 1).await;
+    let (status, took) = stage.operator.terminate().await;
+    assert_eq!(status.code(), Some(0), "{}", stage.operator.log());
+    assert!(took < DEADLINE);
+    let puppet = stage.namespace.get(PUPPET, "a").await.unwrap();
+    let ready = condition(&puppet, "Ready").unwrap_or(&Value::Null);
+    assert_eq!(
+        ready["reason"],
+        "DeadlineExceeded",
+        "{}",
+        stage.operator.log()
+    );
+    assert_eq!(stage.calls("a").len(), 1);
+}
