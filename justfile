@@ -3,6 +3,8 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 target := "wasm32-wasip2"
+# The suites mostly wait for a cluster; more of them at once than cores keeps the cores busy.
+threads := env("RUST_TEST_THREADS", "6")
 assets := env("KUBEBUILDER_ASSETS", justfile_directory() / "target/kubebuilder-assets")
 export KUBEBUILDER_ASSETS := assets
 
@@ -23,11 +25,11 @@ control-plane:
 
 # Run all tests: units, guests, and the suites against a real control plane
 test: control-plane build
-    cargo test --locked --workspace --no-fail-fast
+    cargo test --locked --workspace --no-fail-fast -- --test-threads {{ threads }}
 
 # Run the suites only, or those whose names contain FILTER
 suites filter="": control-plane build
-    cargo test --locked --package handler-host-tests --test suites -- {{ filter }}
+    cargo test --locked --package handler-host-tests --test suites -- --test-threads {{ threads }} {{ filter }}
 
 # Measure what claims cost, beside a bare client; optimised, minutes to build
 bench: control-plane (_guest "guest-evc")
