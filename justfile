@@ -5,8 +5,9 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 target := "wasm32-wasip2"
 # The suites mostly wait for a cluster; more of them at once than cores keeps the cores busy.
 threads := env("RUST_TEST_THREADS", "6")
-assets := env("KUBEBUILDER_ASSETS", justfile_directory() / "target/kubebuilder-assets")
-export KUBEBUILDER_ASSETS := assets
+# Where tests/control-plane/build puts the control plane, unless the user has one.
+built_assets := absolute_path(env("CARGO_TARGET_DIR", "target")) / "kubebuilder-assets"
+export KUBEBUILDER_ASSETS := if env("KUBEBUILDER_ASSETS", "") == "" { built_assets } else { env("KUBEBUILDER_ASSETS") }
 
 # List the recipes
 @default:

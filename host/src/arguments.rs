@@ -1,7 +1,9 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use handler_host_core::OnParentDelete;
+use handler_host_engine::CallLimits;
 
 /// Run Kubernetes handlers: WebAssembly components that say which objects should exist.
 ///
@@ -41,6 +43,29 @@ pub(crate) struct ModuleArguments {
     /// `{"storageClass": "fast", "replicas": 3}`.
     #[arg(short, long = "config", value_name = "KEY=VALUE")]
     pub(crate) config: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct LimitArguments {
+    /// How long one call may take, in milliseconds of wall-clock time
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    deadline: u64,
+
+    /// How much memory one call may use, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    memory: u16,
+}
+
+impl From<&LimitArguments> for CallLimits {
+    fn from(arguments: &LimitArguments) -> Self {
+        Self {
+            memory: usize::from(arguments.memory) << 20,
+            deadline: Duration::from_millis(arguments.deadline),
+        }
+    }
 }
 
 #[derive(Args)]
@@ -60,14 +85,6 @@ pub(crate) struct RunArguments {
     /// What becomes of children when their parent is deleted
     #[arg(long, value_name = "WHAT", default_value = "delete")]
     pub(crate) on_parent_delete: ParentDelete,
-
-    /// How long one call may take, in milliseconds of wall-clock time
-    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
-    pub(crate) deadline: u64,
-
-    /// How much memory one call may use, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(crate) memory: u32,
 
     /// How many parents are worked on at a time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
@@ -90,8 +107,9 @@ const RUN_HELP: &str = "\
 The module's own description is printed and granted: it may apply the kinds it describes, in its \
 parents' namespaces, and nothing else.
 
-SIGTERM or Ctrl-C lets what is under way end, then exits with 0. Exit code 1: the module, its config or \
-the cluster configuration will not do. An API server that is away is waited for.";
+SIGTERM or Ctrl-C lets what is under way end, for at most the deadline of a call and 10 s more, then exits \
+with 0. Exit code 1: the module, its config or the cluster configuration will not do, or a part of the host \
+ended. An API server that is away is waited for.";
 
 #[derive(Args)]
 #[command(after_long_help = RENDER_HELP)]
@@ -131,6 +149,9 @@ pub(crate) struct InspectArguments {
     /// A field of the config to describe for; the value is YAML. Repeatable
     #[arg(short, long = "config", value_name = "KEY=VALUE")]
     pub(crate) config: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 
     /// How it is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]

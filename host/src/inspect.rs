@@ -13,7 +13,8 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<ExitCode> {
     let config = module::config(&arguments.config)?;
     let runtime = Runtime::new(1)?;
     let (_, component) = module::compile(&runtime, &arguments.module)?;
-    let description = module::describe(&component, &arguments.module, &config);
+    let limits = (&arguments.limits).into();
+    let description = module::describe(&component, &arguments.module, &config, limits);
     match arguments.output {
         InspectOutput::Text => telemetry::print(&text(&component, description.as_ref().ok()))?,
         InspectOutput::Json => telemetry::print(&json(&component, description.as_ref().ok())?)?,

@@ -13,18 +13,21 @@ pub(crate) struct Loaded {
     pub(crate) component: Component,
     pub(crate) description: Description,
     pub(crate) config: String,
+    pub(crate) limits: CallLimits,
 }
 
 /// Reads, compiles and describes a module.
 pub(crate) fn load(runtime: &Runtime, arguments: &ModuleArguments) -> Result<Loaded> {
     let (suggested_name, component) = compile(runtime, &arguments.module)?;
     let config = config(&arguments.config)?;
-    let description = describe(&component, &arguments.module, &config)?;
+    let limits = (&arguments.limits).into();
+    let description = describe(&component, &arguments.module, &config, limits)?;
     Ok(Loaded {
         suggested_name,
         component,
         description,
         config,
+        limits,
     })
 }
 
@@ -38,9 +41,14 @@ pub(crate) fn compile(runtime: &Runtime, path: &Path) -> Result<(String, Compone
 }
 
 /// Asks a module what it is.
-pub(crate) fn describe(component: &Component, path: &Path, config: &str) -> Result<Description> {
+pub(crate) fn describe(
+    component: &Component,
+    path: &Path,
+    config: &str,
+    limits: CallLimits,
+) -> Result<Description> {
     component
-        .describe(config, CallLimits::default())
+        .describe(config, limits)
         // What it says holds its cause already; a context would tell that a second time.
         .map_err(|error| anyhow!("module {}: {error}", path.display()))
 }

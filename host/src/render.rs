@@ -7,7 +7,7 @@ use handler_host_core::{
     Call, Children, Description, Failure, Grant, Invoke, Kind, Object, OnParentDelete, Readiness,
     Response, Scope, Severity, Verdict, check, check_status,
 };
-use handler_host_engine::{CallLimits, Handler, Runtime};
+use handler_host_engine::{Handler, Runtime};
 use serde_json::{Value, json};
 
 use crate::arguments::{LogFormat, RenderArguments, RenderOutput};
@@ -23,7 +23,7 @@ pub(crate) fn render(arguments: &RenderArguments) -> Result<ExitCode> {
     let grant = Grant::of_description(&name, &loaded.description, OnParentDelete::Delete, |_| {
         Scope::Namespaced
     })?;
-    let handler = loaded.component.into_handler(&name, CallLimits::default());
+    let handler = loaded.component.into_handler(&name, loaded.limits);
     let mut first_failure = None;
     for parent in &parents {
         if let Err(code) = render_one(&handler, &grant, parent, &loaded.config, arguments.output)? {

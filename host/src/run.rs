@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use handler_host_cluster::Activation;
 use handler_host_core::{Grant, HOST, Kind, OnParentDelete, Scope};
-use handler_host_engine::{CallLimits, Runtime};
+use handler_host_engine::Runtime;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,9 +14,47 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::arguments::RunArguments;
 use crate::{module, telemetry};
 
+/// How long a stopping host lets writes end, beyond the longest that a call may take.
+const WRITES_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Serves a handler until the host is told to stop.
-pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: RunArguments) -> Result<ExitCode> {
     telemetry::start(arguments.log_format);
+    let threads = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
+    let outcome = threads.block_on(run_until_stopped(arguments));
+    // A module still being loaded, or a call that outlived the host's patience, must not keep the program.
+    threads.shutdown_background();
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn run_until_stopped(arguments: RunArguments) -> Result<()> {
+    // Before all else: from here on, being told to stop is no failure.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let mut stop = std::pin::pin!(stop);
+    let (client, activation) = tokio::select! {
+        prepared = prepare(arguments) => prepared?,
+        () = &mut stop => return Ok(()),
+    };
+    handler_host_cluster::run(client, activation, stop).await?;
+    Ok(())
+}
+
+async fn prepare(arguments: RunArguments) -> Result<(Client, Activation)> {
+    let (kubeconfig, context) = (arguments.kubeconfig.clone(), arguments.context.clone());
+    tracing::debug!(module = %arguments.module.module.display(), "loading the module");
+    let activation = tokio::task::spawn_blocking(move || activation(&arguments)).await??;
+    let config = configuration(kubeconfig.as_deref(), context.as_deref()).await?;
+    Ok((client(config)?, activation))
+}
+
+fn activation(arguments: &RunArguments) -> Result<Activation> {
     let runtime = Runtime::new(arguments.concurrency)?;
     let loaded = module::load(&runtime, &arguments.module)?;
     let name = arguments.name.clone().unwrap_or(loaded.suggested_name);
@@ -38,47 +76,22 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         finalizer = loaded.description.has_finalizer,
         "granting what the module describes"
     );
-    let limits = CallLimits {
-        memory: usize::try_from(arguments.memory)? << 20,
-        deadline: Duration::from_millis(arguments.deadline),
-    };
-    let activation = Activation {
-        invoke: Arc::new(loaded.component.into_handler(&name, limits)),
+    Ok(Activation {
+        invoke: Arc::new(loaded.component.into_handler(&name, loaded.limits)),
         name,
         description: loaded.description,
         config: loaded.config,
         on_parent_delete: arguments.on_parent_delete.into(),
+        stop_patience: loaded.limits.deadline + WRITES_PATIENCE,
         concurrency: usize::try_from(arguments.concurrency)?,
         namespaces: arguments.namespaces.clone(),
-    };
-    let threads = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
-    threads.block_on(serve(activation, arguments))?;
-    // A call that outlived the host's patience must not keep the program.
-    threads.shutdown_background();
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn serve(activation: Activation, arguments: &RunArguments) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    let config = configuration(
-        arguments.kubeconfig.as_deref(),
-        arguments.context.as_deref(),
-    )
-    .await?;
-    let client = client(config)?;
-    handler_host_cluster::run(client, activation, stop).await?;
-    Ok(())
+    })
 }
 
 fn client(mut config: Config) -> Result<Client> {
     let agent = format!("{HOST}/{}", env!("CARGO_PKG_VERSION"));
+    // kube would try again inside each request, for minutes and unseen, while a worker waits for it.
+    config.default_retry = false;
     config
         .headers
         .push((http::header::USER_AGENT, agent.parse()?));

@@ -1,5 +1,6 @@
 use std::io::{self, IsTerminal, Write};
 
+use handler_host_engine::one_line;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::LogFormat;
@@ -22,9 +23,9 @@ pub(crate) fn start(format: LogFormat) {
     }
 }
 
-/// The last word of a command that failed. If nobody reads it, the exit code says as much.
+/// The last word of a command that failed, which may quote a guest. If nobody reads it, the exit code says as much.
 pub(crate) fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "error: {message}");
+    let _ = writeln!(io::stderr(), "error: {}", one_line(message));
 }
 
 /// Prints a result. A reader that has seen enough, such as `head`, is no error.

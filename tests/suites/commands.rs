@@ -20,6 +20,8 @@ async fn an_outcome_of_render_has_a_code_of_its_own() {
         json!({"do": "spin"}),
         json!({"do": "hog"}),
         json!({"do": "recurse"}),
+        json!({"do": "handles"}),
+        json!({"do": "draw", "bytes": 1_u64 << 40}),
         json!({"do": "flood", "count": 101}),
         json!({"do": "garbage"}),
         json!({"do": "nonsense"}),
@@ -42,10 +44,46 @@ async fn an_outcome_of_render_has_a_code_of_its_own() {
     5 "spin" a: DeadlineExceeded: the handler ran longer than its deadline of 1000 ms; give it a longer deadline, or do less per call
     5 "hog" a: MemoryLimitExceeded: the handler asked for more memory than its limit of 64 MiB; give it a higher limit, or use less
     5 "recurse" a: Trapped: the handler trapped: call stack exhausted
+    5 "handles" a: Trapped: the handler trapped: it held more than 1000 handles
+    5 "draw" a: Trapped: the handler trapped: requested len 1099511627776 exceeds limit 65536
     6 "flood" a: Denied: handler `puppet` returned 101 children, its limit is 100; return fewer
     6 "garbage" a: Denied: handler `puppet` returned child 0, which is no Kubernetes object in JSON (EOF while parsing a string at line 1 column 16); return an object with apiVersion, kind and metadata.name
-    3 "nonsense" a: PermanentFailure: spec: unknown variant `nonsense`, expected one of `apply`, `permanent`, `temporary`, `trap`, `spin`, `hog`, `recurse`, `chatter`, `garbage`, `flood`, `huge`, `entropy`, `environment`, `echo`. Correct it in this object.
+    3 "nonsense" a: PermanentFailure: spec: unknown variant `nonsense`, expected one of `apply`, `permanent`, `temporary`, `trap`, `spin`, `hog`, `recurse`, `handles`, `draw`, `say`, `chatter`, `garbage`, `flood`, `huge`, `entropy`, `environment`, `echo`. Correct it in this object.
     "#);
+}
+
+#[tokio::test]
+async fn what_a_guest_says_cannot_forge_a_line() {
+    let desk = Desk::new();
+    let spec = json!({"do": "permanent", "message": "no\nerror: a: forged\u{1b}[31m"});
+    desk.write("puppet.yaml", puppet("a", spec).to_string());
+    let output = desk.run(RENDER_PUPPET).await;
+    assert_eq!(
+        complaints(&output),
+        ["a: PermanentFailure: no error: a: forged [31m"]
+    );
+}
+
+#[tokio::test]
+async fn the_limits_of_a_call_are_set_for_every_command() {
+    let desk = Desk::new();
+    desk.write("puppet.yaml", puppet("a", json!({"do": "hog"})).to_string());
+    let render = desk.run_with(RENDER_PUPPET, &["--memory", "8"]).await;
+    assert_eq!(render.code, Some(5), "{}", render.stderr);
+    assert!(
+        render.stderr.contains("its limit of 8 MiB"),
+        "{}",
+        render.stderr
+    );
+    let spin = ["--deadline", "50", "--config", "describe=spin"];
+    for command in [
+        RENDER_PUPPET,
+        "inspect GUESTS/puppet.wasm",
+        "run --module GUESTS/puppet.wasm",
+    ] {
+        let told = desk.refusal_with(command, &spin).await;
+        assert!(told.contains("its deadline of 50 ms"), "{told}");
+    }
 }
 
 #[tokio::test]

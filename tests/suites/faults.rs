@@ -14,6 +14,8 @@ const MEMORY_MESSAGE: &str = "the handler asked for more memory than its limit o
 #[case::the_deadline(json!({"do": "spin"}), "DeadlineExceeded", DEADLINE_MESSAGE)]
 #[case::the_memory_limit(json!({"do": "hog"}), "MemoryLimitExceeded", MEMORY_MESSAGE)]
 #[case::a_stack_overflow(json!({"do": "recurse"}), "Trapped", "the handler trapped: call stack exhausted")]
+#[case::too_many_handles(json!({"do": "handles"}), "Trapped", "the handler trapped: it held more than 1000 handles")]
+#[case::too_many_random_bytes(json!({"do": "draw", "bytes": 65_537}), "Trapped", "requested len 65537 exceeds limit 65536")]
 #[tokio::test]
 async fn a_fault_leaves_existing_children_untouched_and_is_retried_until_it_is_mended(
     #[case] spec: Value,
@@ -127,18 +129,22 @@ async fn others_are_served_while_a_handler_spins() {
     stage.operator.terminate().await;
 }
 
+#[rstest]
+#[case::their_own_memory(json!({"do": "hog"}), "MemoryLimitExceeded")]
+#[case::handles(json!({"do": "handles"}), "Trapped")]
+#[case::random_bytes(json!({"do": "draw", "bytes": 1_u64 << 40}), "Trapped")]
 #[tokio::test]
-async fn the_host_stays_small_while_handlers_hog() {
+async fn the_host_stays_small_while_handlers_hog(#[case] spec: Value, #[case] reason: &str) {
     let stage = Stage::set_with("hog", &["--concurrency", "2"]).await;
     stage.puppet("small", &desire_entry("small", "a")).await;
     stage.served("small").await;
     let before = stage.operator.usage().peak_resident;
     let names: Vec<_> = (0..8).map(|number| format!("hog-{number}")).collect();
     for name in &names {
-        stage.puppet(name, &json!({"do": "hog"})).await;
+        stage.puppet(name, &spec).await;
     }
     for name in &names {
-        stage.outcome(name, "False", "MemoryLimitExceeded").await;
+        stage.outcome(name, "False", reason).await;
         stage.wait_for_calls(name, 2).await;
     }
     let grown = stage.operator.usage().peak_resident.saturating_sub(before) >> 20;
@@ -160,6 +166,27 @@ async fn a_chatty_handler_gets_a_hundred_lines_and_one_that_says_so() {
         .map(|text| stage.operator.lines_with(text).len());
     assert_eq!(said.iter().sum::<usize>(), 100, "{}", stage.operator.log());
     assert_eq!(stage.operator.lines_with(dropped).len(), 1);
+}
+
+#[tokio::test]
+async fn a_line_that_a_guest_forges_stays_part_of_its_own() {
+    let mut stage = Stage::set("forged").await;
+    let text = "fine\n2026-01-01T00:00:00Z  WARN all is lost\r\u{1b}[2K\u{1b}[31mred";
+    let spec = json!({"do": "say", "text": text});
+    stage.puppet("a", &spec).await;
+    stage.served("a").await;
+    let escaped = r"fine\n2026-01-01T00:00:00Z  WARN all is lost\r\u{1b}[2K\u{1b}[31mred";
+    stage.operator.wait_for_line(escaped, DEADLINE).await;
+    // Standard output and error are made of lines: a newline there ends one, which then is the guest's too.
+    let object = format!("object={}/a", stage.namespace.name);
+    let lines = stage
+        .operator
+        .wait_for_lines("all is lost", 3, DEADLINE)
+        .await;
+    for line in lines {
+        assert!(line.contains(&object), "{line}");
+        assert!(!line.contains(['\u{1b}', '\r']), "{line:?}");
+    }
 }
 
 #[tokio::test]

@@ -135,3 +135,29 @@ async fn without_a_finalizer_children_go_by_owner_reference_and_nobody_is_called
     let writes = stage.child_writes(&mark).await;
     assert_eq!(writes.count(), 0, "{writes}");
 }
+
+#[tokio::test]
+async fn a_finalizer_left_by_an_earlier_module_is_removed() {
+    let mut stage = stage("left").await;
+    stage.puppet("a", &desire_entry("a", "a")).await;
+    stage.served("a").await;
+    // The same handler, but it asks for no finalizer any more.
+    stage.restart().await;
+    let released = |puppet: &Value| puppet["metadata"]["finalizers"].is_null();
+    stage
+        .namespace
+        .wait_for(PUPPET, "a", "it has no finalizer", DEADLINE, released)
+        .await;
+}
+
+#[tokio::test]
+async fn orphans_outlive_a_parent_with_a_finalizer() {
+    let arguments = ["--config", "finalizer=true", "--on-parent-delete", "orphan"];
+    let stage = Stage::set_with("orphans", &arguments).await;
+    stage.puppet("a", &desire_entry("a", "a")).await;
+    stage.served("a").await;
+    let before = stage.config_map("a").await;
+    stage.namespace.delete(PUPPET, "a").await.unwrap();
+    stage.namespace.wait_until_gone(PUPPET, "a", DEADLINE).await;
+    assert_eq!(stage.config_map("a").await, before);
+}

@@ -81,12 +81,12 @@ fn single_children(namespace: &str) -> Vec<Offence> {
         (
             "kind",
             object("v1", "Secret", "kind-new", &json!({})),
-            "may not apply v1 Secret, since its grant does not name it; grant v1 Secret, or drop the child".to_owned(),
+            "may not apply v1 Secret, which it does not describe; let `describe` name it, or drop the child".to_owned(),
         ),
         (
             "version",
             object("v2", "ConfigMap", "version-bad", &json!({})),
-            "may not apply v2 ConfigMap, since its grant does not name it; grant v2 ConfigMap, or drop the child".to_owned(),
+            "may not apply v2 ConfigMap, which it does not describe; let `describe` name it, or drop the child".to_owned(),
         ),
         (
             "elsewhere",
@@ -94,19 +94,19 @@ fn single_children(namespace: &str) -> Vec<Offence> {
             format!("returned v1 ConfigMap elsewhere-new in namespace \"default\", its parent lives in \"{namespace}\"; drop metadata.namespace"),
         ),
         (
-            "name",
-            config_map("Not_A_Name", "key", "a"),
-            "returned v1 ConfigMap with the name \"Not_A_Name\", which Kubernetes does not take; use at most 253 of a-z, 0-9, `-` and `.`".to_owned(),
+            "escape",
+            config_map("a%2fb", "key", "a"),
+            "returned v1 ConfigMap with the name \"a%2fb\", which cannot stand in a path; use at most 253 letters, digits, `-`, `.`, `_` and `:`".to_owned(),
         ),
         (
             "path",
             config_map("../secrets/a", "key", "a"),
-            "returned v1 ConfigMap with the name \"../secrets/a\", which Kubernetes does not take; use at most 253 of a-z, 0-9, `-` and `.`".to_owned(),
+            "returned v1 ConfigMap with the name \"../secrets/a\", which cannot stand in a path; use at most 253 letters, digits, `-`, `.`, `_` and `:`".to_owned(),
         ),
         (
             "nameless",
             config_map("", "key", "a"),
-            "returned v1 ConfigMap with the name \"\", which Kubernetes does not take; use at most 253 of a-z, 0-9, `-` and `.`".to_owned(),
+            "returned v1 ConfigMap with the name \"\", which cannot stand in a path; use at most 253 letters, digits, `-`, `.`, `_` and `:`".to_owned(),
         ),
         (
             "twice",

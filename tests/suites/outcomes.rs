@@ -3,7 +3,7 @@
 use handler_host_tests::eventually;
 use handler_host_tests::namespace::{CONFIG_MAP, PUPPET};
 use handler_host_tests::objects::{condition, config_map};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stage::{DEADLINE, Stage, desire, desire_entry, text};
 
@@ -343,4 +343,45 @@ async fn a_handler_sees_its_children_as_the_api_server_serves_them() {
     // Called more than once by now, each time in an instance of its own.
     assert!(stage.calls("a").len() > 1);
     assert_eq!(data["callsOfThisInstance"], "1");
+}
+
+#[tokio::test]
+async fn a_status_that_the_api_server_refuses_is_told_without_the_handlers_fields() {
+    let stage = Stage::set("refused-status").await;
+    let spec = |count: Value| {
+        json!({
+            "do": "apply",
+            "children": [config_map("a", "key", "a")],
+            "status": {"count": count},
+        })
+    };
+    stage.puppet("a", &spec(json!("many"))).await;
+    let message = stage.outcome("a", "False", "Rejected").await;
+    assert!(message.contains("status.count"), "{message}");
+    assert_eq!(stage.wait_for_events("a", 1).await.len(), 1);
+
+    stage.puppet("a", &spec(json!(3))).await;
+    assert_eq!(stage.served("a").await["status"]["count"], 3);
+}
+
+#[tokio::test]
+async fn what_a_handler_says_of_children_that_were_refused_is_not_told() {
+    let stage = Stage::set("refused-child").await;
+    let mut child = config_map("a", "key", "a");
+    child["data"]["key"] = json!(1);
+    let spec = json!({
+        "do": "apply",
+        "children": [child],
+        "status": {"phase": "Applied"},
+        "events": [{"severity": "normal", "reason": "Applied", "message": "all of it"}],
+    });
+    stage.puppet("a", &spec).await;
+    stage.outcome("a", "False", "Rejected").await;
+    let events = stage.wait_for_events("a", 1).await;
+    assert!(
+        !events.iter().any(|event| event.contains("all of it")),
+        "{events:?}"
+    );
+    let puppet = stage.namespace.get(PUPPET, "a").await.unwrap();
+    assert!(puppet["status"]["phase"].is_null());
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use handler_host_tests::handler_host::handler_host_with;
 use handler_host_tests::namespace::PUPPET;
 use handler_host_tests::objects::condition;
-use handler_host_tests::{manifest, paths, puppet};
+use handler_host_tests::{ControlPlane, Identity, Operator, manifest, paths, puppet};
 use serde_json::{Value, json};
 
 use crate::stage::{DEADLINE, Stage};
@@ -89,6 +89,21 @@ async fn nothing_of_the_world_outside_is_reached() {
         assert!(outcome.starts_with("refused: "), "{way}: {outcome}");
     }
     assert_eq!(seen.as_object().unwrap().len(), ways.len() + 3);
+}
+
+#[tokio::test]
+async fn a_host_that_still_loads_its_module_ends_when_it_is_told_to() {
+    let control_plane = ControlPlane::shared().await;
+    let mut operator = Operator::of(control_plane, Identity::Host)
+        .module(paths::guest("puppet").unwrap())
+        .arg("--config=describe=spin")
+        .arg("--deadline=60000")
+        .env("RUST_LOG", "debug")
+        .start();
+    operator.wait_for_line("loading the module", DEADLINE).await;
+    let (status, took) = operator.terminate().await;
+    assert_eq!(status.code(), Some(0), "{}", operator.log());
+    assert!(took.as_secs() < 5, "{took:?}");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 #[case::digest_changed(json!({"annotations": {APPLIED: "sha256:0"}}))]
 #[case::owner_removed(json!({"ownerReferences": null}))]
 #[case::parent_uid_removed(json!({"labels": {"handler-host.dev/parent-uid": null}}))]
+#[case::parent_uid_changed(json!({"labels": {"handler-host.dev/parent-uid": "another"}}))]
 // It leaves the labelled watch with this one, and is found again by its owner reference.
 #[case::handler_removed(json!({"labels": {"handler-host.dev/handler": null}}))]
 #[case::all_labels_removed(json!({"labels": null}))]

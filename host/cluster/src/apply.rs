@@ -13,7 +13,7 @@ use crate::conflicts::Conflicts;
 use crate::discovery::Served;
 use crate::fingerprint::Fingerprint;
 use crate::ledger::Ledger;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, answered};
 use crate::watch::read;
 
 /// A resource version that no object has had since etcd's first write. Applied with it, an object is
@@ -115,15 +115,11 @@ impl Apply<'_> {
         applied.contested.push(name.clone());
         let kind = self.kind(&child.kind)?;
         let api = kind.served.api(self.client, child.key.namespace.as_deref());
-        let found = match api.get(&child.key.name).await {
+        let found = match answered(api.get(&child.key.name)).await {
             Ok(found) => read(&child.kind, found).ok_or(Problem::Stale)?,
-            Err(error) => {
-                return Err(match Refusal::of(&error) {
-                    Refusal::NotFound(_) | Refusal::Conflict => Problem::Stale,
-                    refusal @ (Refusal::Rejected(_) | Refusal::Unavailable(..)) => {
-                        problem_of(&name, refusal)
-                    }
-                });
+            Err(Refusal::NotFound(_) | Refusal::Conflict) => return Err(Problem::Stale),
+            Err(refusal @ (Refusal::Rejected(_) | Refusal::Unavailable(..))) => {
+                return Err(problem_of(&name, refusal));
             }
         };
         if !found.is_child_of(self.parent, &self.grant.handler) {
@@ -134,6 +130,12 @@ impl Apply<'_> {
             return Err(Problem::Stale);
         }
         applied.contested.pop();
+        if accepted_mark(child, &found).is_none() {
+            // As desired; only the news of it has not arrived.
+            applied.fingerprint.applied(&child.kind, &found);
+            kind.cache.insert(found);
+            return Ok(());
+        }
         self.update(child, &found, applied).await
     }
 
@@ -168,7 +170,7 @@ impl Apply<'_> {
             uid: Some(uid.to_owned()),
             resource_version: None,
         });
-        match api.delete(&child.key.name, &params).await {
+        match answered(api.delete(&child.key.name, &params)).await {
             Ok(_) => {
                 tracing::info!(handler = %self.grant.handler, object = %self.parent.key(), name = %child.key.name, "{} child is deleted", child.kind.spoken());
                 applied
@@ -176,13 +178,11 @@ impl Apply<'_> {
                     .push(format!("Deleted {} {}", child.kind.kind, child.key.name));
                 Ok(())
             }
-            Err(error) => match Refusal::of(&error) {
-                // Gone already, or another object by now: either way not ours to delete any more.
-                Refusal::NotFound(_) | Refusal::Conflict => Ok(()),
-                refusal @ (Refusal::Rejected(_) | Refusal::Unavailable(..)) => {
-                    Err(problem_of(child, refusal))
-                }
-            },
+            // Gone already, or another object by now: either way not ours to delete any more.
+            Err(Refusal::NotFound(_) | Refusal::Conflict) => Ok(()),
+            Err(refusal @ (Refusal::Rejected(_) | Refusal::Unavailable(..))) => {
+                Err(problem_of(child, refusal))
+            }
         }
     }
 
@@ -202,16 +202,14 @@ impl Apply<'_> {
         }
         let api = kind.served.api(self.client, child.key.namespace.as_deref());
         let params = PatchParams::apply(&self.grant.field_manager()).force();
-        let answer = api
-            .patch(&child.key.name, &params, &Patch::Apply(&body))
-            .await;
-        let answer = answer.map_err(|error| Refusal::of(&error))?;
+        let patch = Patch::Apply(&body);
+        let answer = answered(api.patch(&child.key.name, &params, &patch)).await?;
         read(&child.kind, answer).ok_or(Refusal::Conflict)
     }
 
     fn wrote(&self, child: &Child, object: Object, done: &str, verb: &str, applied: &mut Applied) {
         let mark = accepted_mark(child, &object);
-        self.ledger.with(&self.parent.key(), |record| match mark {
+        self.ledger.with(self.parent, |record| match mark {
             Some(mark) => {
                 record.accepted.insert(child.name(), mark);
             }

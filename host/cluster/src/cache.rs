@@ -1,7 +1,10 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use handler_host_core::{Key, Object};
+
+/// How many deletions are remembered: more than writes can be under way.
+const DELETIONS: usize = 4096;
 
 /// The objects of one kind, as far as they were heard of: from the watch, and from answers to our own
 /// writes, which arrive first.
@@ -16,6 +19,9 @@ struct Inner {
     by_uid: HashMap<String, Key>,
     /// The keys of the objects that name a parent's uid.
     by_parent: HashMap<String, HashSet<Key>>,
+    /// The version at which an object went: the answer to a write of ours may arrive after that news.
+    deleted: HashMap<Key, u128>,
+    deletions: VecDeque<Key>,
 }
 
 impl Cache {
@@ -50,14 +56,18 @@ impl Cache {
         {
             return known.clone();
         }
-        inner.remove(&key);
         let object = Arc::new(object);
-        if let Some(uid) = object.parent_uid() {
-            inner
-                .by_parent
-                .entry(uid.to_owned())
-                .or_default()
-                .insert(key.clone());
+        if inner
+            .deleted
+            .get(&key)
+            .is_some_and(|gone| *gone >= version(&object))
+        {
+            return object;
+        }
+        inner.remove(&key);
+        for uid in object.parent_uids() {
+            let siblings = inner.by_parent.entry(uid.to_owned()).or_default();
+            siblings.insert(key.clone());
         }
         inner.by_uid.insert(object.meta.uid.clone(), key.clone());
         inner.objects.insert(key, object.clone());
@@ -75,6 +85,7 @@ impl Cache {
         {
             inner.remove(&key);
         }
+        inner.remember_deletion(key, version(gone));
     }
 
     /// After a list of a namespace (None: of everything): forgets what was not in it.
@@ -105,15 +116,26 @@ impl Inner {
     fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
         let object = self.objects.remove(key)?;
         self.by_uid.remove(&object.meta.uid);
-        if let Some(uid) = object.parent_uid()
-            && let Some(siblings) = self.by_parent.get_mut(uid)
-        {
-            siblings.remove(key);
-            if siblings.is_empty() {
-                self.by_parent.remove(uid);
+        for uid in object.parent_uids() {
+            if let Some(siblings) = self.by_parent.get_mut(uid) {
+                siblings.remove(key);
+                if siblings.is_empty() {
+                    self.by_parent.remove(uid);
+                }
             }
         }
         Some(object)
+    }
+
+    fn remember_deletion(&mut self, key: Key, version: u128) {
+        if self.deleted.insert(key.clone(), version).is_none() {
+            self.deletions.push_back(key);
+        }
+        if self.deletions.len() > DELETIONS
+            && let Some(oldest) = self.deletions.pop_front()
+        {
+            self.deleted.remove(&oldest);
+        }
     }
 }
 
@@ -144,6 +166,17 @@ mod tests {
         cache.remove(&object("a", 9, "p"));
         assert_eq!(cache.children_of("p").len(), 1);
         assert!(cache.children_of("q").is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_arrives_after_the_deletion_brings_nothing_back() {
+        let cache = Cache::default();
+        cache.insert(object("a", 1, "p"));
+        cache.remove(&object("a", 5, "p"));
+        cache.insert(object("a", 4, "p"));
+        assert!(cache.children_of("p").is_empty());
+        cache.insert(object("a", 6, "p"));
+        assert_eq!(cache.children_of("p").len(), 1);
     }
 
     #[test]

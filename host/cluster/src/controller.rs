@@ -19,9 +19,6 @@ use crate::trouble::Trouble;
 use crate::watch::Watch;
 use crate::work::Work;
 
-/// How long a stopping host lets writes under way end.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
-
 /// A handler and what it is granted.
 pub struct Activation {
     /// Its name.
@@ -36,6 +33,8 @@ pub struct Activation {
     pub namespaces: Vec<String>,
     /// What becomes of children when their parent goes.
     pub on_parent_delete: OnParentDelete,
+    /// How long a stopping host lets calls and writes under way end.
+    pub stop_patience: Duration,
     /// Parents worked on at a time; at least 1.
     pub concurrency: usize,
 }
@@ -73,6 +72,7 @@ pub async fn run(
 ) -> Result<(), ClusterError> {
     let mut stop = std::pin::pin!(stop);
     let concurrency = activation.concurrency.max(1);
+    let stop_patience = activation.stop_patience;
     let namespaces: BTreeSet<_> = activation.namespaces.iter().cloned().collect();
     let controller = tokio::select! {
         controller = Controller::prepare(client, activation) => Arc::new(controller?),
@@ -101,7 +101,7 @@ pub async fn run(
         }
     }
     tracing::info!(handler = %controller.grant.handler, "stopping: letting what is under way end");
-    controller.work.stop(STOP_PATIENCE).await;
+    controller.work.stop(stop_patience).await;
     Ok(())
 }
 
@@ -145,7 +145,7 @@ impl Controller {
             conflicts: Arc::default(),
             work: Arc::default(),
             backoff: Backoff::default(),
-            event_trouble: Trouble::at("publishing Events"),
+            event_trouble: Trouble::with_consequence("publishing Events", "the Event is dropped"),
             write_trouble: Trouble::at("applying children"),
         })
     }
@@ -204,11 +204,10 @@ impl Controller {
     }
 
     fn child_changed(&self, child: &Object) {
-        let Some(uid) = child.parent_uid() else {
-            return;
-        };
-        if let Some(parent) = self.parents.cache.key_of(uid) {
-            self.work.change(|queue| queue.add(parent));
+        for uid in child.parent_uids() {
+            if let Some(parent) = self.parents.cache.key_of(uid) {
+                self.work.change(|queue| queue.add(parent));
+            }
         }
     }
 

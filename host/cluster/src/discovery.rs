@@ -5,7 +5,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, discovery};
 
 use crate::received::Received;
-use crate::refusal::{Refusal, connection_problem};
+use crate::refusal::{Refusal, answered};
 use crate::trouble::Trouble;
 
 /// A kind as the API server serves it.
@@ -50,17 +50,16 @@ async fn discover(client: &Client, kind: &Kind) -> Result<Served, String> {
     let gvk = GroupVersionKind::gvk(kind.group(), kind.version(), &kind.kind);
     let missing =
         || format!("the API server does not serve {kind}; apply its CustomResourceDefinition");
-    let (resource, capabilities) = match discovery::pinned_kind(client, &gvk).await {
-        Ok(found) => found,
-        Err(kube::Error::Discovery(_)) => return Err(missing()),
-        Err(error) => {
-            return Err(match Refusal::of(&error) {
-                Refusal::NotFound(_) => missing(),
-                Refusal::Conflict | Refusal::Rejected(_) | Refusal::Unavailable(..) => {
-                    connection_problem(&error)
-                }
-            });
+    let asked = async {
+        match discovery::pinned_kind(client, &gvk).await {
+            Err(kube::Error::Discovery(_)) => Ok(None),
+            found => found.map(Some),
         }
+    };
+    let (resource, capabilities) = match answered(asked).await {
+        Ok(Some(found)) => found,
+        Ok(None) | Err(Refusal::NotFound(_)) => return Err(missing()),
+        Err(refusal) => return Err(refusal.to_string()),
     };
     Ok(Served {
         kind: kind.clone(),

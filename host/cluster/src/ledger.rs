@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use handler_host_core::{ChildRef, Digest, HandlerEvent, Key, Verdict};
+use handler_host_core::{ChildRef, Digest, HandlerEvent, Key, Object, Verdict};
 use serde_json::{Map, Value};
 
 use crate::fingerprint::Fingerprint;
@@ -13,10 +13,16 @@ pub(crate) struct Ledger(Mutex<HashMap<Key, Record>>);
 /// What is remembered of one parent.
 #[derive(Default)]
 pub(crate) struct Record {
+    /// Whose record it is: a parent that was deleted and made again begins anew.
+    uid: String,
     /// What the last pass left behind; None if the next look must be a pass.
     pub(crate) fingerprint: Option<Fingerprint>,
     /// Passes in a row that are to be tried again.
     pub(crate) failures: u32,
+    /// Reports in a row that could not be written.
+    pub(crate) unwritten: u32,
+    /// Whether the last pass met an API server that could not answer.
+    pub(crate) has_trouble: bool,
     /// What the API server made of children that do not stand as desired.
     pub(crate) accepted: HashMap<ChildRef, Digest>,
     /// What is to be written about it.
@@ -27,19 +33,24 @@ pub(crate) struct Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) verdict: Verdict,
+    /// The generation of the parent that the pass saw.
+    pub(crate) generation: Option<i64>,
     pub(crate) status: Option<Map<String, Value>>,
     pub(crate) events: Vec<HandlerEvent>,
 }
 
 impl Ledger {
     /// Works on a parent's record, made if there is none.
-    pub(crate) fn with<T>(&self, key: &Key, work: impl FnOnce(&mut Record) -> T) -> T {
-        work(self.records().entry(key.clone()).or_default())
-    }
-
-    /// What is to be written about a parent, once; a parent without a record gets none by this.
-    pub(crate) fn take_report(&self, key: &Key) -> Option<Report> {
-        self.records().get_mut(key)?.report.take()
+    pub(crate) fn with<T>(&self, parent: &Object, work: impl FnOnce(&mut Record) -> T) -> T {
+        let mut records = self.records();
+        let record = records.entry(parent.key()).or_default();
+        if record.uid != parent.meta.uid {
+            *record = Record {
+                uid: parent.meta.uid.clone(),
+                ..Record::default()
+            };
+        }
+        work(record)
     }
 
     /// The parent is gone.

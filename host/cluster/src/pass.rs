@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use handler_host_core::{Denied, Failure, Readiness, Reason, Response, Verdict};
+use handler_host_core::{Denied, Failure, Readiness, Reason, Response, Severity, Verdict};
 use serde_json::{Map, Value};
 
 use crate::apply::{Applied, Problem};
@@ -70,8 +70,8 @@ impl Pass {
     }
 
     pub(crate) fn applied(
-        response: Response,
-        status: Option<Map<String, Value>>,
+        mut response: Response,
+        mut status: Option<Map<String, Value>>,
         applied: Applied,
         children: usize,
     ) -> Self {
@@ -118,6 +118,14 @@ impl Pass {
             }
             Some(Problem::Stale) => (None, Again::Backoff(None), false),
         };
+        // What the handler says of its children must not be told of children that were refused.
+        let is_applied = verdict
+            .as_ref()
+            .is_some_and(|verdict| verdict.reason.severity() == Severity::Normal);
+        if !is_applied {
+            status = None;
+            response.events.clear();
+        }
         Self {
             verdict,
             response,

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use handler_host_core::{
-    Call, Children, Failure, Invoke, Key, Kind, Object, Observed, Reason, Response, Verdict, check,
-    check_status, plan,
+    Call, Children, Failure, Invoke, Key, Kind, Object, Observed, Reason, Response, Step, Verdict,
+    check, check_status, plan,
 };
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::controller::Controller;
 use crate::fingerprint::Fingerprint;
 use crate::ledger::Report;
 use crate::pass::{Again, Pass};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, answered};
 use crate::report::status_of;
 use crate::watch::read;
 
@@ -26,46 +26,36 @@ impl Controller {
             self.work.change(|queue| queue.cancel_timer(key));
             return;
         };
-        let finalizer = self.grant.finalizer();
-        let has_finalizer = parent.meta.finalizers.contains(&finalizer);
-        if parent.is_deleting() && !has_finalizer {
-            self.work.change(|queue| queue.cancel_timer(key));
-            return;
-        }
-        let observed = self.observe(&parent);
-        let fingerprint = Fingerprint::of(&parent, &observed);
-        let is_seen = self.ledger.with(key, |record| {
+        let has_finalizer = parent.meta.finalizers.contains(&self.grant.finalizer());
+        let pass = match (self.description.has_finalizer, has_finalizer) {
+            (true, false) if !parent.is_deleting() => self.set_finalizer(&parent, true).await,
+            // Left by an earlier module; this one is not to be asked about a parent that goes.
+            (false, true) => self.set_finalizer(&parent, false).await,
+            (_, false) if parent.is_deleting() => Pass::again(Again::Never),
+            (true | false, _) => match self.look(key, &parent, is_retry).await {
+                Some(pass) => pass,
+                None => return,
+            },
+        };
+        self.conclude(key, &parent, pass);
+    }
+
+    /// Observes, and calls if there is anything to call for.
+    async fn look(&self, key: &Key, parent: &Arc<Object>, is_retry: bool) -> Option<Pass> {
+        let observed = self.observe(parent);
+        let fingerprint = Fingerprint::of(parent, &observed);
+        let is_seen = self.ledger.with(parent, |record| {
             record.fingerprint.as_ref() == Some(&fingerprint)
         });
         if is_seen && !is_retry {
-            return;
+            return None;
         }
-        let wants_finalizer = self.description.has_finalizer && !has_finalizer;
-        let pass = if wants_finalizer {
-            // The answer arrives as a change of the parent, and that is the pass that calls.
-            let finalizers = parent
-                .meta
-                .finalizers
-                .iter()
-                .cloned()
-                .chain([finalizer])
-                .collect();
-            self.set_finalizers(&parent, finalizers).await
-        } else {
-            let pass = self.pass(&parent, &observed, fingerprint).await;
-            if parent.is_deleting() && observed.is_empty() && pass.has_nothing_left() {
-                let others = parent
-                    .meta
-                    .finalizers
-                    .iter()
-                    .filter(|name| **name != finalizer);
-                self.set_finalizers(&parent, others.cloned().collect())
-                    .await
-            } else {
-                pass
-            }
-        };
-        self.conclude(key, &parent, pass);
+        let pass = self.pass(key, parent, &observed, fingerprint).await;
+        let is_held = observed.iter().any(|(kind, _)| !self.grant.keeps(kind));
+        if parent.is_deleting() && !is_held && pass.has_nothing_left() {
+            return Some(self.set_finalizer(parent, false).await);
+        }
+        Some(pass)
     }
 
     /// The parent's children, in the order the world promises.
@@ -84,13 +74,17 @@ impl Controller {
 
     async fn pass(
         &self,
+        key: &Key,
         parent: &Arc<Object>,
         observed: &[(Kind, Arc<Object>)],
         fingerprint: Fingerprint,
     ) -> Pass {
         let response = match self.call(parent, observed).await {
             Ok(response) => response,
-            Err(failure) => return Pass::failed(&failure, fingerprint),
+            Err(failure) => {
+                self.conflicts.settle(key, &[]);
+                return Pass::failed(&failure, fingerprint);
+            }
         };
         let checked = check_status(response.status.as_deref(), &self.grant).and_then(|status| {
             let desired = Children::desired(response.children.clone());
@@ -98,11 +92,24 @@ impl Controller {
         });
         let (desired, status) = match checked {
             Ok(checked) => checked,
-            Err(denied) => return Pass::denied(&denied, fingerprint),
+            Err(denied) => {
+                self.conflicts.settle(key, &[]);
+                return Pass::denied(&denied, fingerprint);
+            }
         };
-        let key = parent.key();
-        let accepted = self.ledger.with(&key, |record| record.accepted.clone());
-        let steps = plan(&desired, observed, &accepted);
+        let accepted = self.ledger.with(parent, |record| {
+            record
+                .accepted
+                .retain(|name, _| desired.iter().any(|child| child.name() == *name));
+            record.accepted.clone()
+        });
+        let mut steps = plan(&desired, observed, &accepted);
+        if parent.is_deleting() {
+            // To orphan is the administrator's word, and a handler that desires nothing in the end has none.
+            steps.retain(
+                |step| !matches!(step, Step::Delete { child, .. } if self.grant.keeps(&child.kind)),
+            );
+        }
         let apply = Apply {
             client: &self.client,
             grant: &self.grant,
@@ -112,7 +119,7 @@ impl Controller {
             parent,
         };
         let applied = apply.steps(&steps, fingerprint).await;
-        self.conflicts.settle(&key, &applied.contested);
+        self.conflicts.settle(key, &applied.contested);
         Pass::applied(response, status, applied, desired.len())
     }
 
@@ -145,49 +152,58 @@ impl Controller {
         })
     }
 
-    async fn set_finalizers(&self, parent: &Object, finalizers: Vec<String>) -> Pass {
+    async fn set_finalizer(&self, parent: &Object, is_wanted: bool) -> Pass {
+        let ours = self.grant.finalizer();
+        let mut finalizers = parent.meta.finalizers.clone();
+        finalizers.retain(|finalizer| *finalizer != ours);
+        finalizers.extend(is_wanted.then_some(ours));
         // The whole list is written, so it must be the list that was seen.
         let patch = json!({"metadata": {
             "finalizers": finalizers,
             "resourceVersion": parent.meta.resource_version,
         }});
-        let api = self
-            .parents
-            .served
-            .api(&self.client, parent.meta.namespace.as_deref());
-        let params = PatchParams::default();
-        let answer = api
-            .patch(&parent.meta.name, &params, &Patch::Merge(&patch))
-            .await;
-        match answer {
+        let served = &self.parents.served;
+        let api = served.api(&self.client, parent.meta.namespace.as_deref());
+        let params = PatchParams {
+            field_manager: Some(self.grant.field_manager()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(&patch);
+        match answered(api.patch(&parent.meta.name, &params, &patch)).await {
             Ok(answer) => {
-                if let Some(object) = read(&self.parents.served.kind, answer) {
+                // The answer is a change of the parent, and what it leads to is the pass that calls.
+                if let Some(object) = read(&served.kind, answer) {
                     self.parents.cache.insert(object);
                 }
                 self.work.change(|queue| queue.add(parent.key()));
                 Pass::again(Again::Never)
             }
-            Err(error) => match Refusal::of(&error) {
-                Refusal::NotFound(_) | Refusal::Conflict => Pass::again(Again::Backoff(None)),
-                Refusal::Unavailable(_, delay) => Pass::again(Again::Backoff(delay)),
-                Refusal::Rejected(message) => {
-                    let mut pass = Pass::again(Again::Backoff(None));
-                    let message = format!("the API server refused the finalizer: {message}");
-                    pass.verdict = Some(Verdict::new(Reason::Rejected, message));
-                    pass
-                }
-            },
+            Err(Refusal::NotFound(_) | Refusal::Conflict) => Pass::again(Again::Backoff(None)),
+            Err(Refusal::Unavailable(message, delay)) => {
+                let mut pass = Pass::again(Again::Backoff(delay));
+                pass.trouble = Some(message);
+                pass
+            }
+            Err(Refusal::Rejected(message)) => {
+                let mut pass = Pass::again(Again::Backoff(None));
+                let message = format!("the API server refused the finalizer: {message}");
+                pass.verdict = Some(Verdict::new(Reason::Rejected, message));
+                pass
+            }
         }
     }
 
     fn conclude(&self, key: &Key, parent: &Object, pass: Pass) {
+        let had_trouble = self.ledger.with(parent, |record| {
+            std::mem::replace(&mut record.has_trouble, pass.trouble.is_some())
+        });
         match &pass.trouble {
             Some(trouble) => self.write_trouble.met(trouble),
-            None if !pass.changes.is_empty() => self.write_trouble.is_over(),
+            None if had_trouble => self.write_trouble.is_over(),
             None => {}
         }
         let now = Instant::now();
-        let retry_at = self.ledger.with(key, |record| {
+        let retry_at = self.ledger.with(parent, |record| {
             record.fingerprint = pass.fingerprint;
             match pass.again {
                 Again::Never => {
@@ -212,7 +228,7 @@ impl Controller {
         let Some(verdict) = pass.verdict else {
             return;
         };
-        let is_news = self.is_news(key, parent, &verdict);
+        let is_news = self.is_news(parent, &verdict);
         let mut events = Vec::new();
         if is_news || !pass.changes.is_empty() {
             events = pass.response.events;
@@ -222,18 +238,19 @@ impl Controller {
         }
         let report = Report {
             verdict,
+            generation: parent.meta.generation,
             status: pass.status,
             events,
         };
         if !report.events.is_empty() || self.patch_for(parent, &report).is_some() {
-            self.ledger.with(key, |record| record.put_report(report));
+            self.ledger.with(parent, |record| record.put_report(report));
             self.work.change(|queue| queue.report(key.clone(), now));
         }
     }
 
     /// Compared with what will be written if that is known already, else with what the parent says.
-    fn is_news(&self, key: &Key, parent: &Object, verdict: &Verdict) -> bool {
-        let pending = self.ledger.with(key, |record| record.report.clone());
+    fn is_news(&self, parent: &Object, verdict: &Verdict) -> bool {
+        let pending = self.ledger.with(parent, |record| record.report.clone());
         match pending {
             Some(report) => report.verdict != *verdict,
             None => Observed::of(verdict, &status_of(parent)) == Observed::Transition,

@@ -1,4 +1,5 @@
 use std::error::Error as _;
+use std::fmt;
 use std::time::Duration;
 
 use kube::core::Status;
@@ -16,6 +17,23 @@ pub(crate) enum Refusal {
     Unavailable(String, Option<Duration>),
 }
 
+/// How long a request may take. The API server gives up on its own requests after a minute by default;
+/// one that never answers must not hold a worker for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for the answer to a request.
+pub(crate) async fn answered<T>(
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Refusal> {
+    match tokio::time::timeout(PATIENCE, request).await {
+        Ok(answer) => answer.map_err(|error| Refusal::of(&error)),
+        Err(_) => {
+            let message = format!("no answer within {} s", PATIENCE.as_secs());
+            Err(Refusal::Unavailable(message, None))
+        }
+    }
+}
+
 impl Refusal {
     pub(crate) fn of(error: &kube::Error) -> Self {
         let kube::Error::Api(status) = error else {
@@ -28,7 +46,22 @@ impl Refusal {
             409 => Self::Conflict,
             422 if is_about_uid(status) => Self::Conflict,
             400 | 403 | 405 | 413 | 422 => Self::Rejected(message),
+            // A field of another type than its kind's schema says: the mistake of who applied it.
+            500 if message.starts_with("failed to create typed patch object") => {
+                Self::Rejected(message)
+            }
             _ => Self::Unavailable(message, retry_after(status)),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict => f.write_str("the object changed meanwhile"),
+            Self::NotFound(message) | Self::Rejected(message) | Self::Unavailable(message, _) => {
+                f.write_str(message)
+            }
         }
     }
 }

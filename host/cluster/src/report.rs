@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use handler_host_core::{
-    HandlerEvent, HandlerIdentity, Key, Object, Reason, Severity, StatusInput, Verdict,
+    HandlerEvent, HandlerIdentity, Key, Object, Observed, Reason, Severity, StatusInput, Verdict,
     status_patch,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::controller::Controller;
 use crate::ledger::Report;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, answered};
 use crate::watch::read;
 
 /// The API server's limit for the note of an Event, in bytes.
@@ -60,7 +60,7 @@ impl Controller {
                 name: &self.grant.handler,
                 digest: self.invoke.digest(),
             },
-            generation: parent.meta.generation.filter(|_| has_status),
+            generation: report.generation.filter(|_| has_status),
             patch: report.status.as_ref(),
             now: &now,
         })
@@ -68,72 +68,99 @@ impl Controller {
 
     /// Writes what is to be said about a parent: its status, then the Events.
     pub(crate) async fn report(&self, key: &Key) {
-        let Some(report) = self.ledger.take_report(key) else {
-            return;
-        };
         let Some(parent) = self.parents.cache.get(key) else {
             self.ledger.forget(key);
             return;
         };
-        let refusal = match self.patch_for(&parent, &report) {
-            Some(status) => self.write_status(key, &parent, &status).await.err(),
-            None => None,
+        let Some(mut report) = self.ledger.with(&parent, |record| record.report.take()) else {
+            return;
         };
-        match refusal {
-            None => self.publish(&parent, &report.events).await,
-            // Somebody wrote the parent meanwhile: that change leads to another pass and its report. The
-            // appointment is for the case that the news of it is lost.
-            Some(Refusal::Conflict) => self.report_later(key, report, None),
-            Some(Refusal::NotFound(_)) => {}
-            Some(Refusal::Rejected(message)) => {
-                tracing::error!(handler = %self.grant.handler, object = %key, "the API server refused the status: {message}");
+        let mut written = self.write_status(&parent, &report).await;
+        if let Err(Refusal::Rejected(message)) = &written
+            && report.status.is_some()
+        {
+            report = self.without_handlers_status(&parent, &report, message);
+            written = self.write_status(&parent, &report).await;
+        }
+        match written {
+            Ok(()) => {
+                self.ledger.with(&parent, |record| record.unwritten = 0);
                 self.publish(&parent, &report.events).await;
             }
-            Some(Refusal::Unavailable(_, delay)) => self.report_later(key, report, delay),
+            // Somebody wrote the parent meanwhile: that change leads to another pass and its report. The
+            // appointment is for the case that the news of it is lost.
+            Err(Refusal::Conflict) => {
+                self.report_later(&parent, report, None);
+            }
+            // The parent is gone, and the news of it is on its way; or its kind lost its status.
+            Err(Refusal::NotFound(message)) => {
+                if self.report_later(&parent, report, None) > 2 {
+                    tracing::error!(handler = %self.grant.handler, object = %key, "the status cannot be written: {message}");
+                }
+            }
+            Err(Refusal::Rejected(message)) => {
+                tracing::error!(handler = %self.grant.handler, object = %key, "the API server refused the status: {message}");
+            }
+            Err(Refusal::Unavailable(_, delay)) => {
+                self.report_later(&parent, report, delay);
+            }
         }
     }
 
-    fn report_later(&self, key: &Key, report: Report, least: Option<Duration>) {
-        let failures = self.ledger.with(key, |record| {
-            record.put_report(report);
-            record.failures = record.failures.saturating_add(1);
-            record.failures
-        });
-        let delay = self.backoff.delay(failures, fastrand::f64());
-        let at = Instant::now() + delay.max(least.unwrap_or_default());
-        self.work.change(|queue| queue.retry_at(key.clone(), at));
+    /// The report for a parent whose status the API server refused with the handler's fields in it.
+    fn without_handlers_status(&self, parent: &Object, report: &Report, message: &str) -> Report {
+        let message = format!("the API server refused the status that the handler gave: {message}");
+        let verdict = Verdict::new(Reason::Rejected, message);
+        let mut events = Vec::new();
+        if Observed::of(&verdict, &status_of(parent)) == Observed::Transition {
+            self.announce(&parent.key(), &verdict, &[], &mut events);
+        }
+        Report {
+            verdict,
+            generation: report.generation,
+            status: None,
+            events,
+        }
     }
 
-    async fn write_status(
-        &self,
-        key: &Key,
-        parent: &Object,
-        status: &Value,
-    ) -> Result<(), Refusal> {
+    /// Keeps a report that could not be written; tells how often that was so in a row.
+    fn report_later(&self, parent: &Object, report: Report, least: Option<Duration>) -> u32 {
+        let unwritten = self.ledger.with(parent, |record| {
+            record.put_report(report);
+            record.unwritten = record.unwritten.saturating_add(1);
+            record.unwritten
+        });
+        let delay = self.backoff.delay(unwritten, fastrand::f64());
+        let at = Instant::now() + delay.max(least.unwrap_or_default());
+        self.work.change(|queue| queue.retry_by(parent.key(), at));
+        unwritten
+    }
+
+    async fn write_status(&self, parent: &Object, report: &Report) -> Result<(), Refusal> {
+        let Some(status) = self.patch_for(parent, report) else {
+            return Ok(());
+        };
         // The conditions are written as a whole list, so it must be the list that was seen.
         let patch = json!({
             "metadata": {"resourceVersion": parent.meta.resource_version},
             "status": status,
         });
-        let api = self
-            .parents
-            .served
-            .api(&self.client, parent.meta.namespace.as_deref());
+        let served = &self.parents.served;
+        let api = served.api(&self.client, parent.meta.namespace.as_deref());
         let params = PatchParams {
             field_manager: Some(self.grant.field_manager()),
             ..PatchParams::default()
         };
-        let patch = Patch::Merge(&patch);
-        let answer = if self.parents.served.has_status {
-            api.patch_status(&parent.meta.name, &params, &patch).await
+        let (name, patch) = (&parent.meta.name, Patch::Merge(&patch));
+        let answer = if served.has_status {
+            answered(api.patch_status(name, &params, &patch)).await?
         } else {
-            api.patch(&parent.meta.name, &params, &patch).await
+            answered(api.patch(name, &params, &patch)).await?
         };
-        let answer = answer.map_err(|error| Refusal::of(&error))?;
-        let Some(written) = read(&self.parents.served.kind, answer) else {
+        let Some(written) = read(&served.kind, answer) else {
             return Ok(());
         };
-        self.ledger.with(key, |record| {
+        self.ledger.with(parent, |record| {
             if let Some(fingerprint) = &mut record.fingerprint
                 && fingerprint.is_of(parent)
             {
@@ -158,11 +185,11 @@ impl Controller {
             // A recorder that is kept would count an Event of the same reason as the earlier one once
             // more, whatever its note: "Updated" would be told as a second "Created".
             let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-            let published = recorder.publish(&event_of(event), &reference).await;
-            match published {
+            let event = event_of(event);
+            match answered(recorder.publish(&event, &reference)).await {
                 Ok(()) => self.event_trouble.is_over(),
                 // An Event lost is news lost, not work: the condition says the same.
-                Err(error) => self.event_trouble.met(&crate::connection_problem(&error)),
+                Err(refusal) => self.event_trouble.met(&refusal),
             }
         }
     }

@@ -7,14 +7,22 @@ const SAID: usize = 8;
 /// Says each trouble once, and once that it is over, however often it is met in between.
 pub(crate) struct Trouble {
     place: String,
+    /// What follows from it, for the user.
+    consequence: &'static str,
     /// The problems said since the last time there was none; an outage shows several, in turns.
     said: Mutex<Vec<String>>,
 }
 
 impl Trouble {
+    /// A trouble after which the same is tried again.
     pub(crate) fn at(place: impl Into<String>) -> Self {
+        Self::with_consequence(place, "trying again")
+    }
+
+    pub(crate) fn with_consequence(place: impl Into<String>, consequence: &'static str) -> Self {
         Self {
             place: place.into(),
+            consequence,
             said: Mutex::default(),
         }
     }
@@ -23,7 +31,7 @@ impl Trouble {
         let problem = problem.to_string();
         let mut said = self.said();
         if said.len() < SAID && !said.contains(&problem) {
-            tracing::warn!("{}: {problem}; trying again", self.place);
+            tracing::warn!("{}: {problem}; {}", self.place, self.consequence);
             said.push(problem);
         }
     }

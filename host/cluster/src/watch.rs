@@ -69,7 +69,7 @@ impl Watch {
                 Event::InitApply(object) => {
                     if let Some(object) = self.read(object) {
                         listed.insert(object.key());
-                        on_change(&self.cache.insert(object));
+                        self.take_in(object, &on_change);
                     }
                 }
                 Event::InitDone => {
@@ -82,7 +82,7 @@ impl Watch {
                 }
                 Event::Apply(object) => {
                     if let Some(object) = self.read(object) {
-                        on_change(&self.cache.insert(object));
+                        self.take_in(object, &on_change);
                     }
                 }
                 Event::Delete(object) => {
@@ -93,6 +93,14 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// Whoever the object belonged to before has news too.
+    fn take_in(&self, object: Object, on_change: &impl Fn(&Object)) {
+        if let Some(before) = self.cache.get(&object.key()) {
+            on_change(&before);
+        }
+        on_change(&self.cache.insert(object));
     }
 
     fn read(&self, object: Received) -> Option<Object> {

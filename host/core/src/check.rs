@@ -36,11 +36,11 @@ pub enum DenyReason {
     )]
     Status { rule: String },
     #[error(
-        "may not apply {kind}, since its grant does not name it; grant {kind}, or drop the child"
+        "may not apply {kind}, which it does not describe; let `describe` name it, or drop the child"
     )]
     Kind { kind: Kind },
     #[error(
-        "returned {kind} with the name {name:?}, which Kubernetes does not take; use at most 253 of a-z, 0-9, `-` and `.`"
+        "returned {kind} with the name {name:?}, which cannot stand in a path; use at most 253 letters, digits, `-`, `.`, `_` and `:`"
     )]
     Name { kind: Kind, name: String },
     #[error("returned {kind} {key} twice; return each child once")]
@@ -58,6 +58,14 @@ pub enum DenyReason {
         "returned {kind} {name} without a namespace for a cluster-scoped parent; set metadata.namespace"
     )]
     NoNamespace { kind: Kind, name: String },
+    #[error(
+        "returned {kind} {name} in namespace {namespace:?}, which is no DNS label; use at most 63 of a-z, 0-9 and `-`"
+    )]
+    NoSuchNamespace {
+        kind: Kind,
+        name: String,
+        namespace: String,
+    },
     #[error(
         "returned the cluster-scoped {kind} {name} with namespace {namespace:?}; drop metadata.namespace"
     )]
@@ -162,7 +170,7 @@ fn check_one(
         return Err(not_an_object("metadata is missing".to_owned()));
     };
     let name = text_of(&metadata, "name").to_owned();
-    if !is_dns_subdomain(&name) {
+    if !is_path_segment(&name) {
         return Err(DenyReason::Name { kind, name });
     }
     check_fields(&kind, &name, &body, &metadata)?;
@@ -228,7 +236,12 @@ fn namespace_of(
         (Scope::Namespaced, Scope::Cluster) if asked.is_empty() => {
             Err(DenyReason::NoNamespace { kind, name })
         }
-        (Scope::Namespaced, Scope::Cluster) => Ok(Some(asked)),
+        (Scope::Namespaced, Scope::Cluster) if is_dns_label(&asked) => Ok(Some(asked)),
+        (Scope::Namespaced, Scope::Cluster) => Err(DenyReason::NoSuchNamespace {
+            kind,
+            name,
+            namespace: asked,
+        }),
         (Scope::Namespaced, Scope::Namespaced) => {
             let own = parent.meta.namespace.clone().unwrap_or_default();
             if asked.is_empty() || asked == own {
@@ -279,6 +292,18 @@ fn stamp(
         }
     }
     Ok(())
+}
+
+/// Whether a name can stand in a path as it is: a `/`, `?` or `%` in it would turn a request into another.
+/// Most kinds are stricter, but not all: `system:node` is a good name of a ClusterRole. What a kind asks for
+/// beyond this, the API server says.
+fn is_path_segment(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    (1..=253).contains(&name.len()) && !matches!(name, "." | "..") && name.bytes().all(is_plain)
+}
+
+fn is_dns_label(name: &str) -> bool {
+    name.len() <= 63 && !name.contains('.') && is_dns_subdomain(name)
 }
 
 /// The map of strings at a field, made if missing or null; None if something else stands there.

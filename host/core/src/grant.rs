@@ -149,6 +149,16 @@ impl Grant {
         self.children.iter().find(|child| child.kind == *kind)
     }
 
+    /// Whether children of a kind outlive their parent.
+    #[must_use]
+    pub fn keeps(&self, kind: &Kind) -> bool {
+        self.child(kind)
+            .is_some_and(|child| match child.on_parent_delete {
+                OnParentDelete::Orphan => true,
+                OnParentDelete::Delete => false,
+            })
+    }
+
     /// The field manager of everything this handler's children are written with.
     #[must_use]
     pub fn field_manager(&self) -> String {

@@ -171,11 +171,15 @@ impl Object {
         self.meta.deletion_timestamp.is_some()
     }
 
-    /// The uid of the parent this object is a child of, if it is anybody's child.
-    #[must_use]
-    pub fn parent_uid(&self) -> Option<&str> {
-        let label = self.meta.labels.get(PARENT_UID_LABEL);
-        label.or_else(|| self.meta.owners.first().map(|owner| owner.uid.as_str()))
+    /// The uids of everything this object could be a child of: one of label and owner references may
+    /// have been edited by hand, and the other then still leads to the parent.
+    pub fn parent_uids(&self) -> impl Iterator<Item = &str> {
+        let owners = self.meta.owners.iter().map(|owner| owner.uid.as_str());
+        self.meta
+            .labels
+            .get(PARENT_UID_LABEL)
+            .into_iter()
+            .chain(owners)
     }
 
     /// Whether this object is the handler's child of the parent.

@@ -88,6 +88,13 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.timers.insert((at, key));
     }
 
+    /// The parent is to be looked at again at `at` or, if it has an earlier appointment, then.
+    pub fn retry_by(&mut self, key: K, at: Instant) {
+        if self.timer_of.get(&key).is_none_or(|earlier| *earlier > at) {
+            self.retry_at(key, at);
+        }
+    }
+
     /// Forgets the parent's appointment.
     pub fn cancel_timer(&mut self, key: &K) {
         if let Some(at) = self.timer_of.remove(key) {
@@ -246,6 +253,8 @@ mod tests {
         assert_eq!(queue.next(late), run(Task::Retry("a")));
         queue.done(&"a");
         queue.retry_at("a", late);
+        queue.retry_by("a", late + Duration::from_secs(1));
+        assert_eq!(queue.next(soon), Next::WaitUntil(late));
         queue.cancel_timer(&"a");
         assert_eq!(queue.next(late), Next::Wait);
     }

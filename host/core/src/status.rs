@@ -88,7 +88,26 @@ pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
     let mut merged = input.observed.clone();
     let patch = Value::Object(patch);
     merge(&mut merged, &patch);
-    (merged != *input.observed).then_some(patch)
+    (!is_same(&merged, input.observed)).then_some(patch)
+}
+
+/// Equality, but that a number written `1.0` and stored as `1` is the same.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let is_in_other = |(name, field): (&String, &Value)| {
+                other.get(name).is_some_and(|there| is_same(field, there))
+            };
+            one.len() == other.len() && one.iter().all(is_in_other)
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| is_same(a, b))
+        }
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || one.as_f64() == other.as_f64()
+        }
+        _ => one == other,
+    }
 }
 
 fn ready_condition(input: &StatusInput<'_>) -> Value {
@@ -200,11 +219,12 @@ mod tests {
     #[test]
     fn a_status_that_says_it_already_is_not_written() {
         let verdict = Verdict::reconciled(1);
-        let own = || Some(json!({"phase": "Bound", "old": null}));
-        let status = applied(
+        let own = || Some(json!({"phase": "Bound", "old": null, "share": 1.0}));
+        let mut status = applied(
             &Value::Null,
             &patch_of(&Value::Null, &verdict, own()).unwrap(),
         );
+        status["share"] = json!(1);
         assert_eq!(patch_of(&status, &verdict, own()), None);
     }
 

@@ -76,10 +76,12 @@ impl Reason {
 }
 
 impl Verdict {
-    /// A verdict; the message is cut at 4096 bytes, so that no handler fills its parents' status.
+    /// A verdict. The message is cut at 4096 bytes, so that no handler fills its parents' status, and
+    /// control characters become spaces, so that none writes lines of its own into the host's log.
     #[must_use]
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        let mut message = message.into();
+    pub fn new(reason: Reason, message: impl AsRef<str>) -> Self {
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let mut message: String = message.as_ref().chars().map(printable).collect();
         if message.len() > 4096 {
             message.truncate(message.floor_char_boundary(4093));
             message.push('…');

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
 use handler_host_core::{Call, Description, Digest, Failure, Fault, Invoke, Response};
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Error, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::console::Console;
-use crate::limits::{CallLimits, TICK};
+use crate::limits::{CallLimits, HANDLES, TICK};
 use crate::module::DescribeError;
 use crate::sandbox::Sandbox;
 use crate::v0_1::{self, HandlerPre};
@@ -111,10 +112,14 @@ fn fault_of(error: &Error, store: &Store<Sandbox>, limits: CallLimits) -> Fault 
     if sandbox.memory.is_exceeded {
         return Fault::Memory(limits.memory);
     }
-    let cause = match (trap, error.downcast_ref::<I32Exit>()) {
-        (Some(trap), _) => trap.to_string(),
-        (None, Some(exit)) => format!("it exited with code {}", exit.0),
-        (None, None) => error.root_cause().to_string(),
+    let cause = if let Some(trap) = trap {
+        trap.to_string()
+    } else if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        format!("it exited with code {}", exit.0)
+    } else if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        format!("it held more than {HANDLES} handles")
+    } else {
+        error.root_cause().to_string()
     };
     sandbox
         .console

@@ -87,6 +87,20 @@ impl Console {
     }
 }
 
+/// The text with control characters escaped: a guest's line stays one line, and no terminal obeys it.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_debug());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
 impl Written {
     fn bytes(&mut self, channel: Channel, bytes: &[u8]) {
         let index = channel as usize;
@@ -107,7 +121,8 @@ impl Written {
         let Some(partial) = self.partial.get_mut(channel as usize) else {
             return;
         };
-        let line = String::from_utf8_lossy(&std::mem::take(partial)).into_owned();
+        let bytes = std::mem::take(partial);
+        let line = String::from_utf8_lossy(&bytes);
         let line = line.trim_end();
         // Rust's advice after a panic is meant for whoever started the program.
         if line.is_empty() || line.starts_with("note: run with `RUST_BACKTRACE") {
@@ -131,7 +146,7 @@ impl Written {
         if self.last_words.len() >= LAST_WORDS {
             return;
         }
-        self.last_words.push_str(line);
+        self.last_words.push_str(&one_line(line));
         self.last_words.push(' ');
         self.last_words
             .truncate(self.last_words.floor_char_boundary(LAST_WORDS));
@@ -141,6 +156,7 @@ impl Written {
         if self.is_over {
             return;
         }
+        let message = one_line(message);
         let (handler, object) = (&self.handler, &self.object);
         if self.lines_left == 0 || self.bytes_left < message.len() {
             self.is_over = true;
@@ -199,4 +215,19 @@ impl OutputStream for Stream {
 #[wasmtime_wasi::async_trait]
 impl Pollable for Stream {
     async fn ready(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn control_characters_are_escaped_and_nothing_else() {
+        let forged = "fine\r\n2026-01-01T00:00:00Z  WARN \u{1b}[31mall is lost\u{9b}1m\0";
+        assert_eq!(
+            one_line(forged),
+            r"fine\r\n2026-01-01T00:00:00Z  WARN \u{1b}[31mall is lost\u{9b}1m\0"
+        );
+        assert_eq!(one_line(r#"größer "als" \1"#), r#"größer "als" \1"#);
+    }
 }

@@ -3,7 +3,8 @@
 //! A [`Runtime`] is made once. It [loads](Runtime::load) a module: checks its bytes and imports, compiles
 //! it and links it. Every call then gets an instance of its own, with a deadline, a memory limit, clocks
 //! that stand still and randomness seeded from the module, its config and the parent's name, so that the
-//! same input gives the same bytes out. Calls block; compiling takes tenths of a second. Neither belongs on an async thread.
+//! same input gives the same bytes out. Calls block; compiling takes tenths of a second. Neither belongs on
+//! an async thread.
 
 mod component;
 mod console;
@@ -14,6 +15,7 @@ mod sandbox;
 mod v0_1;
 
 pub use component::{Component, Handler};
+pub use console::one_line;
 pub use limits::CallLimits;
 pub use module::{DescribeError, ModuleError, WORLD_VERSION};
 pub use runtime::{Runtime, RuntimeError};

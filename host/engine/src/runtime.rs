@@ -1,11 +1,12 @@
 use std::thread;
+use std::time::Instant;
 
 use handler_host_core::Digest;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::Component;
-use crate::limits::TICK;
+use crate::limits::{TABLE_ELEMENTS, TICK};
 use crate::module::{self, ModuleError};
 use crate::sandbox::Sandbox;
 use crate::v0_1;
@@ -48,10 +49,13 @@ impl Runtime {
         thread::Builder::new()
             .name("deadlines".to_owned())
             .spawn(move || {
+                let mut due = Instant::now();
                 while let Some(engine) = weak.upgrade() {
                     engine.increment_epoch();
                     drop(engine);
-                    thread::sleep(TICK);
+                    // Points in time, not pauses: a late tick must not make all that follow late.
+                    due += TICK;
+                    thread::sleep(due.saturating_duration_since(Instant::now()));
                 }
             })?;
         Ok(Self { engine, linker })
@@ -81,6 +85,7 @@ fn config(concurrency: u32) -> Config {
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
+        .table_elements(TABLE_ELEMENTS)
         .max_memory_size(MEMORY_CEILING);
     let mut config = Config::new();
     config

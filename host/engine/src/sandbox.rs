@@ -11,13 +11,12 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::console::{Channel, Console};
+use crate::limits::{HANDLES, RANDOM_BYTES, TABLE_ELEMENTS};
 
 /// 2000-01-01T00:00:00Z, since 1970.
 const STANDSTILL: Duration = Duration::from_secs(946_684_800);
 /// Instances, memories and tables that one call may have.
 const COUNT: usize = 16;
-/// Elements of one table; function pointers, mostly.
-const TABLE_ELEMENTS: usize = 100_000;
 
 /// What one call can reach: WASI with nothing granted, the console, and its limits.
 pub(crate) struct Sandbox {
@@ -28,7 +27,7 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// The seed is everything that may make one call differ from another.
+    /// The seed is what chance depends on.
     pub(crate) fn new(console: Console, memory: usize, seed: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
         for part in seed {
@@ -48,10 +47,13 @@ impl Sandbox {
             .secure_random(ChaCha12Rng::from_seed(seed))
             .insecure_random(ChaCha12Rng::from_seed(seed))
             .insecure_random_seed(u128::from_le_bytes(half))
+            .max_random_size(RANDOM_BYTES)
             .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
         Self {
             wasi,
-            table: ResourceTable::new(),
+            table,
             console,
             memory: MemoryLimit {
                 limit: memory,

@@ -51,15 +51,15 @@ fn with_metadata(extra: &str) -> String {
 
 #[rstest]
 #[case::kind(&[r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"}}"#],
-    "handler `evc` may not apply v1 Secret, since its grant does not name it; grant v1 Secret, or drop the child")]
+    "handler `evc` may not apply v1 Secret, which it does not describe; let `describe` name it, or drop the child")]
 #[case::count(&[CONFIG_MAP, CONFIG_MAP, CONFIG_MAP],
     "handler `evc` returned 3 children, its limit is 2; return fewer")]
 #[case::twice(&[CONFIG_MAP, CONFIG_MAP],
     "handler `evc` returned v1 ConfigMap ns/a twice; return each child once")]
-#[case::name(&[&*CONFIG_MAP.replace("\"a\"", "\"A b\"")],
-    "handler `evc` returned v1 ConfigMap with the name \"A b\", which Kubernetes does not take; use at most 253 of a-z, 0-9, `-` and `.`")]
+#[case::name(&[&*CONFIG_MAP.replace("\"a\"", "\"a/b\"")],
+    "handler `evc` returned v1 ConfigMap with the name \"a/b\", which cannot stand in a path; use at most 253 letters, digits, `-`, `.`, `_` and `:`")]
 #[case::no_name(&[&*CONFIG_MAP.replace("\"name\":\"a\"", "")],
-    "handler `evc` returned v1 ConfigMap with the name \"\", which Kubernetes does not take; use at most 253 of a-z, 0-9, `-` and `.`")]
+    "handler `evc` returned v1 ConfigMap with the name \"\", which cannot stand in a path; use at most 253 letters, digits, `-`, `.`, `_` and `:`")]
 #[case::namespace(&[&*with_metadata(r#""namespace":"kube-system""#)],
     "handler `evc` returned v1 ConfigMap a in namespace \"kube-system\", its parent lives in \"ns\"; drop metadata.namespace")]
 #[case::owner(&[&*with_metadata(r#""ownerReferences":[]"#)],
@@ -118,6 +118,7 @@ fn a_child_over_the_size_limit_is_denied() {
 #[case::cluster_child(Scope::Cluster, &CONFIG_MAP.replace("ConfigMap", "Node"), Some("a"))]
 #[case::own_namespace_repeated(Scope::Namespaced, &with_metadata(r#""namespace":"ns""#), Some("ns/a"))]
 #[case::inherited(Scope::Namespaced, CONFIG_MAP, Some("ns/a"))]
+#[case::a_path_for_a_namespace(Scope::Cluster, &with_metadata(r#""namespace":"b/secrets/c?""#), None)]
 fn the_namespace_follows_from_both_scopes(
     #[case] scope: Scope,
     #[case] child: &str,
@@ -170,4 +171,22 @@ fn the_order_of_fields_does_not_change_the_digest() {
     };
     let turned = r#"{"metadata":{"name":"a"},"kind":"ConfigMap","apiVersion":"v1"}"#;
     assert_eq!(digest(CONFIG_MAP), digest(turned));
+}
+
+#[rstest]
+#[case::a_dns_name("a.b-1", true)]
+#[case::of_a_role("system:node", true)]
+#[case::longest(&"a".repeat(253), true)]
+#[case::too_long(&"a".repeat(254), false)]
+#[case::empty("", false)]
+#[case::here(".", false)]
+#[case::up("..", false)]
+#[case::a_path("a/b", false)]
+#[case::an_escape("a%2fb", false)]
+#[case::a_query("a?force=true", false)]
+#[case::a_fragment("a#b", false)]
+#[case::a_space("a b", false)]
+#[case::beyond_ascii("ä", false)]
+fn a_name_is_what_can_stand_in_a_path(#[case] name: &str, #[case] is_name: bool) {
+    assert_eq!(is_path_segment(name), is_name);
 }

@@ -4,6 +4,8 @@ use std::hint::black_box;
 use std::io::{Write, stderr, stdout};
 
 use handler_sdk::log;
+use wasip2::clocks::monotonic_clock;
+use wasip2::random::random;
 
 /// Never returns.
 pub(crate) fn spin() -> ! {
@@ -28,6 +30,26 @@ pub(crate) fn recurse(depth: u64) -> u64 {
     } else {
         depth
     }
+}
+
+/// Takes handles, and keeps each, which costs the host more than the guest.
+pub(crate) fn keep_handles() -> ! {
+    let mut handles = Vec::new();
+    loop {
+        handles.push(black_box(monotonic_clock::subscribe_duration(1)));
+    }
+}
+
+/// Draws this many random bytes at once.
+pub(crate) fn draw(bytes: u64) {
+    black_box(random::get_random_bytes(bytes));
+}
+
+/// Writes this text, whatever it holds, to each of the log, standard output and standard error.
+pub(crate) fn say(text: &str) {
+    log::info(text);
+    let _ = writeln!(stdout(), "{text}");
+    let _ = writeln!(stderr(), "{text}");
 }
 
 /// Writes this many lines to each of the log, standard output and standard error.

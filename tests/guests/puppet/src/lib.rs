@@ -62,6 +62,15 @@ impl Handler for Puppet {
             Command::Spin => hostile::spin(),
             Command::Hog => hostile::hog(),
             Command::Recurse => Response::no_children().waiting(hostile::recurse(0).to_string()),
+            Command::Handles => hostile::keep_handles(),
+            Command::Draw { bytes } => {
+                hostile::draw(*bytes);
+                Response::no_children()
+            }
+            Command::Say { text } => {
+                hostile::say(text);
+                Response::no_children()
+            }
             Command::Chatter { lines } => {
                 hostile::chatter(*lines);
                 Response::no_children()

@@ -36,6 +36,12 @@ pub(crate) enum Command {
     Hog,
     /// Call itself until the stack is used up.
     Recurse,
+    /// Take handles and keep them.
+    Handles,
+    /// Ask for this many random bytes at once.
+    Draw { bytes: u64 },
+    /// Write this text to the log, to standard output and to standard error.
+    Say { text: String },
     /// Write this many lines to the log, to standard output and to standard error.
     Chatter {
         #[serde(default = "chatter_lines")]
