@@ -45,6 +45,7 @@ fn failures_are_those_of_the_spec(#[case] spec: Value, #[case] failure: Failure)
 #[rstest]
 #[case(json!({"do": "apply"}), 0)]
 #[case(json!({"do": "chatter", "lines": 1}), 0)]
+#[case(json!({"do": "say", "text": "a\nb"}), 0)]
 #[case(json!({"do": "flood", "count": 3}), 3)]
 #[case(json!({"do": "huge", "bytes": 10}), 1)]
 #[case(json!({"do": "echo"}), 1)]
