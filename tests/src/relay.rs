@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
@@ -50,7 +50,7 @@ impl Relay {
         let server = server
             .parse()
             .with_context(|| format!("{url} has no address"))?;
-        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let socket = bind_below_ephemeral_ports()?;
         let relay = Relay {
             address: socket.local_addr()?,
             server,
@@ -121,6 +121,22 @@ impl Drop for Relay {
             serving.abort();
         }
     }
+}
+
+/// A port that the system gives to nobody who asks for any: when a relay closes, the port is free for a
+/// moment, and a connection of another test must not take it.
+fn bind_below_ephemeral_ports() -> Result<TcpSocket> {
+    let mut last = None;
+    for _ in 0..100 {
+        match bind(SocketAddr::from((
+            [127, 0, 0, 1],
+            fastrand::u16(20_000..30_000),
+        ))) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| anyhow!("no port was tried")))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket> {
