@@ -146,3 +146,14 @@ async fn a_parent_that_gives_a_child_up_leaves_it_to_the_one_that_waits() {
     stage.entry("taken", "second").await;
     stage.outcome("second", "True", "Reconciled").await;
 }
+
+#[tokio::test]
+async fn two_hosts_on_one_parent_slow_down() {
+    let stage = Stage::set("two-hosts").await;
+    let _other = stage.another(&["--name", "other"]).await;
+    stage.puppet("a", &desire_entry("a", "a")).await;
+    // Each says in Ready what the other then contradicts, and every word is a change to the other.
+    let calls = stage.wait_for_calls("a", 24).await;
+    let pause = calls[23].duration_since(calls[20]).as_secs_f64();
+    assert!(pause > 2.0, "three calls within {pause} s");
+}

@@ -45,6 +45,11 @@ impl Stage {
         self.operator = start(self.control_plane, &self.namespace, &[]).await;
     }
 
+    /// A second operator beside the stage's own, in the same namespace.
+    pub(crate) async fn another(&self, arguments: &[&str]) -> Operator {
+        start(self.control_plane, &self.namespace, arguments).await
+    }
+
     /// Makes a puppet, or has it do something else.
     pub(crate) async fn puppet(&self, name: &str, spec: &Value) -> Value {
         let puppet = puppet(name, spec.clone());

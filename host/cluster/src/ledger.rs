@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use handler_host_core::{ChildRef, Digest, HandlerEvent, Key, Object, Verdict};
+use handler_host_core::{ChildRef, Digest, HandlerEvent, Key, Object, Pace, Verdict};
 use serde_json::{Map, Value};
 
 use crate::fingerprint::Fingerprint;
@@ -17,6 +17,8 @@ pub(crate) struct Record {
     uid: String,
     /// What the last pass left behind; None if the next look must be a pass.
     pub(crate) fingerprint: Option<Fingerprint>,
+    /// How soon it may be worked on again.
+    pub(crate) pace: Pace,
     /// Passes in a row that are to be tried again.
     pub(crate) failures: u32,
     /// Reports in a row that could not be written.

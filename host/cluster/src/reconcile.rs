@@ -50,6 +50,13 @@ impl Controller {
         if is_seen && !is_retry {
             return None;
         }
+        let turn = self
+            .ledger
+            .with(parent, |record| record.pace.take(Instant::now()));
+        if let Err(at) = turn {
+            self.work.change(|queue| queue.retry_by(key.clone(), at));
+            return None;
+        }
         let pass = self.pass(key, parent, &observed, fingerprint).await;
         let is_held = observed.iter().any(|(kind, _)| !self.grant.keeps(kind));
         if parent.is_deleting() && !is_held && pass.has_nothing_left() {

@@ -16,6 +16,7 @@ mod grant;
 mod handler;
 mod kind;
 mod object;
+mod pace;
 mod plan;
 mod quantity;
 mod queue;
@@ -33,6 +34,7 @@ pub use handler::{
 };
 pub use kind::{Kind, KindError};
 pub use object::{Key, Meta, Object, ObjectError, Owner, Pairs};
+pub use pace::Pace;
 pub use plan::{ChildRef, Step, accepted_mark, plan};
 pub use quantity::canonical;
 pub use queue::{Next, Queue, Task};
