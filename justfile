@@ -30,7 +30,7 @@ test: control-plane build
 
 # Run the suites only, or those whose names contain FILTER
 suites filter="": control-plane build
-    cargo test --locked --package handler-host-tests --test suites -- --test-threads {{ threads }} {{ filter }}
+    cargo test --locked --workspace --test suites -- --test-threads {{ threads }} {{ filter }}
 
 # Measure what claims cost, beside a bare client; optimised, minutes to build
 bench: control-plane (_guest "guest-evc")
