@@ -16,9 +16,9 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Inner {
     objects: HashMap<Key, Arc<Object>>,
-    by_uid: HashMap<String, Key>,
+    by_uid: HashMap<Box<str>, Key>,
     /// The keys of the objects that name a parent's uid.
-    by_parent: HashMap<String, HashSet<Key>>,
+    by_parent: HashMap<Box<str>, Vec<Key>>,
     /// The version at which an object went: the answer to a write of ours may arrive after that news.
     deleted: HashMap<Key, u128>,
     deletions: VecDeque<Key>,
@@ -66,10 +66,14 @@ impl Cache {
         }
         inner.remove(&key);
         for uid in object.parent_uids() {
-            let siblings = inner.by_parent.entry(uid.to_owned()).or_default();
-            siblings.insert(key.clone());
+            let siblings = inner.by_parent.entry(uid.into()).or_default();
+            if !siblings.contains(&key) {
+                siblings.push(key.clone());
+            }
         }
-        inner.by_uid.insert(object.meta.uid.clone(), key.clone());
+        inner
+            .by_uid
+            .insert(object.meta.uid.as_str().into(), key.clone());
         inner.objects.insert(key, object.clone());
         object
     }
@@ -115,10 +119,10 @@ impl Cache {
 impl Inner {
     fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
         let object = self.objects.remove(key)?;
-        self.by_uid.remove(&object.meta.uid);
+        self.by_uid.remove(object.meta.uid.as_str());
         for uid in object.parent_uids() {
             if let Some(siblings) = self.by_parent.get_mut(uid) {
-                siblings.remove(key);
+                siblings.retain(|sibling| sibling != key);
                 if siblings.is_empty() {
                     self.by_parent.remove(uid);
                 }

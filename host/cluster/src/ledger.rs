@@ -14,7 +14,7 @@ pub(crate) struct Ledger(Mutex<HashMap<Key, Record>>);
 #[derive(Default)]
 pub(crate) struct Record {
     /// Whose record it is: a parent that was deleted and made again begins anew.
-    uid: String,
+    uid: Box<str>,
     /// What the last pass left behind; None if the next look must be a pass.
     pub(crate) fingerprint: Option<Fingerprint>,
     /// How soon it may be worked on again.
@@ -28,7 +28,7 @@ pub(crate) struct Record {
     /// What the API server made of children that do not stand as desired.
     pub(crate) accepted: HashMap<ChildRef, Digest>,
     /// What is to be written about it.
-    pub(crate) report: Option<Report>,
+    pub(crate) report: Option<Box<Report>>,
 }
 
 /// What is to be written about a parent, once its turn comes.
@@ -46,9 +46,9 @@ impl Ledger {
     pub(crate) fn with<T>(&self, parent: &Object, work: impl FnOnce(&mut Record) -> T) -> T {
         let mut records = self.records();
         let record = records.entry(parent.key()).or_default();
-        if record.uid != parent.meta.uid {
+        if *record.uid != *parent.meta.uid {
             *record = Record {
-                uid: parent.meta.uid.clone(),
+                uid: parent.meta.uid.as_str().into(),
                 ..Record::default()
             };
         }
@@ -73,6 +73,6 @@ impl Record {
             events.append(&mut report.events);
             report.events = events;
         }
-        self.report = Some(report);
+        self.report = Some(Box::new(report));
     }
 }

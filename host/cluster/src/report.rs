@@ -72,9 +72,10 @@ impl Controller {
             self.ledger.forget(key);
             return;
         };
-        let Some(mut report) = self.ledger.with(&parent, |record| record.report.take()) else {
+        let Some(report) = self.ledger.with(&parent, |record| record.report.take()) else {
             return;
         };
+        let mut report = *report;
         let mut written = self.write_status(&parent, &report).await;
         if let Err(Refusal::Rejected(message)) = &written
             && report.status.is_some()
