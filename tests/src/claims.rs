@@ -92,6 +92,24 @@ impl<'a> Claims<'a> {
         self.ready(name).await
     }
 
+    /// Waits for another volume claim of the name of one that was deleted.
+    pub async fn volume_made_again(&self, deleted: &Value) -> Value {
+        let metadata = &deleted["metadata"];
+        let name = metadata["name"].as_str().unwrap_or_default();
+        self.volume_that(name, "is another one", |volume| {
+            volume["metadata"]["uid"] != metadata["uid"]
+        })
+        .await
+    }
+
+    /// Waits until a volume claim that lost its digest carries one again.
+    pub async fn volume_restored(&self, name: &str) -> Value {
+        self.volume_that(name, "is restored", |volume| {
+            volume["metadata"]["annotations"][APPLIED].is_string()
+        })
+        .await
+    }
+
     /// Merge-patches a claim.
     pub async fn change(&self, name: &str, patch: &Value) -> Value {
         let changed = self.namespace.merge(CLAIM, name, patch).await;

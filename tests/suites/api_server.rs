@@ -126,16 +126,8 @@ async fn what_happens_in_an_outage_is_dealt_with_afterwards() {
 
     claims.ready("late").await;
     claims.volume("late").await;
-    claims
-        .volume_that("robbed", "is another one", |volume| {
-            volume["metadata"]["uid"] != robbed["metadata"]["uid"]
-        })
-        .await;
-    claims
-        .volume_that("edited", "is restored", |volume| {
-            volume["metadata"]["annotations"][APPLIED].is_string()
-        })
-        .await;
+    claims.volume_made_again(&robbed).await;
+    claims.volume_restored("edited").await;
     // It may come back for a moment, when its own end is heard of before that of its claim.
     claims
         .namespace

@@ -66,16 +66,8 @@ async fn what_happened_while_the_host_was_away_is_dealt_with_when_it_is_back() {
             volume["metadata"]["labels"]["app"] == "db"
         })
         .await;
-    claims
-        .volume_that("robbed", "is another one", |volume| {
-            volume["metadata"]["uid"] != robbed["metadata"]["uid"]
-        })
-        .await;
-    claims
-        .volume_that("edited", "is restored", |volume| {
-            volume["metadata"]["annotations"][APPLIED].is_string()
-        })
-        .await;
+    claims.volume_made_again(&robbed).await;
+    claims.volume_restored("edited").await;
     claims.fence().await;
     let requests = claims.requests().await;
     assert_eq!(requests.named("left").count(), 0, "{requests}");
