@@ -138,14 +138,10 @@ async fn configuration(kubeconfig: Option<&Path>, context: Option<&str>) -> Resu
     }
 }
 
-/// The innermost cause of an error, which says more than its wrappers.
+/// The innermost cause of an error in one line.
 fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
     // A YAML error goes on with a drawing of the place.
-    let text = cause.to_string();
+    let text = handler_host_cluster::innermost_cause(error);
     let line = text.lines().next().unwrap_or_default();
     line.replace(": error: ", ": ")
 }

@@ -1,6 +1,6 @@
 use std::io::{self, IsTerminal, Write};
 
-use handler_host_engine::one_line;
+use handler_host_core::one_line;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::LogFormat;

@@ -25,7 +25,7 @@ mod watch;
 mod work;
 
 pub use controller::{Activation, run};
-pub use refusal::connection_problem;
+pub use refusal::{connection_problem, innermost_cause};
 
 /// Why a handler is not served at all.
 #[derive(Debug, thiserror::Error)]

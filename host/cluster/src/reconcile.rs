@@ -5,8 +5,8 @@ use handler_host_core::{
     Call, Children, Failure, Invoke, Key, Kind, Object, Observed, Reason, Response, Step, Verdict,
     check, check_status, plan,
 };
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use kube::api::Patch;
+use serde_json::{Value, json};
 
 use crate::apply::Apply;
 use crate::controller::Controller;
@@ -171,10 +171,7 @@ impl Controller {
         }});
         let served = &self.parents.served;
         let api = served.api(&self.client, parent.meta.namespace.as_deref());
-        let params = PatchParams {
-            field_manager: Some(self.grant.field_manager()),
-            ..PatchParams::default()
-        };
+        let params = self.patch_params();
         let patch = Patch::Merge(&patch);
         match answered(api.patch(&parent.meta.name, &params, &patch)).await {
             Ok(answer) => {
@@ -235,7 +232,8 @@ impl Controller {
         let Some(verdict) = pass.verdict else {
             return;
         };
-        let is_news = self.is_news(parent, &verdict);
+        let status = status_of(parent);
+        let is_news = self.is_news(parent, &status, &verdict);
         let mut events = Vec::new();
         if is_news || !pass.changes.is_empty() {
             events = pass.response.events;
@@ -249,18 +247,18 @@ impl Controller {
             status: pass.status,
             events,
         };
-        if !report.events.is_empty() || self.patch_for(parent, &report).is_some() {
+        if !report.events.is_empty() || self.patch_for(&status, &report).is_some() {
             self.ledger.with(parent, |record| record.put_report(report));
             self.work.change(|queue| queue.report(key.clone(), now));
         }
     }
 
     /// Compared with what will be written if that is known already, else with what the parent says.
-    fn is_news(&self, parent: &Object, verdict: &Verdict) -> bool {
-        let pending = self.ledger.with(parent, |record| record.report.clone());
-        match pending {
-            Some(report) => report.verdict != *verdict,
-            None => Observed::of(verdict, &status_of(parent)) == Observed::Transition,
-        }
+    fn is_news(&self, parent: &Object, status: &Value, verdict: &Verdict) -> bool {
+        let pending = self.ledger.with(parent, |record| {
+            let report = record.report.as_ref();
+            report.map(|report| report.verdict != *verdict)
+        });
+        pending.unwrap_or_else(|| Observed::of(verdict, status) == Observed::Transition)
     }
 }

@@ -1,4 +1,4 @@
-use std::error::Error as _;
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -85,11 +85,15 @@ pub fn connection_problem(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return status.message.clone();
     }
-    let mut cause: &dyn std::error::Error = error;
+    innermost_cause(error)
+}
+
+/// The innermost cause of an error, which says more than its wrappers.
+#[must_use]
+pub fn innermost_cause(error: &dyn Error) -> String {
+    let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    let innermost = cause.to_string();
-    debug_assert!(error.source().is_some() || !innermost.is_empty());
-    innermost
+    cause.to_string()
 }

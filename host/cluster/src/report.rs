@@ -49,12 +49,20 @@ impl Controller {
         });
     }
 
+    /// How parents are patched: in the name of the handler.
+    pub(crate) fn patch_params(&self) -> PatchParams {
+        PatchParams {
+            field_manager: Some(self.grant.field_manager()),
+            ..PatchParams::default()
+        }
+    }
+
     /// What is to be written into the parent's status; None if it says it already.
-    pub(crate) fn patch_for(&self, parent: &Object, report: &Report) -> Option<Value> {
+    pub(crate) fn patch_for(&self, observed: &Value, report: &Report) -> Option<Value> {
         let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let has_status = self.parents.served.has_status;
         status_patch(StatusInput {
-            observed: &status_of(parent),
+            observed,
             verdict: &report.verdict,
             handler: HandlerIdentity {
                 name: &self.grant.handler,
@@ -138,7 +146,7 @@ impl Controller {
     }
 
     async fn write_status(&self, parent: &Object, report: &Report) -> Result<(), Refusal> {
-        let Some(status) = self.patch_for(parent, report) else {
+        let Some(status) = self.patch_for(&status_of(parent), report) else {
             return Ok(());
         };
         // The conditions are written as a whole list, so it must be the list that was seen.
@@ -148,10 +156,7 @@ impl Controller {
         });
         let served = &self.parents.served;
         let api = served.api(&self.client, parent.meta.namespace.as_deref());
-        let params = PatchParams {
-            field_manager: Some(self.grant.field_manager()),
-            ..PatchParams::default()
-        };
+        let params = self.patch_params();
         let (name, patch) = (&parent.meta.name, Patch::Merge(&patch));
         let answer = if served.has_status {
             answered(api.patch_status(name, &params, &patch)).await?

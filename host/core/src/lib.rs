@@ -22,6 +22,7 @@ mod quantity;
 mod queue;
 mod retry;
 mod status;
+mod text;
 mod verdict;
 
 pub use check::{Denied, DenyReason, check, check_status};
@@ -40,6 +41,7 @@ pub use quantity::canonical;
 pub use queue::{Next, Queue, Task};
 pub use retry::Backoff;
 pub use status::{HandlerIdentity, Observed, StatusInput, status_patch};
+pub use text::one_line;
 pub use verdict::{Reason, Verdict};
 
 /// Who writes: the value of `app.kubernetes.io/managed-by` and the prefix of every field manager.

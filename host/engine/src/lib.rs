@@ -15,7 +15,6 @@ mod sandbox;
 mod v0_1;
 
 pub use component::{Component, Handler};
-pub use console::one_line;
 pub use limits::CallLimits;
 pub use module::{DescribeError, ModuleError, WORLD_VERSION};
 pub use runtime::{Runtime, RuntimeError};
