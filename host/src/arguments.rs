@@ -2,8 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use handler_host_core::OnParentDelete;
-use handler_host_engine::CallLimits;
+use handler_host_core::{CallLimits, OnParentDelete};
 
 /// Run Kubernetes handlers: WebAssembly components that say which objects should exist.
 ///

@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
-use handler_host_core::Description;
-use handler_host_engine::{CallLimits, Component, Runtime};
+use handler_host_core::{CallLimits, Description};
+use handler_host_engine::{Component, Runtime};
 use serde_json::{Map, Value};
 
 use crate::arguments::ModuleArguments;

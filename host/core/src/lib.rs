@@ -21,6 +21,7 @@ mod plan;
 mod quantity;
 mod queue;
 mod retry;
+mod settings;
 mod status;
 mod text;
 mod verdict;
@@ -28,7 +29,7 @@ mod verdict;
 pub use check::{Denied, DenyReason, check, check_status};
 pub use children::{Checked, Child, Children, Desired};
 pub use compare::{projection, stands};
-pub use digest::Digest;
+pub use digest::{Digest, DigestError};
 pub use grant::{ChildGrant, Grant, GrantError, Limits, OnParentDelete, Scope};
 pub use handler::{
     Call, Description, Failure, Fault, HandlerEvent, Invoke, Readiness, Response, Severity,
@@ -37,9 +38,10 @@ pub use kind::{Kind, KindError};
 pub use object::{Key, Meta, Object, ObjectError, Owner, Pairs};
 pub use pace::Pace;
 pub use plan::{ChildRef, Step, accepted_mark, plan};
-pub use quantity::canonical;
+pub use quantity::{canonical, whole};
 pub use queue::{Next, Queue, Task};
 pub use retry::Backoff;
+pub use settings::{CallLimits, Image, ModuleSource, Place, PreviewPolicy, Rollout, Settings};
 pub use status::{HandlerIdentity, Observed, StatusInput, status_patch};
 pub use text::one_line;
 pub use verdict::{Reason, Verdict};

@@ -58,6 +58,16 @@ pub fn canonical(text: &str) -> Option<String> {
     }
 }
 
+/// The whole number that a quantity stands for, such as 67108864 for `64Mi`; None for what is no quantity,
+/// negative or a fraction.
+#[must_use]
+pub fn whole(text: &str) -> Option<u64> {
+    let (nanos, _) = parse(text)?;
+    (nanos % NANO == 0)
+        .then(|| u64::try_from(nanos / NANO).ok())
+        .flatten()
+}
+
 fn parse(text: &str) -> Option<(i128, Format)> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let digits_end = unsigned
@@ -175,5 +185,16 @@ mod tests {
     #[case("1e99999999999")]
     fn what_is_no_quantity_has_no_form(#[case] written: &str) {
         assert_eq!(canonical(written), None);
+    }
+
+    #[rstest]
+    #[case("64Mi", Some(64 << 20))]
+    #[case("1k", Some(1000))]
+    #[case("0.5Ki", Some(512))]
+    #[case("1500m", None)]
+    #[case("-1", None)]
+    #[case("lots", None)]
+    fn a_quantity_is_a_whole_number_or_none(#[case] written: &str, #[case] number: Option<u64>) {
+        assert_eq!(whole(written), number);
     }
 }

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use handler_host_core::{Call, Description, Digest, Failure, Fault, Invoke, Response};
+use handler_host_core::{Call, CallLimits, Description, Digest, Failure, Fault, Invoke, Response};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Error, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::console::Console;
-use crate::limits::{CallLimits, HANDLES, TICK};
+use crate::limits::{HANDLES, TICK};
 use crate::module::DescribeError;
 use crate::sandbox::Sandbox;
 use crate::v0_1::{self, HandlerPre};

@@ -15,6 +15,5 @@ mod sandbox;
 mod v0_1;
 
 pub use component::{Component, Handler};
-pub use limits::CallLimits;
 pub use module::{DescribeError, ModuleError, WORLD_VERSION};
 pub use runtime::{Runtime, RuntimeError};

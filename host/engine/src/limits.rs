@@ -8,22 +8,3 @@ pub(crate) const HANDLES: usize = 1000;
 pub(crate) const RANDOM_BYTES: u64 = 64 << 10;
 /// Elements of one table; function pointers, mostly.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
-
-/// What one call may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallLimits {
-    /// Bytes of all memories together; 64 MiB by default.
-    pub memory: usize,
-    /// Wall-clock time; 1 s by default. A call is stopped at most 20 ms after it, if a processor is free
-    /// to do so, and never before.
-    pub deadline: Duration,
-}
-
-impl Default for CallLimits {
-    fn default() -> Self {
-        Self {
-            memory: 64 << 20,
-            deadline: Duration::from_secs(1),
-        }
-    }
-}
