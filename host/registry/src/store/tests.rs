@@ -1,0 +1,181 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use bytes::Bytes;
+use rstest::rstest;
+
+use super::*;
+
+fn module(text: &str) -> Fetched {
+    let bytes = Bytes::copy_from_slice(text.as_bytes());
+    Fetched::of(bytes, format!("/modules/{text}.wasm"), None).unwrap()
+}
+
+fn rejected(error: &str) -> Rejected {
+    Rejected {
+        digest: Digest::of(b"bad"),
+        good: Some(Digest::of(b"good")),
+        spec: Digest::of(b"spec"),
+        error: error.to_owned(),
+    }
+}
+
+struct Disk {
+    folder: tempfile::TempDir,
+}
+
+impl Disk {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.folder.path().join("state/deep")
+    }
+
+    /// What a host that starts finds.
+    fn store(&self) -> Store {
+        Store::open(&self.directory()).unwrap()
+    }
+
+    fn files(&self, below: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.directory().join(below)).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn damage(&self, below: &str, text: &str) {
+        for name in self.files(below) {
+            fs::write(self.directory().join(below).join(name), text).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_good_module_and_what_was_rolled_back_survive_a_restart() {
+    let disk = Disk::new();
+    disk.store().keep_good("evc", &module("a")).unwrap();
+    disk.store().reject("evc", &rejected("it trapped")).unwrap();
+    let kept = disk.store().kept("evc").unwrap();
+    assert_eq!(kept.good, Some(module("a")));
+    assert_eq!(kept.rejected, Some(rejected("it trapped")));
+
+    disk.store().clear_rejected("evc").unwrap();
+    let kept = disk.store().kept("evc").unwrap();
+    assert_eq!((kept.good, kept.rejected), (Some(module("a")), None));
+}
+
+#[test]
+fn of_a_handler_that_was_never_kept_nothing_is_kept() {
+    let disk = Disk::new();
+    assert_eq!(disk.store().kept("evc").unwrap(), Kept::default());
+    disk.store().clear_rejected("evc").unwrap();
+    disk.store().forget("evc").unwrap();
+    disk.store().reject("other", &rejected("no")).unwrap();
+    let kept = disk.store().kept("other").unwrap();
+    assert_eq!((kept.good, kept.rejected), (None, Some(rejected("no"))));
+}
+
+#[test]
+fn modules_are_shared_and_go_with_the_last_handler_that_names_them() {
+    let disk = Disk::new();
+    let store = disk.store();
+    store.keep_good("one", &module("a")).unwrap();
+    store.keep_good("two", &module("a")).unwrap();
+    assert_eq!(disk.files("modules").len(), 1);
+    store.keep_good("one", &module("b")).unwrap();
+    assert_eq!(disk.files("modules").len(), 2);
+    store.forget("two").unwrap();
+    assert_eq!(disk.files("modules").len(), 1);
+    assert_eq!(store.kept("one").unwrap().good, Some(module("b")));
+    store.forget("one").unwrap();
+    assert_eq!(disk.files("modules"), Vec::<String>::new());
+    assert_eq!(disk.files("handlers"), Vec::<String>::new());
+}
+
+#[rstest]
+#[case::another_module("modules", "b")]
+#[case::a_cut_module("modules", "")]
+#[case::a_cut_record("handlers", "{\"good\": {\"dig")]
+#[case::an_empty_record("handlers", "")]
+#[case::a_digest_that_is_none("handlers", r#"{"good": {"digest": "x", "origin": "y"}}"#)]
+fn what_is_damaged_counts_as_not_there_and_is_kept_anew(#[case] below: &str, #[case] text: &str) {
+    let disk = Disk::new();
+    let store = disk.store();
+    store.keep_good("evc", &module("a")).unwrap();
+    disk.damage(below, text);
+    assert_eq!(disk.store().kept("evc").unwrap(), Kept::default());
+    store.keep_good("evc", &module("a")).unwrap();
+    assert_eq!(store.kept("evc").unwrap().good, Some(module("a")));
+    assert_eq!(disk.files("modules").len(), 1);
+}
+
+#[test]
+fn what_a_host_that_died_left_half_written_is_swept_away() {
+    let disk = Disk::new();
+    disk.store().keep_good("evc", &module("a")).unwrap();
+    for below in ["modules", "handlers"] {
+        fs::write(disk.directory().join(below).join(".new-x"), "half").unwrap();
+    }
+    assert_eq!(disk.store().kept("evc").unwrap().good, Some(module("a")));
+    assert_eq!(disk.files("modules").len(), 1);
+    assert_eq!(disk.files("handlers"), ["evc.json"]);
+}
+
+#[test]
+fn handlers_that_are_kept_at_once_lose_nothing() {
+    let disk = Disk::new();
+    let store = disk.store();
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let store = store.clone();
+            scope.spawn(move || {
+                let name = format!("h{number}");
+                store.keep_good(&name, &module("old")).unwrap();
+                store.keep_good(&name, &module(&name)).unwrap();
+            });
+        }
+    });
+    for number in 0..8 {
+        let name = format!("h{number}");
+        assert_eq!(store.kept(&name).unwrap().good, Some(module(&name)));
+    }
+    assert_eq!(disk.files("modules").len(), 8);
+}
+
+#[test]
+fn only_the_owner_sees_it() {
+    let disk = Disk::new();
+    disk.store().keep_good("evc", &module("a")).unwrap();
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(disk.directory()), 0o700);
+    let files = disk.files("modules");
+    assert_eq!(
+        mode(disk.directory().join("modules").join(&files[0])),
+        0o600
+    );
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_told_at_once() {
+    let disk = Disk::new();
+    fs::write(disk.folder.path().join("state"), "a file").unwrap();
+    let error = Store::open(&disk.directory()).unwrap_err().to_string();
+    assert!(error.contains("modules cannot be made"), "{error}");
+    assert!(error.contains("name a directory"), "{error}");
+}
+
+#[rstest]
+#[case("")]
+#[case("../evc")]
+#[case(".evc")]
+#[case("a/b")]
+fn a_name_that_leads_elsewhere_is_refused(#[case] name: &str) {
+    let disk = Disk::new();
+    let error = disk.store().keep_good(name, &module("a")).unwrap_err();
+    assert!(error.to_string().contains("cannot be the name"), "{error}");
+}
