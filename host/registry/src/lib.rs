@@ -12,6 +12,7 @@ mod fetched;
 mod file;
 mod follow;
 mod image;
+mod push;
 mod store;
 
 pub use access::{Access, Patience};
@@ -19,6 +20,7 @@ pub use error::{FetchError, PushError, RegistryProblem};
 pub use fetched::Fetched;
 pub use file::{Module, ReadError, read_file, suggested_name};
 pub use follow::{fetch, follow};
+pub use push::{ComponentInfo, PushOptions, Pushed, push};
 pub use store::{Kept, Rejected, Store, StoreError};
 
 /// The largest module that is read: twice what the largest known toolchain makes, far below what would
