@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use handler_host_core::{Digest, Image, ModuleSource, Place};
 use handler_host_registry::{
-    Access, FetchError, Fetched, Patience, PushOptions, Pushed, fetch, follow, push,
+    Access, FetchError, Fetched, PushOptions, Pushed, fetch, follow, push,
 };
 use handler_host_tests::objects::object;
 use handler_host_tests::registry::{PASSWORD, login};
@@ -22,20 +22,12 @@ use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// As impatient as a test.
+/// As patient as usual, with nobody's credentials.
 pub(crate) fn access() -> Access {
-    // Never that of whoever runs the tests.
-    let docker_config = Some("/nowhere/config.json".into());
-    let patience = Patience {
-        connect: Duration::from_millis(700),
-        idle: Duration::from_millis(700),
-        whole: Duration::from_secs(3),
-        ..Patience::default()
-    };
     Access {
-        client: None,
-        docker_config,
-        patience,
+        // Never that of whoever runs the tests.
+        docker_config: Some("/nowhere/config.json".into()),
+        ..Access::default()
     }
 }
 
@@ -70,7 +62,7 @@ pub(crate) async fn push_to(reference: &str, bytes: &[u8]) -> Pushed {
 
 type Modules = Pin<Box<dyn Stream<Item = Result<Fetched, FetchError>> + Send>>;
 
-pub(crate) fn follow_source(source: ModuleSource) -> Modules {
+fn follow_source(source: ModuleSource) -> Modules {
     Box::pin(follow(source, access()))
 }
 

@@ -4,18 +4,32 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use handler_host_core::{ModuleSource, Place};
-use handler_host_registry::{LARGEST, fetch};
+use handler_host_registry::{Access, LARGEST, Patience, fetch, follow};
 use handler_host_tests::{Hostile, Manner, Registry, eventually};
 use rstest::rstest;
 
-use super::{Modules, access, follow_source, image, next, push_to};
+use super::{Modules, access, image, next, push_to};
+
+/// Impatient enough for a test, patient enough for a busy machine.
+fn impatient() -> Access {
+    let patience = Patience {
+        connect: Duration::from_secs(2),
+        idle: Duration::from_secs(2),
+        whole: Duration::from_secs(5),
+        ..Patience::default()
+    };
+    Access {
+        patience,
+        ..access()
+    }
+}
 
 /// Far above what a limit lets through with all that buffers hold, far below what hurts.
 const SOME: u64 = 24 << 20;
 
 #[rstest]
 #[case::hangs_up(Manner::HangUp, "the registry cannot be reached: ")]
-#[case::silent(Manner::Silent, "the registry does not answer within 700ms")]
+#[case::silent(Manner::Silent, "the registry does not answer within 2s")]
 #[case::out_of_order(
     Manner::Says(503, "come back later"),
     "the registry answers 503 to the request for its manifest: come back later"
@@ -33,7 +47,7 @@ const SOME: u64 = 24 << 20;
     "sends more than the 1048576 bytes that a token may have"
 )]
 #[case::endless_module(Manner::EndlessModule(1 << 20), "sends more than the 1048576 bytes that its module may have")]
-#[case::slow_module(Manner::SlowModule(1 << 20), "it was not done after 3s")]
+#[case::slow_module(Manner::SlowModule(1 << 20), "it was not done after 5s")]
 #[case::wrong_module(Manner::WrongModule, "nothing of it was used")]
 #[tokio::test]
 async fn a_registry_in_trouble_is_told_in_time_and_followed_on(
@@ -44,11 +58,11 @@ async fn a_registry_in_trouble_is_told_in_time_and_followed_on(
     push_to(&registry.image("evc:1"), b"one").await;
     let hostile = Hostile::start(manner.clone()).await;
     let started = Instant::now();
-    let mut modules = follow_source(image(&hostile.image("evc:1")));
+    let mut modules: Modules = Box::pin(follow(image(&hostile.image("evc:1")), impatient()));
     let error = next(&mut modules).await.unwrap_err().to_string();
     assert!(error.contains(told), "{error}");
     assert!(
-        started.elapsed() < Duration::from_secs(8),
+        started.elapsed() < Duration::from_secs(15),
         "{:?}",
         started.elapsed()
     );
