@@ -31,9 +31,14 @@ pub enum Manner {
     SlowModule(i64),
     /// It sends a sensible manifest, and then another module than that.
     WrongModule,
+    /// It does not, but gives the module `right` only to those who show the token that it gives everybody.
+    Token,
     /// It does not: everything goes to the registry at this address.
     Relayed(SocketAddr),
 }
+
+/// The digest of `right`.
+const RIGHT: &str = "sha256:27042f4e6eca7d0b2a7ee4026df2ecfa51d3339e6d122aa099118ecd8563bad9";
 
 /// A server on a free loopback port that speaks just enough HTTP to be taken for a registry. It and its
 /// connections end when this is dropped.
@@ -126,24 +131,31 @@ impl Answer {
             | Manner::EndlessToken
             | Manner::EndlessModule(_)
             | Manner::SlowModule(_)
-            | Manner::WrongModule => {}
+            | Manner::WrongModule
+            | Manner::Token => {}
         }
-        let path = self.asked().await?;
+        let (path, has_token) = self.asked().await?;
         let is_manifest = path.contains("/manifests/");
         match manner {
             Manner::HangUp | Manner::Silent | Manner::Relayed(_) => Ok(()),
             Manner::Says(status, text) => self.say(status, "", text).await,
-            Manner::EndlessToken if !path.starts_with("/token") => {
+            Manner::EndlessToken | Manner::Token if !has_token && !path.starts_with("/token") => {
                 let address = self.stream.local_addr()?;
                 let challenge = format!(
                     "WWW-Authenticate: Bearer realm=\"http://{address}/token\",service=\"s\"\r\n"
                 );
                 self.say(401, &challenge, "{}").await
             }
-            Manner::EndlessModule(size) | Manner::SlowModule(size) if is_manifest => {
-                self.say(200, "", &manifest(size)).await
+            Manner::Token if path == "/token?service=s&scope=repository%3Aevc%3Apull" => {
+                self.say(200, "", r#"{"token": "open"}"#).await
             }
-            Manner::WrongModule if is_manifest => self.say(200, "", &manifest(5)).await,
+            Manner::Token if is_manifest => self.say(200, "", &manifest(RIGHT, 5)).await,
+            Manner::Token if path.ends_with(RIGHT) => self.say(200, "", "right").await,
+            Manner::Token => self.say(404, "", &path).await,
+            Manner::EndlessModule(size) | Manner::SlowModule(size) if is_manifest => {
+                self.say(200, "", &manifest(&nothing(), size)).await
+            }
+            Manner::WrongModule if is_manifest => self.say(200, "", &manifest(&nothing(), 5)).await,
             Manner::WrongModule => self.say(200, "", "wrong").await,
             Manner::SlowModule(_) => self.drip().await,
             Manner::EndlessManifest | Manner::EndlessToken | Manner::EndlessModule(_) => {
@@ -152,14 +164,18 @@ impl Answer {
         }
     }
 
-    /// The path of the request.
-    async fn asked(&mut self) -> std::io::Result<String> {
+    /// The path of the request, and whether it shows the token.
+    async fn asked(&mut self) -> std::io::Result<(String, bool)> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.stream.read_u8().await?);
         }
         let head = String::from_utf8_lossy(&head);
-        Ok(head.split(' ').nth(1).unwrap_or_default().to_owned())
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let has_token = head
+            .to_lowercase()
+            .contains("authorization: bearer open\r\n");
+        Ok((path, has_token))
     }
 
     async fn say(&mut self, status: u16, header: &str, text: &str) -> std::io::Result<()> {
@@ -192,9 +208,13 @@ impl Answer {
     }
 }
 
-/// The manifest of an image with a module of this size.
-fn manifest(size: i64) -> String {
-    let digest = format!("sha256:{}", "0".repeat(64));
+/// A digest that no module has.
+fn nothing() -> String {
+    format!("sha256:{}", "0".repeat(64))
+}
+
+/// The manifest of an image with a module of this digest and size.
+fn manifest(digest: &str, size: i64) -> String {
     json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",

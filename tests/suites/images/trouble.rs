@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use handler_host_core::{ModuleSource, Place};
+use handler_host_core::{Digest, ModuleSource, Place};
 use handler_host_registry::{Access, LARGEST, Patience, fetch, follow};
 use handler_host_tests::{Hostile, Manner, Registry, eventually};
 use rstest::rstest;
@@ -110,6 +110,32 @@ async fn a_registry_that_is_down_is_tried_again() {
         refused,
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_not_the_one_asked_for_is_refused() {
+    let hostile = Hostile::start(Manner::WrongModule).await;
+    let digest = Digest::of(b"another manifest");
+    let reference = hostile.image(&format!("evc@{digest}"));
+    let fetched = fetch(&image(&reference), &access()).await;
+    let error = fetched.unwrap_err().to_string();
+    assert!(
+        error.contains("the manifest that the registry sends is sha256:"),
+        "{error}"
+    );
+    assert!(
+        error.contains(&format!("but {digest} was asked for")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_got_where_the_registry_says() {
+    let hostile = Hostile::start(Manner::Token).await;
+    let module = fetch(&image(&hostile.image("evc:1")), &access())
+        .await
+        .unwrap();
+    assert_eq!(module.bytes, "right");
 }
 
 #[tokio::test]
