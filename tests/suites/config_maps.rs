@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use handler_host_core::{Digest, ModuleSource, Place};
 use handler_host_registry::{Access, Fetched, fetch, follow};
+use handler_host_tests::identity;
 use handler_host_tests::namespace::CONFIG_MAP;
 use handler_host_tests::objects::{config_map, object};
-use handler_host_tests::{ControlPlane, Identity, Namespace};
+use handler_host_tests::{ControlPlane, Identity, Namespace, Relay};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -115,4 +116,46 @@ async fn one_who_may_not_read_it_is_told_what_to_grant() {
         error.contains("none is at hand; set --kubeconfig"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn after_an_outage_the_module_is_told_again_and_later_changes_too() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = Namespace::create(control_plane, "modules").await;
+    let rest = json!({"binaryData": {"evc.wasm": "b25l"}});
+    let object = object("v1", "ConfigMap", "modules", &rest);
+    namespace.create_object(&object).await.unwrap();
+    let mut relay = Relay::to(control_plane);
+    relay.mend().await;
+    let access = Access {
+        client: Some(identity::client(&relay.kubeconfig()).await.unwrap()),
+        ..Access::default()
+    };
+    let mut modules = pin!(follow(source(&namespace), access));
+    let mut next = async || {
+        let next = timeout(DEADLINE, modules.next()).await;
+        next.expect("the source tells something in time").unwrap()
+    };
+    assert_eq!(next().await.unwrap().digest, Digest::of(b"one"));
+
+    relay.cut().await;
+    let error = next().await.unwrap_err().to_string();
+    assert!(
+        error.contains("the API server cannot be reached"),
+        "{error}"
+    );
+    relay.mend().await;
+    let mut told = next().await;
+    // How a connection ends varies, and each way is told.
+    while told.is_err() {
+        told = next().await;
+    }
+    assert_eq!(told.unwrap().digest, Digest::of(b"one"));
+
+    let patch = json!({"binaryData": {"evc.wasm": "dHdv"}});
+    namespace
+        .merge(CONFIG_MAP, "modules", &patch)
+        .await
+        .unwrap();
+    assert_eq!(next().await.unwrap().digest, Digest::of(b"two"));
 }

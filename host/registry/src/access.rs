@@ -21,7 +21,7 @@ pub struct Access {
 pub struct Patience {
     /// For a connection to a registry, its TLS handshake included; 10 s by default.
     pub connect: Duration,
-    /// For the next bytes of a registry; 30 s by default.
+    /// For the next bytes of a registry, or a ConfigMap that is followed; 30 s by default.
     pub idle: Duration,
     /// For a whole fetch; 5 min by default.
     pub whole: Duration,

@@ -1,16 +1,19 @@
+mod watch;
+
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use handler_host_core::Digest;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::error::innermost_cause;
 use crate::{Access, FetchError, Fetched, LARGEST};
+use watch::{Look, Trouble};
 
 /// An entry of a ConfigMap.
 #[derive(Clone)]
@@ -24,26 +27,23 @@ pub(crate) struct Entry {
 /// An entry of a ConfigMap, watched.
 pub(crate) struct ConfigMapSource {
     entry: Entry,
-    objects: BoxStream<'static, Result<Option<ConfigMap>, watcher::Error>>,
+    looks: BoxStream<'static, Look>,
 }
 
 impl ConfigMapSource {
-    pub(crate) fn new(entry: Entry, client: Client) -> Self {
+    pub(crate) fn new(entry: Entry, client: Client, patience: Duration) -> Self {
         let api = Api::namespaced(client, &entry.namespace);
-        let objects = watch_object(api, &entry.name).default_backoff().boxed();
-        Self { entry, objects }
+        let looks = watch::watch(api, entry.name.clone(), patience);
+        Self { entry, looks }
     }
 
     /// What the entry holds, as soon as the API server tells of it.
     pub(crate) async fn next(&mut self) -> Result<Fetched, FetchError> {
         loop {
-            match self.objects.next().await {
+            match self.looks.next().await {
                 Some(Ok(object)) => return self.entry.module(object).await,
-                Some(Err(error)) => {
-                    if let Some(problem) = problem(&error) {
-                        return Err(self.entry.refused(problem));
-                    }
-                }
+                Some(Err(Trouble::Unlisted(problem))) => return Err(self.entry.refused(problem)),
+                Some(Err(Trouble::Unwatched)) => {}
                 None => std::future::pending().await,
             }
         }
@@ -57,10 +57,7 @@ impl Entry {
         match timeout(access.patience.whole, api.get_opt(&self.name)).await {
             Ok(Ok(object)) => self.module(object).await,
             Ok(Err(error)) => Err(self.refused(kube_problem(&error))),
-            Err(_) => {
-                let seconds = access.patience.whole.as_secs();
-                Err(self.refused(format!("no answer within {seconds} s")))
-            }
+            Err(_) => Err(self.refused(no_answer(access.patience.whole))),
         }
     }
 
@@ -124,17 +121,8 @@ impl std::fmt::Display for Entry {
     }
 }
 
-/// What keeps a watch from its object. A watch that merely broke is begun anew at once, and says so itself if
-/// that fails.
-fn problem(error: &watcher::Error) -> Option<String> {
-    match error {
-        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => {
-            Some(kube_problem(error))
-        }
-        watcher::Error::WatchFailed(_)
-        | watcher::Error::WatchError(_)
-        | watcher::Error::NoResourceVersion => None,
-    }
+fn no_answer(patience: Duration) -> String {
+    format!("no answer within {} s", patience.as_secs())
 }
 
 /// An error of the API server, or of the way to it, in one line with the remedy.

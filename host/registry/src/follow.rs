@@ -54,7 +54,7 @@ fn looks(source: ModuleSource, access: Access) -> BoxStream<'static, Result<Fetc
             let entry = entry(&namespace, &name, &key, pinned);
             match entry.client(&access) {
                 Ok(client) => {
-                    let map = ConfigMapSource::new(entry, client);
+                    let map = ConfigMapSource::new(entry, client, access.patience.idle);
                     stream::unfold(map, async |mut map| Some((map.next().await, map))).boxed()
                 }
                 Err(error) => once_for_ever(error),
