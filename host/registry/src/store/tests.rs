@@ -1,4 +1,6 @@
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rstest::rstest;
@@ -169,13 +171,96 @@ fn a_directory_that_cannot_be_used_is_told_at_once() {
     assert!(error.contains("name a directory"), "{error}");
 }
 
+#[test]
+fn another_host_that_does_not_let_go_is_told_of() {
+    let disk = Disk::new();
+    let mut store = disk.store();
+    store.folder.patience = Duration::ZERO;
+    let other = File::open(disk.directory().join("lock")).unwrap();
+    other.lock().unwrap();
+    let error = store.keep_good("evc", &module("a")).unwrap_err();
+    let told = "in use by another host, which does not let go of it; give each host its own";
+    assert!(error.to_string().contains(told), "{error}");
+    other.unlock().unwrap();
+    store.keep_good("evc", &module("a")).unwrap();
+}
+
+#[test]
+fn another_host_is_waited_for_while_it_works() {
+    let disk = Disk::new();
+    let store = disk.store();
+    let other = File::open(disk.directory().join("lock")).unwrap();
+    other.lock().unwrap();
+    std::thread::scope(|scope| {
+        let kept = scope.spawn(|| store.kept("evc"));
+        other.unlock().unwrap();
+        assert_eq!(kept.join().unwrap().unwrap(), Kept::default());
+    });
+}
+
+#[test]
+fn while_a_record_cannot_be_read_no_module_is_removed() {
+    let disk = Disk::new();
+    let store = disk.store();
+    store.keep_good("one", &module("a")).unwrap();
+    let record = disk.directory().join("handlers/one.json");
+    let text = fs::read(&record).unwrap();
+    // A directory cannot be read as a file, not even by root.
+    fs::remove_file(&record).unwrap();
+    fs::create_dir(&record).unwrap();
+    store.keep_good("two", &module("b")).unwrap();
+    store.forget("two").unwrap();
+    assert_eq!(disk.files("modules").len(), 2);
+
+    fs::remove_dir(&record).unwrap();
+    fs::write(&record, text).unwrap();
+    assert_eq!(store.kept("one").unwrap().good, Some(module("a")));
+    store.forget("three").unwrap();
+    assert_eq!(disk.files("modules").len(), 1);
+}
+
+#[test]
+fn a_planted_link_is_not_written_through() {
+    let disk = Disk::new();
+    let store = disk.store();
+    let victim = disk.folder.path().join("victim");
+    fs::write(&victim, "theirs").unwrap();
+    store.keep_good("evc", &module("a")).unwrap();
+    let name = disk.files("modules").remove(0);
+    store.forget("evc").unwrap();
+    for planted in [
+        format!("modules/.new-{name}"),
+        "handlers/.new-evc.json".to_owned(),
+    ] {
+        symlink(&victim, disk.directory().join(planted)).unwrap();
+    }
+    store.keep_good("evc", &module("a")).unwrap();
+    assert_eq!(fs::read(&victim).unwrap(), b"theirs");
+    assert_eq!(store.kept("evc").unwrap().good, Some(module("a")));
+}
+
+#[test]
+fn a_lock_that_is_a_link_is_not_opened() {
+    let disk = Disk::new();
+    let store = disk.store();
+    let (lock, victim) = (
+        disk.directory().join("lock"),
+        disk.folder.path().join("victim"),
+    );
+    fs::remove_file(&lock).unwrap();
+    symlink(&victim, &lock).unwrap();
+    let error = store.kept("evc").unwrap_err().to_string();
+    assert!(error.contains("lock cannot be locked"), "{error}");
+    assert!(!victim.exists());
+}
+
 #[rstest]
 #[case("")]
 #[case("../evc")]
 #[case(".evc")]
 #[case("a/b")]
-fn a_name_that_leads_elsewhere_is_refused(#[case] name: &str) {
+fn a_key_that_is_none_is_refused(#[case] key: &str) {
     let disk = Disk::new();
-    let error = disk.store().keep_good(name, &module("a")).unwrap_err();
-    assert!(error.to_string().contains("cannot be the name"), "{error}");
+    let error = disk.store().keep_good(key, &module("a")).unwrap_err();
+    assert!(error.to_string().contains("cannot be the key"), "{error}");
 }

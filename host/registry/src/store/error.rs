@@ -1,0 +1,29 @@
+use std::path::PathBuf;
+
+/// Why a store does not keep or give what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory cannot be used.
+    #[error("state directory {}: {} cannot be {deed}: {reason}; name a directory on a disk with space that this user may write to", directory.display(), path.display())]
+    Unusable {
+        /// The store's directory.
+        directory: PathBuf,
+        /// What is in it.
+        path: PathBuf,
+        /// What was to be done with it.
+        deed: &'static str,
+        /// Why that failed.
+        reason: String,
+    },
+    /// Somebody else works on the directory and does not come to an end.
+    #[error("state directory {} is in use by another host, which does not let go of it; give each host its own --state-dir", directory.display())]
+    Busy {
+        /// The store's directory.
+        directory: PathBuf,
+    },
+    /// The key is that of no handler.
+    #[error(
+        "{0:?} cannot be the key of a handler in the state directory; use a-z, 0-9, `-` and `.`"
+    )]
+    Key(String),
+}
