@@ -1,10 +1,9 @@
 mod error;
 mod folder;
+mod owner;
 mod record;
 
 use std::collections::BTreeSet;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use handler_host_core::Digest;
@@ -19,6 +18,16 @@ use record::{GoodRecord, Record};
 ///
 /// All methods block, for two seconds at most on another host: one at a time works on a directory, whichever
 /// host or thread it is of.
+///
+/// # Who may write to it
+///
+/// Whoever writes to the directory decides which module runs. So it, if it is there already, and what is
+/// within, must be owned by the user of this process or by root, must not be writable by others, and by a group
+/// only if this process is of it: an emptyDir or a volume with `fsGroup` passes. A directory of root that is
+/// everybody's (mode 0777, as kubelet makes an emptyDir without `fsGroup`) is not used itself, but
+/// `handler-host` in it, made with mode 0700; whoever else writes to such a directory can still exchange that
+/// while the host runs, so share it with nobody else. The directories above are not looked at. Links within are
+/// not followed.
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: Folder,
@@ -51,9 +60,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the directory cannot be made or written to, or when another host does not let go of it.
+    /// When the directory cannot be made or written to, when others may write to it, or when another host does
+    /// not let go of it.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let folder = Folder::new(directory.to_owned());
+        let folder = Folder::new(owner::settle(directory)?);
         let store = Self { folder };
         store.prepare()?;
         Ok(store)
@@ -61,9 +71,7 @@ impl Store {
 
     fn prepare(&self) -> Result<(), StoreError> {
         for directory in [self.modules(), self.handlers()] {
-            let mut builder = DirBuilder::new();
-            let made = builder.recursive(true).mode(0o700).create(&directory);
-            made.map_err(|cause| self.folder.unusable(&directory, "made", &cause))?;
+            owner::settle_in(&self.folder.path, &directory)?;
         }
         let _hold = self.folder.hold()?;
         for directory in [self.modules(), self.handlers()] {

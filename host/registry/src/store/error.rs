@@ -15,6 +15,16 @@ pub enum StoreError {
         /// Why that failed.
         reason: String,
     },
+    /// Others may write to the directory.
+    #[error("state directory {}: {problem}, and whoever writes to it decides which module runs; {remedy}, or name another directory with --state-dir", directory.display())]
+    Unsafe {
+        /// The directory, or the one in it that is meant.
+        directory: PathBuf,
+        /// Who may write to it.
+        problem: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// Somebody else works on the directory and does not come to an end.
     #[error("state directory {} is in use by another host, which does not let go of it; give each host its own --state-dir", directory.display())]
     Busy {

@@ -115,17 +115,17 @@ impl Folder {
         }
     }
 
-    pub(super) fn unusable(
-        &self,
-        path: &Path,
-        deed: &'static str,
-        cause: &io::Error,
-    ) -> StoreError {
+    fn unusable(&self, path: &Path, deed: &'static str, cause: &io::Error) -> StoreError {
         unusable(&self.path, path, deed, cause)
     }
 }
 
-fn unusable(directory: &Path, path: &Path, deed: &'static str, cause: &io::Error) -> StoreError {
+pub(super) fn unusable(
+    directory: &Path,
+    path: &Path,
+    deed: &'static str,
+    cause: &io::Error,
+) -> StoreError {
     let below = match path.strip_prefix(directory) {
         Ok(below) if below == Path::new("") => Path::new("it"),
         Ok(below) => below,

@@ -167,7 +167,7 @@ fn a_directory_that_cannot_be_used_is_told_at_once() {
     let disk = Disk::new();
     fs::write(disk.folder.path().join("state"), "a file").unwrap();
     let error = Store::open(&disk.directory()).unwrap_err().to_string();
-    assert!(error.contains("modules cannot be made"), "{error}");
+    assert!(error.contains(": it cannot be made"), "{error}");
     assert!(error.contains("name a directory"), "{error}");
 }
 
@@ -252,6 +252,23 @@ fn a_lock_that_is_a_link_is_not_opened() {
     let error = store.kept("evc").unwrap_err().to_string();
     assert!(error.contains("lock cannot be locked"), "{error}");
     assert!(!victim.exists());
+}
+
+#[rstest]
+#[case::others(".")]
+#[case::others_to_its_modules("modules")]
+#[case::others_to_its_records("handlers")]
+fn a_directory_that_others_may_write_to_is_refused(#[case] below: &str) {
+    let disk = Disk::new();
+    disk.store().keep_good("evc", &module("a")).unwrap();
+    let writable = fs::Permissions::from_mode(0o703);
+    fs::set_permissions(disk.directory().join(below), writable).unwrap();
+    let error = Store::open(&disk.directory()).unwrap_err().to_string();
+    assert!(
+        error.contains("everybody may write to it (mode 0703)"),
+        "{error}"
+    );
+    assert!(error.contains("decides which module runs"), "{error}");
 }
 
 #[rstest]
