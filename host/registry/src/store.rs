@@ -13,6 +13,9 @@ pub use error::StoreError;
 use folder::{Folder, UNFINISHED, name_of, read};
 use record::{GoodRecord, Record};
 
+/// The longest key: with what is put around it, a file's name everywhere.
+const LONGEST_KEY: usize = 120;
+
 /// A directory that keeps what must survive a restart and the API server does not keep: the last good module
 /// of each handler, and what was rolled back.
 ///
@@ -28,6 +31,11 @@ use record::{GoodRecord, Record};
 /// `handler-host` in it, made with mode 0700; whoever else writes to such a directory can still exchange that
 /// while the host runs, so share it with nobody else. The directories above are not looked at. Links within are
 /// not followed.
+///
+/// # Keys
+///
+/// What is kept is found by a key, such as the handler's name, or its name, a dot and its UID: at most 120 of
+/// `a-z`, `0-9`, `-` and `.`, with something between dots, before and behind them.
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: Folder,
@@ -176,8 +184,11 @@ impl Store {
     }
 
     fn record_path(&self, key: &str) -> Result<PathBuf, StoreError> {
-        let is_named = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-        if key.is_empty() || key.starts_with('.') || !key.chars().all(is_named) {
+        let is_part = |part: &str| {
+            let is_named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            !part.is_empty() && part.chars().all(is_named)
+        };
+        if key.len() > LONGEST_KEY || !key.split('.').all(is_part) {
             return Err(StoreError::Key(key.to_owned()));
         }
         Ok(self.handlers().join(format!("{key}.json")))

@@ -33,7 +33,7 @@ pub enum StoreError {
     },
     /// The key is that of no handler.
     #[error(
-        "{0:?} cannot be the key of a handler in the state directory; use a-z, 0-9, `-` and `.`"
+        "{0:?} cannot be the key of a handler in the state directory; use at most 120 of a-z, 0-9, `-` and `.`, with something between dots, before and behind them"
     )]
     Key(String),
 }

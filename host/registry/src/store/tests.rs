@@ -271,11 +271,31 @@ fn a_directory_that_others_may_write_to_is_refused(#[case] below: &str) {
     assert!(error.contains("decides which module runs"), "{error}");
 }
 
+#[test]
+fn keys_with_a_uid_are_kept_apart() {
+    let disk = Disk::new();
+    let store = disk.store();
+    let keys = ["evc", "evc.5b1c7e0e-03a5-4f0c-9c1e-2d5a4e3b2f10", "a.b.c-0"];
+    for key in keys {
+        store.keep_good(key, &module(key)).unwrap();
+    }
+    store.keep_good(&"a".repeat(120), &module("long")).unwrap();
+    for key in keys {
+        assert_eq!(store.kept(key).unwrap().good, Some(module(key)));
+    }
+}
+
 #[rstest]
 #[case("")]
 #[case("../evc")]
 #[case(".evc")]
+#[case("evc.")]
+#[case("evc..uid")]
+#[case("Evc")]
+#[case("evc_1")]
 #[case("a/b")]
+#[case("ä")]
+#[case(&"a".repeat(121))]
 fn a_key_that_is_none_is_refused(#[case] key: &str) {
     let disk = Disk::new();
     let error = disk.store().keep_good(key, &module("a")).unwrap_err();
