@@ -20,7 +20,7 @@ build-guest folder="guest-evc": (_guest folder)
 build: (_guest "guest-evc") (_guest "tests/guests/puppet")
     cargo build --locked --workspace --all-targets
 
-# Put etcd, kube-apiserver, kube-controller-manager and kubectl into target/kubebuilder-assets
+# Put etcd, kube-apiserver, kube-controller-manager, kubectl and a registry into target/kubebuilder-assets
 control-plane:
     tests/control-plane/build
 

@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Render(RenderArguments),
     /// Say what a module is: digest, size, world, imports, and the kinds it handles
     Inspect(InspectArguments),
+    /// Push a module to a registry as an OCI image, and print what pins it
+    Push(PushArguments),
     /// Print a completion script for a shell, e.g. `source <(handler-host completions bash)`
     Completions {
         /// The shell
@@ -155,6 +157,58 @@ pub(crate) struct InspectArguments {
     /// How it is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: InspectOutput,
+}
+
+#[derive(Args)]
+#[command(after_long_help = PUSH_HELP)]
+pub(crate) struct PushArguments {
+    /// The module
+    #[arg(value_name = "FILE")]
+    pub(crate) module: PathBuf,
+
+    /// Where it goes: `host/repository:tag`
+    #[arg(value_name = "REFERENCE")]
+    pub(crate) reference: String,
+
+    /// Speak HTTP without TLS, as with a registry on this machine
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+
+    /// An annotation of the image. Repeatable
+    ///
+    /// `--annotation org.opencontainers.image.source=https://github.com/acme/evc` says where the source is.
+    #[arg(long = "annotation", value_name = "KEY=VALUE")]
+    pub(crate) annotations: Vec<String>,
+
+    /// How the outcome is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: PushOutput,
+}
+
+const PUSH_HELP: &str = "\
+The file is compiled first: what is no handler is not pushed. The same file gives the same image, so pushing \
+twice changes nothing.
+
+A Handler that names the image by the printed host/repository@sha256:… always runs this very module; one \
+that names the tag follows it. The digest of the module is what `inspect` prints and what a Handler may pin.
+
+Credentials are those of `docker login`, helpers included: config.json in $DOCKER_CONFIG, or in ~/.docker.
+
+The image has the layout that the CNCF's Wasm working group describes, one layer of application/wasm. So \
+other tools do as well: `wkg oci push REFERENCE FILE` pushes such an image, `wkg oci pull` and `oras pull` \
+read it.
+
+Examples:
+  handler-host push evc.wasm ghcr.io/acme/evc:1.2.0
+  handler-host push evc.wasm localhost:5000/evc:dev --plain-http
+  handler-host push evc.wasm ghcr.io/acme/evc:1.2.0 -o json | jq -r .image";
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum PushOutput {
+    /// For people
+    Text,
+    /// One JSON object: image, tag, manifest, module, size
+    Json,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

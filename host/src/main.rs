@@ -3,6 +3,7 @@
 mod arguments;
 mod inspect;
 mod module;
+mod push;
 mod render;
 mod run;
 mod telemetry;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Render(arguments) => render::render(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Push(arguments) => push::push(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             let mut text = Vec::new();

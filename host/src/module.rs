@@ -34,10 +34,14 @@ pub(crate) fn load(runtime: &Runtime, arguments: &ModuleArguments) -> Result<Loa
 /// Reads and compiles a module; returns it with the name its file suggests.
 pub(crate) fn compile(runtime: &Runtime, path: &Path) -> Result<(String, Component)> {
     let module = handler_host_registry::read_file(path)?;
-    let component = runtime
-        .load(&module.bytes)
-        .map_err(|error| anyhow!("module {} {error}", path.display()))?;
+    let component = compile_bytes(runtime, path, &module.bytes)?;
     Ok((module.suggested_name, component))
+}
+
+/// Compiles a module that was read from a file.
+pub(crate) fn compile_bytes(runtime: &Runtime, path: &Path, bytes: &[u8]) -> Result<Component> {
+    let compiled = runtime.load(bytes);
+    compiled.map_err(|error| anyhow!("module {} {error}", path.display()))
 }
 
 /// Asks a module what it is.

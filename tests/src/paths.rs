@@ -82,6 +82,18 @@ pub fn assets() -> Result<PathBuf> {
     Ok(directory)
 }
 
+/// The image registry, which lies beside the control plane.
+pub fn registry() -> Result<PathBuf> {
+    let path = assets()?.join("registry");
+    if !path.is_file() {
+        bail!(
+            "{} is missing: the suites push images to a real registry; run `just control-plane`, or put it there",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
 /// The CRDs every shared control plane is given.
 pub fn crds() -> [PathBuf; 2] {
     [

@@ -1,4 +1,4 @@
-//! One server of the control plane, as a child.
+//! One server, of the control plane or beside it, as a child.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -32,6 +32,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) logs: &'a Path,
     /// How many free ports it needs.
     pub(crate) ports: usize,
+    /// Environment variables beside the inherited ones.
+    pub(crate) environment: &'a [(&'a str, &'a str)],
 }
 
 impl Launch<'_> {
@@ -64,6 +66,7 @@ impl Server {
             File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         let child = child::command(&program)
             .args(arguments)
+            .envs(launch.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -186,6 +189,7 @@ mod tests {
             assets: directory.path(),
             logs: directory.path(),
             ports: 1,
+            environment: &[],
         };
         let tried = std::cell::RefCell::new(Vec::new());
         let arguments = |ports: &[u16]| {

@@ -73,6 +73,7 @@ impl Servers {
             assets: &setup.assets,
             logs: &logs,
             ports,
+            environment: &[],
         };
 
         let (etcd, etcd_url) = start_etcd(&launch("etcd", 2), directory).await?;

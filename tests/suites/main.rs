@@ -6,6 +6,7 @@
 mod api_server;
 mod bad_input;
 mod commands;
+mod config_maps;
 mod conflicts;
 mod control_plane;
 mod crd;
@@ -14,6 +15,7 @@ mod evc;
 mod faults;
 mod finalizers;
 mod grants;
+mod images;
 mod outcomes;
 mod quantities;
 mod restart;

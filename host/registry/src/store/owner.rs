@@ -1,0 +1,237 @@
+//! Who may write to a state directory, and so decide which module runs.
+
+use std::fs::{self, DirBuilder, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::process::{getegid, geteuid, getgroups};
+
+use super::StoreError;
+use super::folder::unusable;
+
+/// What is made in a directory that is everybody's.
+const OWN: &str = "handler-host";
+
+const ROOT: u32 = 0;
+
+/// Whom this process acts as.
+struct Who {
+    user: u32,
+    groups: Vec<u32>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Only this process's user, root, or its own groups write to it.
+    Safe,
+    /// It is everybody's because root made it so, as kubelet makes an emptyDir.
+    Everybodys,
+    Unsafe {
+        problem: String,
+        remedy: String,
+    },
+}
+
+/// Makes a directory if need be, and gives it back, or the one in it that is to be used instead.
+pub(super) fn settle(directory: &Path) -> Result<PathBuf, StoreError> {
+    make(directory, directory)?;
+    let found = fs::metadata(directory);
+    let found = found.map_err(|cause| unusable(directory, directory, "read", &cause))?;
+    match Who::this_process().judge(&found) {
+        Verdict::Everybodys => own(directory),
+        Verdict::Safe => Ok(directory.to_owned()),
+        Verdict::Unsafe { problem, remedy } => Err(StoreError::Unsafe {
+            directory: directory.to_owned(),
+            problem,
+            remedy,
+        }),
+    }
+}
+
+/// Makes a directory in one that is everybody's.
+fn own(directory: &Path) -> Result<PathBuf, StoreError> {
+    let own = directory.join(OWN);
+    settle_in(directory, &own)?;
+    Ok(own)
+}
+
+/// Makes a directory within the state directory if need be. One that is there may have been planted before
+/// the state directory was safe: a link is none.
+pub(super) fn settle_in(directory: &Path, below: &Path) -> Result<(), StoreError> {
+    make(directory, below)?;
+    let unreadable = |cause| unusable(directory, below, "read", &cause);
+    let found = fs::symlink_metadata(below).map_err(unreadable)?;
+    if !found.is_dir() {
+        return Err(unreadable(io::ErrorKind::NotADirectory.into()));
+    }
+    let (problem, remedy) = match Who::this_process().judge(&found) {
+        Verdict::Safe => return Ok(()),
+        Verdict::Everybodys => everybodys(found.mode()),
+        Verdict::Unsafe { problem, remedy } => (problem, remedy),
+    };
+    Err(StoreError::Unsafe {
+        directory: below.to_owned(),
+        problem,
+        remedy,
+    })
+}
+
+fn make(directory: &Path, below: &Path) -> Result<(), StoreError> {
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(below);
+    made.map_err(|cause| unusable(directory, below, "made", &cause))
+}
+
+impl Who {
+    fn this_process() -> Self {
+        let groups = getgroups().unwrap_or_default();
+        let groups = groups.into_iter().chain([getegid()]);
+        Self {
+            user: geteuid().as_raw(),
+            groups: groups.map(|group| group.as_raw()).collect(),
+        }
+    }
+
+    fn judge(&self, found: &Metadata) -> Verdict {
+        self.judge_mode(found.uid(), found.gid(), found.mode())
+    }
+
+    fn judge_mode(&self, owner: u32, group: u32, mode: u32) -> Verdict {
+        let user = self.user;
+        let (problem, remedy) = if ![user, ROOT].contains(&owner) {
+            let problem = format!("it is owned by user {owner}, and this host is user {user}");
+            (problem, format!("let user {user} own it"))
+        } else if owner == ROOT && mode & 0o777 == 0o777 {
+            return Verdict::Everybodys;
+        } else if mode & 0o002 != 0 {
+            everybodys(mode)
+        } else if mode & 0o020 != 0 && !self.groups.contains(&group) {
+            let mode = mode & 0o7777;
+            let problem = format!(
+                "group {group} may write to it (mode {mode:04o}), and this host is not of that group"
+            );
+            (problem, "take that right from the group".to_owned())
+        } else {
+            return Verdict::Safe;
+        };
+        Verdict::Unsafe { problem, remedy }
+    }
+}
+
+fn everybodys(mode: u32) -> (String, String) {
+    let mode = mode & 0o7777;
+    let problem = format!("everybody may write to it (mode {mode:04o})");
+    (problem, "take that right from others".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use rstest::rstest;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const US: u32 = 65532;
+    const OTHER: u32 = 1000;
+
+    #[rstest]
+    #[case::ours(US, 0, 0o700)]
+    #[case::that_others_may_read(US, OTHER, 0o755)]
+    #[case::of_our_group(US, US, 0o775)]
+    #[case::of_root(ROOT, ROOT, 0o755)]
+    #[case::an_empty_dir_with_fs_group(ROOT, 2000, 0o2770)]
+    fn a_directory_that_only_we_write_to_is_safe(
+        #[case] owner: u32,
+        #[case] group: u32,
+        #[case] mode: u32,
+    ) {
+        assert_eq!(us().judge_mode(owner, group, mode), Verdict::Safe);
+    }
+
+    #[rstest]
+    #[case::an_empty_dir(0o40777)]
+    #[case::an_empty_dir_with_fs_group(0o42777)]
+    #[case::the_systems_temporary_directory(0o41777)]
+    fn what_root_made_everybodys_is_known_as_such(#[case] mode: u32) {
+        assert_eq!(us().judge_mode(ROOT, 2000, mode), Verdict::Everybodys);
+    }
+
+    #[rstest]
+    #[case::anothers(OTHER, US, 0o700, "owned by user 1000, and this host is user 65532")]
+    #[case::another_groups(US, OTHER, 0o770, "group 1000 may write to it (mode 0770)")]
+    #[case::roots_and_another_groups(ROOT, ROOT, 0o775, "group 0 may write to it (mode 0775)")]
+    #[case::everybodys_though_ours(US, US, 0o777, "everybody may write to it (mode 0777)")]
+    #[case::roots_and_others(ROOT, ROOT, 0o702, "everybody may write to it (mode 0702)")]
+    fn a_directory_that_others_write_to_is_refused(
+        #[case] owner: u32,
+        #[case] group: u32,
+        #[case] mode: u32,
+        #[case] told: &str,
+    ) {
+        let Verdict::Unsafe { problem, .. } = us().judge_mode(owner, group, mode) else {
+            panic!("it is not refused");
+        };
+        assert!(problem.contains(told), "{problem}");
+    }
+
+    fn us() -> Who {
+        Who {
+            user: US,
+            groups: vec![2000, US],
+        }
+    }
+
+    fn directory(mode: u32) -> TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+        directory
+    }
+
+    #[test]
+    fn in_a_directory_that_is_everybodys_one_of_our_own_is_made() {
+        let directory = directory(0o777);
+        let own = own(directory.path()).unwrap();
+        assert_eq!(own, directory.path().join("handler-host"));
+        assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
+        super::own(directory.path()).unwrap();
+
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o777)).unwrap();
+        let error = super::own(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("everybody may write to it"), "{error}");
+        assert!(error.contains("--state-dir"), "{error}");
+    }
+
+    #[test]
+    fn a_link_in_a_directory_that_is_everybodys_is_not_followed() {
+        let (directory, elsewhere) = (directory(0o777), directory(0o700));
+        symlink(elsewhere.path(), directory.path().join(OWN)).unwrap();
+        let error = own(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("handler-host cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_to_is_not_used() {
+        let error = settle(directory(0o702).path()).unwrap_err().to_string();
+        assert!(
+            error.contains("everybody may write to it (mode 0702)"),
+            "{error}"
+        );
+        let ours = directory(0o770);
+        assert_eq!(settle(ours.path()).unwrap(), ours.path());
+    }
+
+    #[test]
+    fn only_root_may_have_made_a_directory_everybodys() {
+        let directory = directory(0o777);
+        let settled = settle(directory.path());
+        if geteuid().is_root() {
+            assert_eq!(settled.unwrap(), directory.path().join("handler-host"));
+        } else {
+            let error = settled.unwrap_err().to_string();
+            assert!(error.contains("everybody may write to it"), "{error}");
+        }
+    }
+}

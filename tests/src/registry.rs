@@ -1,0 +1,129 @@
+//! A real registry of images.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::paths;
+use crate::server::{Launch, Server};
+
+/// Who may use a registry that has a password.
+pub const USER: &str = "ali";
+/// The password of [`USER`].
+pub const PASSWORD: &str = "open-sesame";
+/// Both as registries keep them: bcrypt is all they take. Made by golang.org/x/crypto/bcrypt with cost 4.
+const HTPASSWD: &str = "ali:$2a$04$WDpiTGAeVTbNwPt2EdKENuCu1t3tZMWC3TbsVHyUXbIc/zlXb2Zg.\n";
+
+/// The registry that the distribution project makes, on a free loopback port, without TLS. It and what it
+/// holds are gone when this is dropped.
+pub struct Registry {
+    address: SocketAddr,
+    _server: Server,
+    _directory: TempDir,
+}
+
+impl Registry {
+    /// An empty registry that everybody may use. Panics if it cannot be started.
+    pub async fn start() -> Self {
+        let started = Self::try_start(None).await;
+        started.unwrap_or_else(|error| panic!("no registry: {error:#}"))
+    }
+
+    /// An empty registry that only [`USER`] with [`PASSWORD`] may use. Panics if it cannot be started.
+    pub async fn start_with_password() -> Self {
+        let started = Self::try_start(Some(HTPASSWD)).await;
+        started.unwrap_or_else(|error| panic!("no registry: {error:#}"))
+    }
+
+    async fn try_start(htpasswd: Option<&str>) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let passwords = match htpasswd {
+            Some(htpasswd) => {
+                let path = directory.path().join("htpasswd");
+                fs::write(&path, htpasswd)?;
+                Some(path)
+            }
+            None => None,
+        };
+        let program = paths::registry()?;
+        let launch = Launch {
+            name: "registry",
+            assets: program.parent().context("the registry has no directory")?,
+            logs: directory.path(),
+            ports: 1,
+            // It would send traces to a collector that nobody runs.
+            environment: &[("OTEL_TRACES_EXPORTER", "none")],
+        };
+        let arguments = |ports: &[u16]| {
+            let path = directory.path().join("config.yaml");
+            let config = config(directory.path(), ports[0], passwords.as_deref());
+            // JSON is YAML.
+            fs::write(&path, config.to_string())?;
+            Ok(vec!["serve".to_owned(), path.display().to_string()])
+        };
+        let is_ready = async |ports: &[u16]| answers(at(ports[0])).await.is_some();
+        let (server, ports) = launch.start(arguments, is_ready).await?;
+        Ok(Self {
+            address: at(ports[0]),
+            _server: server,
+            _directory: directory,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The reference of an image in it, of a name such as `acme/evc:1`.
+    pub fn image(&self, name: &str) -> String {
+        format!("{}/{name}", self.address)
+    }
+
+    /// A docker config file with a login to it.
+    pub fn docker_config(&self, directory: &Path, password: &str) -> PathBuf {
+        let path = directory.join("config.json");
+        let config = login(&self.address.to_string(), password).to_string();
+        fs::write(&path, config).unwrap_or_else(|error| panic!("no docker config: {error}"));
+        path
+    }
+}
+
+/// What `docker login` writes for [`USER`].
+pub fn login(registry: &str, password: &str) -> Value {
+    json!({"auths": {registry: {"username": USER, "password": password}}})
+}
+
+fn at(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn config(directory: &Path, port: u16, htpasswd: Option<&Path>) -> Value {
+    let mut config = json!({
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": true}},
+        "storage": {"filesystem": {"rootdirectory": directory.join("storage")}},
+        "http": {"addr": at(port).to_string()},
+    });
+    if let Some(path) = htpasswd {
+        config["auth"] = json!({"htpasswd": {"realm": "tests", "path": path}});
+    }
+    config
+}
+
+/// Whether a registry, open or not, answers.
+async fn answers(address: SocketAddr) -> Option<()> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let ask = b"GET /v2/ HTTP/1.0\r\n\r\n";
+    stream.write_all(ask).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let status = answer.split(' ').nth(1)?;
+    ["200", "401"].contains(&status).then_some(())
+}

@@ -1,0 +1,167 @@
+//! Registries that are down, hang, or send what nobody asked for.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use handler_host_core::{Digest, ModuleSource, Place};
+use handler_host_registry::{Access, LARGEST, Patience, fetch, follow};
+use handler_host_tests::{Hostile, Manner, Registry, eventually};
+use rstest::rstest;
+
+use super::{Modules, access, image, next, push_to};
+
+/// Impatient enough for a test, patient enough for a busy machine.
+fn impatient() -> Access {
+    let patience = Patience {
+        connect: Duration::from_secs(2),
+        idle: Duration::from_secs(2),
+        whole: Duration::from_secs(5),
+        ..Patience::default()
+    };
+    Access {
+        patience,
+        ..access()
+    }
+}
+
+/// Far above what a limit lets through with all that buffers hold, far below what hurts.
+const SOME: u64 = 24 << 20;
+
+#[rstest]
+#[case::hangs_up(Manner::HangUp, "the registry cannot be reached: ")]
+#[case::silent(Manner::Silent, "the registry does not answer within 2s")]
+#[case::out_of_order(
+    Manner::Says(503, "come back later"),
+    "the registry answers 503 to the request for its manifest: come back later"
+)]
+#[case::garbled(
+    Manner::Says(200, "<html>"),
+    "its manifest cannot be read: expected value at line 1"
+)]
+#[case::endless_manifest(
+    Manner::EndlessManifest,
+    "sends more than the 4194304 bytes that a manifest may have"
+)]
+#[case::endless_token(
+    Manner::EndlessToken,
+    "sends more than the 1048576 bytes that a token may have"
+)]
+#[case::endless_module(Manner::EndlessModule(1 << 20), "sends more than the 1048576 bytes that its module may have")]
+#[case::slow_module(Manner::SlowModule(1 << 20), "it was not done after 5s")]
+#[case::wrong_module(Manner::WrongModule, "nothing of it was used")]
+#[tokio::test]
+async fn a_registry_in_trouble_is_told_in_time_and_followed_on(
+    #[case] manner: Manner,
+    #[case] told: &str,
+) {
+    let registry = Registry::start().await;
+    push_to(&registry.image("evc:1"), b"one").await;
+    let hostile = Hostile::start(manner.clone()).await;
+    let started = Instant::now();
+    let mut modules: Modules = Box::pin(follow(image(&hostile.image("evc:1")), impatient()));
+    let error = next(&mut modules).await.unwrap_err().to_string();
+    assert!(error.contains(told), "{error}");
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(hostile.sent() < SOME, "{} bytes", hostile.sent());
+
+    hostile.behave(Manner::Relayed(registry.address()));
+    assert_eq!(next_module(&mut modules).await, "one");
+    // Known, and gone again: the module is told anew when it is back, and not before.
+    hostile.behave(manner);
+    next(&mut modules).await.unwrap_err();
+    hostile.behave(Manner::Relayed(registry.address()));
+    assert_eq!(next_module(&mut modules).await, "one");
+}
+
+/// The next module; what goes wrong before it depends on where a connection is cut.
+async fn next_module(modules: &mut Modules) -> Bytes {
+    for _ in 0..10 {
+        if let Ok(module) = next(modules).await {
+            return module.bytes;
+        }
+    }
+    panic!("only errors");
+}
+
+#[tokio::test]
+async fn a_registry_that_is_down_is_tried_again() {
+    let registry = Registry::start().await;
+    push_to(&registry.image("evc:1"), b"one").await;
+    let gone = Hostile::start(Manner::Silent).await;
+    let reference = gone.image("evc:1");
+    drop(gone);
+    let refused = async || match fetch(&image(&reference), &access()).await {
+        Ok(_) => Err("a module".to_owned()),
+        Err(error) => {
+            let error = error.to_string();
+            error
+                .contains("Connection refused")
+                .then_some(())
+                .ok_or(error)
+        }
+    };
+    eventually(
+        "the connection is refused",
+        Duration::from_secs(10),
+        refused,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_not_the_one_asked_for_is_refused() {
+    let hostile = Hostile::start(Manner::WrongModule).await;
+    let digest = Digest::of(b"another manifest");
+    let reference = hostile.image(&format!("evc@{digest}"));
+    let fetched = fetch(&image(&reference), &access()).await;
+    let error = fetched.unwrap_err().to_string();
+    assert!(
+        error.contains("the manifest that the registry sends is sha256:"),
+        "{error}"
+    );
+    assert!(
+        error.contains(&format!("but {digest} was asked for")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_got_where_the_registry_says() {
+    let hostile = Hostile::start(Manner::Token).await;
+    let module = fetch(&image(&hostile.image("evc:1")), &access())
+        .await
+        .unwrap();
+    assert_eq!(module.bytes, "right");
+}
+
+#[tokio::test]
+async fn a_module_larger_than_any_is_refused_before_it_is_fetched() {
+    let size = i64::try_from(LARGEST).unwrap() + 1;
+    let hostile = Hostile::start(Manner::EndlessModule(size)).await;
+    let fetched = fetch(&image(&hostile.image("evc:1")), &access()).await;
+    let error = fetched.unwrap_err().to_string();
+    assert!(error.contains("is larger than 256 MiB"), "{error}");
+    assert_eq!(hostile.sent(), 0);
+}
+
+#[tokio::test]
+async fn plain_http_is_spoken_only_when_asked_for() {
+    let registry = Registry::start().await;
+    let reference = registry.image("evc:1");
+    push_to(&reference, b"one").await;
+    let mut source: ModuleSource = image(&reference);
+    if let Place::Image(image) = &mut source.place {
+        image.is_plain_http = false;
+    }
+    let error = fetch(&source, &access()).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "image {reference}: the registry speaks HTTP without TLS; if that is meant, set plainHttp: true (--plain-http)"
+        )
+    );
+}
