@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Render(RenderArguments),
     /// Say what a module is: digest, size, world, imports, and the kinds it handles
     Inspect(InspectArguments),
+    /// Print the CustomResourceDefinition of Handlers: `handler-host crd | kubectl apply -f -`
+    Crd(CrdArguments),
     /// Print a completion script for a shell, e.g. `source <(handler-host completions bash)`
     Completions {
         /// The shell
@@ -157,6 +159,18 @@ pub(crate) struct InspectArguments {
     pub(crate) output: InspectOutput,
 }
 
+#[derive(Args)]
+#[command(after_long_help = CRD_HELP)]
+pub(crate) struct CrdArguments {
+    /// How it is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    pub(crate) output: CrdOutput,
+}
+
+const CRD_HELP: &str = "\
+Install it, or bring it up to date:
+  handler-host crd | kubectl apply -f -";
+
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people
@@ -177,6 +191,14 @@ pub(crate) enum RenderOutput {
 pub(crate) enum InspectOutput {
     /// For people
     Text,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum CrdOutput {
+    /// As manifests are written
+    Yaml,
     /// One JSON object
     Json,
 }

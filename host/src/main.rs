@@ -1,6 +1,7 @@
 //! `handler-host`: a Kubernetes operator host whose handlers are WebAssembly components.
 
 mod arguments;
+mod crd;
 mod inspect;
 mod module;
 mod render;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Render(arguments) => render::render(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Crd(arguments) => crd::crd(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             let mut text = Vec::new();
