@@ -23,7 +23,7 @@ pub(crate) enum Command {
     Render(RenderArguments),
     /// Say what a module is: digest, size, world, imports, and the kinds it handles
     Inspect(InspectArguments),
-    /// Print the CustomResourceDefinition of Handlers: `handler-host crd | kubectl apply -f -`
+    /// Print the definition of Handlers: `handler-host crd | kubectl apply -f -`
     Crd(CrdArguments),
     /// Print a completion script for a shell, e.g. `source <(handler-host completions bash)`
     Completions {

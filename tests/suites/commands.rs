@@ -271,6 +271,7 @@ async fn help_teaches_and_wrong_usage_has_a_code_of_its_own() {
       render       Call a handler for objects in a file and print the children it desires; needs no
                    cluster
       inspect      Say what a module is: digest, size, world, imports, and the kinds it handles
+      crd          Print the definition of Handlers: `handler-host crd | kubectl apply -f -`
       completions  Print a completion script for a shell, e.g. `source <(handler-host completions bash)`
       help         Print this message or the help of the given subcommand(s)
 

@@ -14,6 +14,7 @@ mod evc;
 mod faults;
 mod finalizers;
 mod grants;
+mod handler_crd;
 mod outcomes;
 mod quantities;
 mod restart;

@@ -23,9 +23,10 @@ use super::status::HandlerStatus;
     doc = "A handler and what it is granted: a WebAssembly component that says which children its parents shall have.",
     validation = Rule::new(
         "self.metadata.name.size() <= 48 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
-    ).message(
-        "metadata.name must be a DNS label of at most 48 characters, since it stands in labels and field managers; use a-z, 0-9 and `-`, such as evc"
-    ),
+    ).message(Message::Expression(
+        // Of the metadata the API server names no field by itself.
+        "'metadata.name \"' + self.metadata.name + '\" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc'".to_owned()
+    )),
     printcolumn(name = "Parent", type_ = "string", json_path = ".spec.parent.kind", description = "The kind it is called for"),
     printcolumn(name = "Module", type_ = "string", json_path = ".status.module.shortDigest", description = "The module that serves: the first digits of its digest"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether it serves"),
