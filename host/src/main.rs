@@ -2,6 +2,7 @@
 
 mod arguments;
 mod crd;
+mod handlers;
 mod inspect;
 mod module;
 mod render;
