@@ -187,15 +187,23 @@ async fn the_api_server_takes_every_source_and_bound() {
     tried(&handlers, &handler).await.unwrap();
 }
 
-#[tokio::test]
-async fn the_api_server_refuses_what_cannot_be_served_and_says_what_can() {
+/// What the API server says of the Handler `evc` with other values in these fields.
+async fn refusals(cases: &[(&str, Value)]) -> String {
     let handlers = handlers().await;
-    let child = json!({"apiVersion": "v1", "kind": "Secret"});
-    let parent = json!({"apiVersion": "kopf.dev/v1", "kind": "EphemeralVolumeClaim"});
+    let mut told = Vec::new();
+    for (pointer, value) in cases {
+        let mut handler = evc("refused");
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        handler.pointer_mut(parent).unwrap()[field] = value.clone();
+        told.push(tried(&handlers, &handler).await.unwrap_err());
+    }
+    told.join("\n")
+}
+
+#[tokio::test]
+async fn a_module_from_nowhere_or_everywhere_is_refused() {
     let image = "registry.example/evc:1";
     let cases = [
-        ("/metadata/name", json!("a".repeat(49))),
-        ("/metadata/name", json!("a.b")),
         ("/spec/module", json!({})),
         ("/spec/module", json!({"path": "/evc.wasm", "image": image})),
         ("/spec/module", json!({"path": ""})),
@@ -216,15 +224,52 @@ async fn the_api_server_refuses_what_cannot_be_served_and_says_what_can() {
             "/spec/module",
             json!({"image": image, "pollInterval": "25h"}),
         ),
+    ];
+    assert_snapshot!(refusals(&cases).await, @r#"
+    spec.module: Invalid value: must name one source; give exactly one of path, configMap and image
+    spec.module: Invalid value: must name one source; give exactly one of path, configMap and image
+    spec.module.path: Invalid value: "": spec.module.path in body should be at least 1 chars long
+    spec.module.image: Invalid value: "evc:1": must name registry, repository, and tag or digest; write it as registry.example/evc:1 or registry.example/evc@sha256:…
+    spec.module.image: Invalid value: "registry.example/evc": must name registry, repository, and tag or digest; write it as registry.example/evc:1 or registry.example/evc@sha256:…
+    spec.module.configMap.namespace: Required value
+    spec.module.digest: Invalid value: "sha256:00": must be sha256: and 64 of 0-9a-f, as `sha256sum` prints them
+    spec.module: Invalid value: pullSecret, plainHttp and pollInterval are for images only; drop them, or give image
+    spec.module: Invalid value: pullSecret, plainHttp and pollInterval are for images only; drop them, or give image
+    spec.module: Invalid value: pullSecret, plainHttp and pollInterval are for images only; drop them, or give image
+    spec.module.pollInterval: Invalid value: "25h": must be a duration of 1s to 24h; write it as 1m
+    "#);
+}
+
+#[tokio::test]
+async fn a_name_or_kind_that_cannot_be_is_refused() {
+    let child = json!({"apiVersion": "v1", "kind": "Secret"});
+    let parent = json!({"apiVersion": "kopf.dev/v1", "kind": "EphemeralVolumeClaim"});
+    let kept = json!({"apiVersion": "v1", "kind": "Secret", "onParentDelete": "Keep"});
+    let cases = [
+        ("/metadata/name", json!("a".repeat(49))),
+        ("/metadata/name", json!("a.b")),
         ("/spec/parent/apiVersion", json!("a/b/c")),
         ("/spec/parent/kind", json!("claims")),
         ("/spec/children", json!([parent])),
         ("/spec/children", json!([child, child])),
-        (
-            "/spec/children",
-            json!([{"apiVersion": "v1", "kind": "Secret", "onParentDelete": "Keep"}]),
-        ),
+        ("/spec/children", json!([kept])),
         ("/spec/config", json!("text")),
+    ];
+    assert_snapshot!(refusals(&cases).await, @r#"
+    <nil>: Invalid value: metadata.name "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc
+    <nil>: Invalid value: metadata.name "a.b" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc
+    spec.parent.apiVersion: Invalid value: "a/b/c": must be `version` or `group/version`; write v1 or kopf.dev/v1
+    spec.parent.kind: Invalid value: "claims": must be a CamelCase word; write it as objects do, such as ConfigMap
+    spec.children: Invalid value: children must be of other kinds than the parent, or the handler would call itself for ever; drop that child
+    spec.children[1]: Duplicate value: {"apiVersion":"v1","kind":"Secret"}
+    spec.children[0].onParentDelete: Unsupported value: "Keep": supported values: "Delete", "Orphan"
+    spec.config: Invalid value: "string": spec.config in body must be of type object: "string"
+    "#);
+}
+
+#[tokio::test]
+async fn an_amount_out_of_bounds_is_refused() {
+    let cases = [
         ("/spec/limits", json!({"memory": "1023Ki"})),
         ("/spec/limits", json!({"memory": "2Gi"})),
         ("/spec/limits", json!({"memory": "lots"})),
@@ -241,33 +286,7 @@ async fn the_api_server_refuses_what_cannot_be_served_and_says_what_can() {
         ("/spec/rollout", json!({"maxFailureRatio": 2})),
         ("/spec/rollout", json!({"window": "999ms"})),
     ];
-    let mut told = Vec::new();
-    for (pointer, value) in cases {
-        let mut handler = evc("refused");
-        let (parent, field) = pointer.rsplit_once('/').unwrap();
-        handler.pointer_mut(parent).unwrap()[field] = value;
-        told.push(tried(&handlers, &handler).await.unwrap_err());
-    }
-    assert_snapshot!(told.join("\n"), @r#"
-    <nil>: Invalid value: metadata.name "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc
-    <nil>: Invalid value: metadata.name "a.b" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc
-    spec.module: Invalid value: must name one source; give exactly one of path, configMap and image
-    spec.module: Invalid value: must name one source; give exactly one of path, configMap and image
-    spec.module.path: Invalid value: "": spec.module.path in body should be at least 1 chars long
-    spec.module.image: Invalid value: "evc:1": must name registry, repository, and tag or digest; write it as registry.example/evc:1 or registry.example/evc@sha256:…
-    spec.module.image: Invalid value: "registry.example/evc": must name registry, repository, and tag or digest; write it as registry.example/evc:1 or registry.example/evc@sha256:…
-    spec.module.configMap.namespace: Required value
-    spec.module.digest: Invalid value: "sha256:00": must be sha256: and 64 of 0-9a-f, as `sha256sum` prints them
-    spec.module: Invalid value: pullSecret, plainHttp and pollInterval are for images only; drop them, or give image
-    spec.module: Invalid value: pullSecret, plainHttp and pollInterval are for images only; drop them, or give image
-    spec.module: Invalid value: pullSecret, plainHttp and pollInterval are for images only; drop them, or give image
-    spec.module.pollInterval: Invalid value: "25h": must be a duration of 1s to 24h; write it as 1m
-    spec.parent.apiVersion: Invalid value: "a/b/c": must be `version` or `group/version`; write v1 or kopf.dev/v1
-    spec.parent.kind: Invalid value: "claims": must be a CamelCase word; write it as objects do, such as ConfigMap
-    spec.children: Invalid value: children must be of other kinds than the parent, or the handler would call itself for ever; drop that child
-    spec.children[1]: Duplicate value: {"apiVersion":"v1","kind":"Secret"}
-    spec.children[0].onParentDelete: Unsupported value: "Keep": supported values: "Delete", "Orphan"
-    spec.config: Invalid value: "string": spec.config in body must be of type object: "string"
+    assert_snapshot!(refusals(&cases).await, @r#"
     spec.limits.memory: Invalid value: "1023Ki": must be a quantity of 1Mi to 1Gi; write it as 64Mi
     spec.limits.memory: Invalid value: "2Gi": must be a quantity of 1Mi to 1Gi; write it as 64Mi
     spec.limits.memory: Invalid value: "lots": must be a quantity of 1Mi to 1Gi; write it as 64Mi
@@ -296,15 +315,8 @@ async fn kubectl_refuses_a_field_that_handlers_do_not_have() {
     assert!(told.contains(r#"unknown field "spec.limts""#), "{told}");
 }
 
-#[tokio::test]
-async fn kubectl_shows_parent_module_and_readiness() {
-    let name = "handler-crd-columns";
-    let handlers = handlers().await;
-    let handler = serde_json::from_value(evc(name)).unwrap();
-    handlers
-        .create(&PostParams::default(), &handler)
-        .await
-        .unwrap();
+/// A status with all that it may hold.
+fn status() -> Value {
     let now = "2026-01-02T03:04:05Z";
     let counts = json!({"parents": 3, "create": 0, "change": 2, "delete": 0, "failing": 1});
     let kinds = json!({
@@ -320,7 +332,7 @@ async fn kubectl_shows_parent_module_and_readiness() {
             "lastTransitionTime": now,
         })
     };
-    let status = json!({
+    json!({
         "observedGeneration": 1,
         "conditions": [
             condition("ModuleLoaded", "True", "Loaded"),
@@ -342,7 +354,19 @@ async fn kubectl_shows_parent_module_and_readiness() {
         "rolledBack": {"digest": DIGEST, "to": DIGEST, "error": "it trapped", "at": now},
         "calls": 10,
         "memoHits": 4,
-    });
+    })
+}
+
+#[tokio::test]
+async fn kubectl_shows_parent_module_and_readiness() {
+    let name = "handler-crd-columns";
+    let handlers = handlers().await;
+    let handler = serde_json::from_value(evc(name)).unwrap();
+    handlers
+        .create(&PostParams::default(), &handler)
+        .await
+        .unwrap();
+    let status = status();
     let patch = json!({"status": status});
     let patched = handlers
         .patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))
