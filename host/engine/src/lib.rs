@@ -8,6 +8,7 @@
 
 mod component;
 mod console;
+mod gate;
 mod limits;
 mod module;
 mod runtime;
