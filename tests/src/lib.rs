@@ -18,6 +18,7 @@ pub mod paths;
 pub mod relay;
 pub mod server;
 pub mod servers;
+pub mod variants;
 pub mod wait;
 
 pub use audit::{Audit, Entries, Entry, Mark};
@@ -29,4 +30,5 @@ pub use namespace::Namespace;
 pub use objects::{evc, puppet};
 pub use operator::{Operator, Usage};
 pub use relay::Relay;
+pub use variants::{variant, write_atomically};
 pub use wait::eventually;

@@ -20,5 +20,6 @@ mod quantities;
 mod restart;
 mod sandbox;
 mod stage;
+mod variants;
 mod volumes;
 mod writes;
