@@ -17,7 +17,7 @@ export KUBEBUILDER_ASSETS := if env("KUBEBUILDER_ASSETS", "") == "" { built_asse
 build-guest folder="guest-evc": (_guest folder)
 
 # Build the host and everything the suites run
-build: (_guest "guest-evc") (_guest "tests/guests/puppet")
+build: (_guest "guest-evc") (_guest "tests/guests/puppet") (_guest "tests/guests/chameleon")
     cargo build --locked --workspace --all-targets
 
 # Put etcd, kube-apiserver, kube-controller-manager, kubectl and a registry into target/kubebuilder-assets

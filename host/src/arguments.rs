@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Push a module to a registry as an OCI image, and print what pins it
     Push(PushArguments),
+    /// Print the definition of Handlers: `handler-host crd | kubectl apply -f -`
+    Crd(CrdArguments),
     /// Print a completion script for a shell, e.g. `source <(handler-host completions bash)`
     Completions {
         /// The shell
@@ -210,6 +212,16 @@ pub(crate) enum PushOutput {
     /// One JSON object: image, tag, manifest, module, size
     Json,
 }
+#[command(after_long_help = CRD_HELP)]
+pub(crate) struct CrdArguments {
+    /// How it is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    pub(crate) output: CrdOutput,
+}
+
+const CRD_HELP: &str = "\
+Install it, or bring it up to date:
+  handler-host crd | kubectl apply -f -";
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -231,6 +243,14 @@ pub(crate) enum RenderOutput {
 pub(crate) enum InspectOutput {
     /// For people
     Text,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum CrdOutput {
+    /// As manifests are written
+    Yaml,
     /// One JSON object
     Json,
 }

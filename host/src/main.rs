@@ -1,6 +1,8 @@
 //! `handler-host`: a Kubernetes operator host whose handlers are WebAssembly components.
 
 mod arguments;
+mod crd;
+mod handlers;
 mod inspect;
 mod module;
 mod push;
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         Command::Render(arguments) => render::render(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Push(arguments) => push::push(&arguments),
+        Command::Crd(arguments) => crd::crd(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             let mut text = Vec::new();

@@ -33,7 +33,7 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// The control plane of this process, started by whoever asks first. It has the CRDs of
-    /// EphemeralVolumeClaim and Puppet. Panics if it cannot be started.
+    /// Handler, EphemeralVolumeClaim and Puppet. Panics if it cannot be started.
     pub async fn shared() -> &'static ControlPlane {
         // A static outlives the runtime of every test; so it must hold nothing of a runtime.
         static SHARED: OnceLock<Result<ControlPlane, String>> = OnceLock::new();

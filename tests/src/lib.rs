@@ -20,6 +20,7 @@ pub mod registry;
 pub mod relay;
 pub mod server;
 pub mod servers;
+pub mod variants;
 pub mod wait;
 
 pub use audit::{Audit, Entries, Entry, Mark};
@@ -33,4 +34,5 @@ pub use objects::{evc, puppet};
 pub use operator::{Operator, Usage};
 pub use registry::Registry;
 pub use relay::Relay;
+pub use variants::{variant, write_atomically};
 pub use wait::eventually;

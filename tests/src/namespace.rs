@@ -20,6 +20,8 @@ pub type Kind = (&'static str, &'static str);
 pub const CLAIM: Kind = ("kopf.dev/v1", "EphemeralVolumeClaim");
 /// The kind of the guest that does what its parent says.
 pub const PUPPET: Kind = ("tests.handler-host.dev/v1", "Puppet");
+/// The resource that grants; cluster-scoped.
+pub const HANDLER: Kind = ("handler-host.dev/v1alpha1", "Handler");
 /// What a claim gets.
 pub const PVC: Kind = ("v1", "PersistentVolumeClaim");
 /// What a puppet may get.

@@ -95,9 +95,15 @@ pub fn registry() -> Result<PathBuf> {
 }
 
 /// The CRDs every shared control plane is given.
-pub fn crds() -> [PathBuf; 2] {
+pub fn crds() -> [PathBuf; 3] {
     [
+        handler_crd(),
         workspace().join("guest-evc/crd.yaml"),
         workspace().join("tests/guests/puppet/crd.yaml"),
     ]
+}
+
+/// The CRD of Handlers, as `handler-host crd` prints it.
+pub fn handler_crd() -> PathBuf {
+    workspace().join("host/deploy/crd.yaml")
 }

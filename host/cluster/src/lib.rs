@@ -20,12 +20,19 @@ mod received;
 mod reconcile;
 mod refusal;
 mod report;
+mod resource;
 mod trouble;
 mod watch;
 mod work;
 
 pub use controller::{Activation, run};
 pub use refusal::{connection_problem, innermost_cause};
+pub use resource::{
+    APPROVE_ANNOTATION, CandidateStatus, ChildSpec, ConfigMapSource, Handler, HandlerSpec,
+    HandlerStatus, KindSpec, KindsStatus, LimitsSpec, ModuleSpec, ModuleStatus, ParentDeletion,
+    Preview, PreviewCounts, PullSecret, ReadError, RollbackStatus, RolloutSpec, SettingsError,
+    SwapStatus, read_handler,
+};
 
 /// Why a handler is not served at all.
 #[derive(Debug, thiserror::Error)]

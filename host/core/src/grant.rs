@@ -107,7 +107,7 @@ impl Grant {
         on_parent_delete: OnParentDelete,
         scope: impl Fn(&Kind) -> Scope,
     ) -> Result<Self, GrantError> {
-        if handler.len() > 48 || handler.contains('.') || !crate::kind::is_dns_subdomain(handler) {
+        if !is_handler_name(handler) {
             return Err(GrantError::Name(handler.to_owned()));
         }
         let parent = description.parent.clone();
@@ -170,6 +170,12 @@ impl Grant {
     pub fn finalizer(&self) -> String {
         format!("handler-host.dev/{}", self.handler)
     }
+}
+
+/// Whether a handler may have this name: a DNS label of at most 48 characters.
+#[must_use]
+pub fn is_handler_name(name: &str) -> bool {
+    name.len() <= 48 && !name.contains('.') && crate::kind::is_dns_subdomain(name)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub use check::{Denied, DenyReason, check, check_status};
 pub use children::{Checked, Child, Children, Desired};
 pub use compare::{projection, stands};
 pub use digest::{Digest, DigestError};
-pub use grant::{ChildGrant, Grant, GrantError, Limits, OnParentDelete, Scope};
+pub use grant::{ChildGrant, Grant, GrantError, Limits, OnParentDelete, Scope, is_handler_name};
 pub use handler::{
     Call, Description, Failure, Fault, HandlerEvent, Invoke, Readiness, Response, Severity,
 };

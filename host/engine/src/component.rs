@@ -6,6 +6,7 @@ use wasmtime::{Error, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::console::Console;
+use crate::gate::Gate;
 use crate::limits::{HANDLES, TICK};
 use crate::module::DescribeError;
 use crate::sandbox::Sandbox;
@@ -15,6 +16,7 @@ use crate::v0_1::{self, HandlerPre};
 #[derive(Clone)]
 pub struct Component {
     pre: HandlerPre<Sandbox>,
+    gate: Arc<Gate>,
     digest: Digest,
     size: usize,
     imports: Arc<[String]>,
@@ -23,12 +25,14 @@ pub struct Component {
 impl Component {
     pub(crate) fn new(
         pre: HandlerPre<Sandbox>,
+        gate: Arc<Gate>,
         digest: Digest,
         size: usize,
         imports: Vec<String>,
     ) -> Self {
         Self {
             pre,
+            gate,
             digest,
             size,
             imports: imports.into(),
@@ -84,6 +88,9 @@ impl Component {
         seed: &[&[u8]],
         call: impl FnOnce(&v0_1::Handler, &mut Store<Sandbox>) -> wasmtime::Result<T>,
     ) -> Result<T, Fault> {
+        // Before all else: the deadline is the guest's time, not that of waiting for a place in the pool. And
+        // left after the store, which holds the place's memory.
+        let _place = self.gate.enter();
         let sandbox = Sandbox::new(console.clone(), limits.memory, seed);
         let mut store = Store::new(self.pre.engine(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);

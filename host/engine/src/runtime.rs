@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -6,6 +7,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::Component;
+use crate::gate::Gate;
 use crate::limits::{TABLE_ELEMENTS, TICK};
 use crate::module::{self, ModuleError};
 use crate::sandbox::Sandbox;
@@ -23,6 +25,7 @@ const TABLES: u32 = 16;
 pub struct Runtime {
     engine: Engine,
     linker: Linker<Sandbox>,
+    gate: Arc<Gate>,
 }
 
 /// Why there is no runtime.
@@ -37,7 +40,8 @@ pub enum RuntimeError {
 }
 
 impl Runtime {
-    /// An engine for at most `concurrency` calls at a time.
+    /// An engine for at most `concurrency` calls at a time, whatever handlers they are of; those beyond wait,
+    /// and their deadlines begin when it is their turn.
     ///
     /// # Errors
     ///
@@ -58,7 +62,11 @@ impl Runtime {
                     thread::sleep(due.saturating_duration_since(Instant::now()));
                 }
             })?;
-        Ok(Self { engine, linker })
+        Ok(Self {
+            engine,
+            linker,
+            gate: Arc::new(Gate::new(concurrency)),
+        })
     }
 
     /// Checks, compiles and links a module.
@@ -72,7 +80,14 @@ impl Runtime {
             .map_err(|error| ModuleError::Broken(format!("{error:#}")))?;
         let imports = module::check_world(&component, &self.engine)?;
         let pre = v0_1::link(&self.linker, &component)?;
-        Ok(Component::new(pre, Digest::of(bytes), bytes.len(), imports))
+        let gate = Arc::clone(&self.gate);
+        Ok(Component::new(
+            pre,
+            gate,
+            Digest::of(bytes),
+            bytes.len(),
+            imports,
+        ))
     }
 }
 

@@ -1,0 +1,58 @@
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::rules;
+
+/// What one call may use, and how much it may return.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitsSpec {
+    /// Memory of one call: 1Mi to 1Gi.
+    #[serde(default = "LimitsSpec::default_memory")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = rules::MEMORY.quantity_rule())]
+    pub memory: String,
+    /// Wall-clock time of one call: 10ms to 60s.
+    #[serde(default = "LimitsSpec::default_deadline")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = rules::DEADLINE.duration_rule())]
+    pub deadline: String,
+    /// How many children one parent may have.
+    #[serde(default = "LimitsSpec::default_children")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub children: i32,
+    /// Size of one child's JSON: 1Ki to 1Mi.
+    #[serde(default = "LimitsSpec::default_child_size")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = rules::CHILD_SIZE.quantity_rule())]
+    pub child_size: String,
+}
+
+impl LimitsSpec {
+    fn default_memory() -> String {
+        "64Mi".to_owned()
+    }
+
+    fn default_deadline() -> String {
+        "1s".to_owned()
+    }
+
+    fn default_children() -> i32 {
+        100
+    }
+
+    fn default_child_size() -> String {
+        "256Ki".to_owned()
+    }
+}
+
+impl Default for LimitsSpec {
+    fn default() -> Self {
+        Self {
+            memory: Self::default_memory(),
+            deadline: Self::default_deadline(),
+            children: Self::default_children(),
+            child_size: Self::default_child_size(),
+        }
+    }
+}

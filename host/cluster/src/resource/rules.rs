@@ -1,0 +1,127 @@
+//! What fields of one form may hold: said to the API server as a rule of its own, and in Rust for Handlers
+//! from files.
+
+use std::time::Duration;
+
+use handler_host_core::whole;
+use kube::core::Rule;
+
+use super::{SettingsError, duration};
+
+/// The bounds of a text that stands for an amount.
+pub(super) struct Bounds {
+    field: &'static str,
+    least: &'static str,
+    most: &'static str,
+    example: &'static str,
+}
+
+pub(super) const MEMORY: Bounds = Bounds {
+    field: "spec.limits.memory",
+    least: "1Mi",
+    most: "1Gi",
+    example: "64Mi",
+};
+pub(super) const CHILD_SIZE: Bounds = Bounds {
+    field: "spec.limits.childSize",
+    least: "1Ki",
+    most: "1Mi",
+    example: "256Ki",
+};
+pub(super) const DEADLINE: Bounds = Bounds {
+    field: "spec.limits.deadline",
+    least: "10ms",
+    most: "60s",
+    example: "1s",
+};
+pub(super) const POLL_INTERVAL: Bounds = Bounds {
+    field: "spec.module.pollInterval",
+    least: "1s",
+    most: "24h",
+    example: "1m",
+};
+pub(super) const WINDOW: Bounds = Bounds {
+    field: "spec.rollout.window",
+    least: "1s",
+    most: "24h",
+    example: "60s",
+};
+
+impl Bounds {
+    /// For the API server: a duration within the bounds.
+    pub(super) fn duration_rule(&self) -> Rule {
+        let Self {
+            least,
+            most,
+            example,
+            ..
+        } = self;
+        // The form first: `duration()` of anything else is an error, whose text says less.
+        let rule = format!(
+            "self.matches('^([0-9]+([.][0-9]+)?(h|m|s|ms))+$') && duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
+        );
+        let message = format!("must be a duration of {least} to {most}; write it as {example}");
+        Rule::new(rule).message(message.as_str())
+    }
+
+    /// For the API server: a whole number of bytes within the bounds.
+    pub(super) fn quantity_rule(&self) -> Rule {
+        let Self {
+            least,
+            most,
+            example,
+            ..
+        } = self;
+        let rule = format!(
+            "isQuantity(self) && quantity(self).isInteger() && quantity(self).compareTo(quantity('{least}')) >= 0 && quantity(self).compareTo(quantity('{most}')) <= 0"
+        );
+        let message = format!("must be a quantity of {least} to {most}; write it as {example}");
+        Rule::new(rule).message(message.as_str())
+    }
+
+    /// The duration that a text stands for, within the bounds.
+    pub(super) fn duration(&self, value: &str) -> Result<Duration, SettingsError> {
+        self.within(value, "duration", duration::parse)
+    }
+
+    /// The bytes that a text stands for, within the bounds.
+    pub(super) fn bytes(&self, value: &str) -> Result<usize, SettingsError> {
+        self.within(value, "quantity", |text| {
+            whole(text).and_then(|bytes| usize::try_from(bytes).ok())
+        })
+    }
+
+    fn within<T: Ord>(
+        &self,
+        value: &str,
+        form: &'static str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, SettingsError> {
+        let given = read(value);
+        let is_within = read(self.least) <= given && given <= read(self.most);
+        match given {
+            Some(amount) if is_within => Ok(amount),
+            Some(_) | None => Err(SettingsError::Amount {
+                field: self.field,
+                value: value.to_owned(),
+                form,
+                least: self.least,
+                most: self.most,
+                example: self.example,
+            }),
+        }
+    }
+}
+
+/// `v1` or `group/version`.
+pub(super) fn api_version() -> Rule {
+    let part = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+    Rule::new(format!("self.matches('^({part}/)?{part}$')"))
+        .message("must be `version` or `group/version`; write v1 or kopf.dev/v1")
+}
+
+/// A CamelCase word.
+pub(super) fn kind() -> Rule {
+    Rule::new("self.matches('^[A-Z][A-Za-z0-9]*$')")
+        .message("must be a CamelCase word; write it as objects do, such as ConfigMap")
+}

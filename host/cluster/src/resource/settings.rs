@@ -1,0 +1,277 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use handler_host_core::{
+    CallLimits, Digest, DigestError, Image, Kind, KindError, Limits, ModuleSource, OnParentDelete,
+    Place, Rollout, Settings, is_handler_name,
+};
+use serde_json::Value;
+
+use super::limits::LimitsSpec;
+use super::rollout::RolloutSpec;
+use super::source::{ConfigMapSource, ModuleSpec};
+use super::spec::{ChildSpec, Handler};
+use super::{APPROVE_ANNOTATION, image, rules};
+
+/// How many kinds of children a handler may have.
+const MOST_KINDS: usize = 32;
+const MOST_CHILDREN: i32 = 1000;
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why a Handler cannot be served.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SettingsError {
+    /// The name cannot stand in a label and a field manager.
+    #[error(
+        "metadata.name {0:?} is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc"
+    )]
+    Name(String),
+    /// The module comes from nowhere.
+    #[error("spec.module names no source; give one of path, configMap and image")]
+    NoSource,
+    /// The module comes from several places.
+    #[error("spec.module names {0}; give exactly one of path, configMap and image")]
+    Sources(String),
+    /// A field of images without an image.
+    #[error("spec.module.{0} is for images only; drop it, or give spec.module.image")]
+    ImageOnly(&'static str),
+    /// A field that names something is empty.
+    #[error("{0} is empty; fill it in")]
+    Empty(&'static str),
+    /// The image cannot be looked up.
+    #[error(
+        "spec.module.image {0:?} does not name registry, repository, and tag or digest; write it as registry.example/evc:1 or registry.example/evc@sha256:…"
+    )]
+    Image(String),
+    /// A digest that is none.
+    #[error("{field} {error}")]
+    Digest {
+        /// The field or annotation.
+        field: String,
+        /// What is wrong with it.
+        error: DigestError,
+    },
+    /// A kind that no object could carry.
+    #[error("{field}: {error}")]
+    Kind {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        error: KindError,
+    },
+    /// More kinds of children than a handler may have.
+    #[error("spec.children names {0} kinds, the most is {MOST_KINDS}; split the handler")]
+    Kinds(usize),
+    /// A kind of children named twice.
+    #[error("spec.children names {0} twice; name each kind once")]
+    Twice(Kind),
+    /// A handler of its own kind would call itself for ever.
+    #[error(
+        "spec.children names {0}, the kind of the parent, and the handler would call itself for ever; drop that child"
+    )]
+    ParentAsChild(Kind),
+    /// An amount that is none, or out of bounds.
+    #[error("{field} {value:?} is no {form} of {least} to {most}; write it as {example}")]
+    Amount {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it should hold.
+        form: &'static str,
+        /// The least it may be.
+        least: &'static str,
+        /// The most it may be.
+        most: &'static str,
+        /// One that will do.
+        example: &'static str,
+    },
+    /// A number of children out of bounds.
+    #[error("spec.limits.children {0} is not within 0 to {MOST_CHILDREN}; write it as 100")]
+    Children(i32),
+    /// A share that is none.
+    #[error("spec.rollout.maxFailureRatio {0} is not within 0 to 1; write it as 0.5")]
+    Ratio(f64),
+    /// The spec cannot be written as JSON, so nobody could tell whether it changed.
+    #[error("spec cannot be written as JSON ({0}); write it anew")]
+    Json(String),
+}
+
+/// Checks all that the CRD's rules check, since a Handler from a file never met them. Only the lengths that
+/// keep those rules cheap are left out.
+impl TryFrom<&Handler> for Settings {
+    type Error = SettingsError;
+
+    fn try_from(handler: &Handler) -> Result<Self, SettingsError> {
+        let spec = &handler.spec;
+        let name = handler.metadata.name.clone().unwrap_or_default();
+        if !is_handler_name(&name) {
+            return Err(SettingsError::Name(name));
+        }
+        let parent = kind("spec.parent", &spec.parent.api_version, &spec.parent.kind)?;
+        // Maps of `serde_json` are sorted, so one spec has one text.
+        let text =
+            serde_json::to_vec(spec).map_err(|error| SettingsError::Json(error.to_string()))?;
+        Ok(Self {
+            name,
+            spec: Digest::of(&text),
+            module: module_source(&spec.module)?,
+            children: children(&spec.children, &parent)?,
+            parent,
+            config: Value::Object(spec.config.clone()).to_string(),
+            call_limits: call_limits(&spec.limits)?,
+            limits: limits(&spec.limits)?,
+            rollout: rollout(&spec.rollout)?,
+            approved: approved(handler)?,
+        })
+    }
+}
+
+fn kind(field: &str, api_version: &str, kind: &str) -> Result<Kind, SettingsError> {
+    Kind::new(api_version, kind).map_err(|error| SettingsError::Kind {
+        field: field.to_owned(),
+        error,
+    })
+}
+
+fn children(
+    specs: &[ChildSpec],
+    parent: &Kind,
+) -> Result<Vec<(Kind, OnParentDelete)>, SettingsError> {
+    if specs.len() > MOST_KINDS {
+        return Err(SettingsError::Kinds(specs.len()));
+    }
+    let mut children: Vec<(Kind, OnParentDelete)> = Vec::with_capacity(specs.len());
+    for (index, child) in specs.iter().enumerate() {
+        let field = format!("spec.children[{index}]");
+        let kind = kind(&field, &child.api_version, &child.kind)?;
+        if kind == *parent {
+            return Err(SettingsError::ParentAsChild(kind));
+        }
+        if children.iter().any(|(known, _)| *known == kind) {
+            return Err(SettingsError::Twice(kind));
+        }
+        children.push((kind, child.on_parent_delete.into()));
+    }
+    Ok(children)
+}
+
+fn module_source(module: &ModuleSpec) -> Result<ModuleSource, SettingsError> {
+    let digest = |text: &String| digest("spec.module.digest", text);
+    Ok(ModuleSource {
+        place: place(module)?,
+        pinned: module.digest.as_ref().map(digest).transpose()?,
+    })
+}
+
+fn digest(field: &str, text: &str) -> Result<Digest, SettingsError> {
+    text.parse().map_err(|error| SettingsError::Digest {
+        field: field.to_owned(),
+        error,
+    })
+}
+
+fn place(module: &ModuleSpec) -> Result<Place, SettingsError> {
+    let place = match (&module.path, &module.config_map, &module.image) {
+        (Some(path), None, None) => Place::File(PathBuf::from(filled("spec.module.path", path)?)),
+        (None, Some(entry), None) => config_map(entry)?,
+        (None, None, Some(reference)) => return image_place(reference, module),
+        (None, None, None) => return Err(SettingsError::NoSource),
+        (path, config_map, image) => {
+            let given = [
+                path.as_ref().map(|_| "path"),
+                config_map.as_ref().map(|_| "configMap"),
+                image.as_ref().map(|_| "image"),
+            ];
+            let given: Vec<_> = given.into_iter().flatten().collect();
+            return Err(SettingsError::Sources(given.join(" and ")));
+        }
+    };
+    let for_images = [
+        (module.pull_secret.is_some(), "pullSecret"),
+        (module.plain_http.is_some(), "plainHttp"),
+        (module.poll_interval.is_some(), "pollInterval"),
+    ];
+    match for_images.iter().find(|(is_given, _)| *is_given) {
+        Some((_, field)) => Err(SettingsError::ImageOnly(field)),
+        None => Ok(place),
+    }
+}
+
+fn filled(field: &'static str, text: &str) -> Result<String, SettingsError> {
+    if text.is_empty() {
+        return Err(SettingsError::Empty(field));
+    }
+    Ok(text.to_owned())
+}
+
+fn config_map(entry: &ConfigMapSource) -> Result<Place, SettingsError> {
+    Ok(Place::ConfigMap {
+        namespace: filled("spec.module.configMap.namespace", &entry.namespace)?,
+        name: filled("spec.module.configMap.name", &entry.name)?,
+        key: filled("spec.module.configMap.key", &entry.key)?,
+    })
+}
+
+fn image_place(reference: &str, module: &ModuleSpec) -> Result<Place, SettingsError> {
+    if !image::is_reference(reference) {
+        return Err(SettingsError::Image(reference.to_owned()));
+    }
+    let pull_secret = match &module.pull_secret {
+        Some(secret) => Some((
+            filled("spec.module.pullSecret.namespace", &secret.namespace)?,
+            filled("spec.module.pullSecret.name", &secret.name)?,
+        )),
+        None => None,
+    };
+    let poll_interval = match &module.poll_interval {
+        Some(interval) => rules::POLL_INTERVAL.duration(interval)?,
+        None => POLL_INTERVAL,
+    };
+    Ok(Place::Image(Image {
+        reference: reference.to_owned(),
+        pull_secret,
+        is_plain_http: module.plain_http.unwrap_or_default(),
+        poll_interval,
+    }))
+}
+
+fn call_limits(limits: &LimitsSpec) -> Result<CallLimits, SettingsError> {
+    Ok(CallLimits {
+        memory: rules::MEMORY.bytes(&limits.memory)?,
+        deadline: rules::DEADLINE.duration(&limits.deadline)?,
+    })
+}
+
+fn limits(limits: &LimitsSpec) -> Result<Limits, SettingsError> {
+    let out_of_bounds = || SettingsError::Children(limits.children);
+    if limits.children > MOST_CHILDREN {
+        return Err(out_of_bounds());
+    }
+    Ok(Limits {
+        children: usize::try_from(limits.children).map_err(|_| out_of_bounds())?,
+        child_bytes: rules::CHILD_SIZE.bytes(&limits.child_size)?,
+    })
+}
+
+fn rollout(rollout: &RolloutSpec) -> Result<Rollout, SettingsError> {
+    let ratio = rollout.max_failure_ratio;
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(SettingsError::Ratio(ratio));
+    }
+    Ok(Rollout {
+        preview: rollout.preview.into(),
+        max_failure_ratio: ratio,
+        window: rules::WINDOW.duration(&rollout.window)?,
+    })
+}
+
+fn approved(handler: &Handler) -> Result<Option<Digest>, SettingsError> {
+    let annotations = handler.metadata.annotations.as_ref();
+    let approval = annotations.and_then(|annotations| annotations.get(APPROVE_ANNOTATION));
+    let field = format!("annotation {APPROVE_ANNOTATION}");
+    approval.map(|text| digest(&field, text)).transpose()
+}
+
+#[cfg(test)]
+mod tests;

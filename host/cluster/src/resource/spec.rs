@@ -1,0 +1,125 @@
+use handler_host_core::{Kind, OnParentDelete};
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::limits::LimitsSpec;
+use super::rollout::RolloutSpec;
+use super::rules;
+use super::source::ModuleSpec;
+use super::status::HandlerStatus;
+
+/// What a handler is: its module, what it may do, and how a new module takes over.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "handler-host.dev",
+    version = "v1alpha1",
+    kind = "Handler",
+    plural = "handlers",
+    category = "handler-host",
+    status = "HandlerStatus",
+    derive = "PartialEq",
+    doc = "A handler and what it is granted: a WebAssembly component that says which children its parents shall have.",
+    validation = Rule::new(
+        "self.metadata.name.size() <= 48 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
+    ).message(Message::Expression(
+        // Of the metadata the API server names no field by itself.
+        "'metadata.name \"' + self.metadata.name + '\" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc'".to_owned()
+    )),
+    printcolumn(name = "Parent", type_ = "string", json_path = ".spec.parent.kind", description = "The kind it is called for"),
+    printcolumn(name = "Module", type_ = "string", json_path = ".status.module.shortDigest", description = "The module that serves: the first digits of its digest"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether it serves"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it does or does not"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+)]
+#[x_kube(validation = Rule::new(
+    "!self.children.exists(c, c.apiVersion == self.parent.apiVersion && c.kind == self.parent.kind)"
+).message(
+    "children must be of other kinds than the parent, or the handler would call itself for ever; drop that child"
+).field_path(".children"))]
+#[serde(rename_all = "camelCase")]
+pub struct HandlerSpec {
+    /// Where the module comes from.
+    pub module: ModuleSpec,
+    /// The kind it is called for.
+    pub parent: KindSpec,
+    /// The kinds it may return; each once.
+    #[serde(default)]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["apiVersion".into(), "kind".into()]))]
+    pub children: Vec<ChildSpec>,
+    /// What the handler gets as its config.
+    #[serde(default)]
+    #[schemars(schema_with = "any_object")]
+    pub config: Map<String, Value>,
+    /// What one call may use, and how much it may return.
+    #[serde(default)]
+    pub limits: LimitsSpec,
+    /// How a new module takes over.
+    #[serde(default)]
+    pub rollout: RolloutSpec,
+}
+
+fn any_object(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// A kind, as its objects name it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KindSpec {
+    /// `v1` for the core group, else `group/version`.
+    #[schemars(length(max = 317))]
+    #[x_kube(validation = rules::api_version())]
+    pub api_version: String,
+    /// CamelCase, singular.
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = rules::kind())]
+    pub kind: String,
+}
+
+impl From<&Kind> for KindSpec {
+    fn from(kind: &Kind) -> Self {
+        Self {
+            api_version: kind.api_version.clone(),
+            kind: kind.kind.clone(),
+        }
+    }
+}
+
+/// A kind that a handler may return.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChildSpec {
+    /// `v1` for the core group, else `group/version`.
+    #[schemars(length(max = 317))]
+    #[x_kube(validation = rules::api_version())]
+    pub api_version: String,
+    /// CamelCase, singular.
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = rules::kind())]
+    pub kind: String,
+    /// What becomes of such a child when its parent is deleted: it goes too, or stays.
+    #[serde(default)]
+    pub on_parent_delete: ParentDeletion,
+}
+
+/// What becomes of a child when its parent is deleted.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ParentDeletion {
+    /// It goes too, by owner reference.
+    #[default]
+    Delete,
+    /// It stays.
+    Orphan,
+}
+
+impl From<ParentDeletion> for OnParentDelete {
+    fn from(what: ParentDeletion) -> Self {
+        match what {
+            ParentDeletion::Delete => Self::Delete,
+            ParentDeletion::Orphan => Self::Orphan,
+        }
+    }
+}

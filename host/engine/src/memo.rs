@@ -1,0 +1,318 @@
+use std::mem::size_of;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use handler_host_core::{Call, Digest, Failure, Invoke, Readiness, Response};
+use moka::sync::Cache;
+use sha2::{Digest as _, Sha256};
+
+/// What an entry takes beside its answer: the key, and the cache's own books of it.
+const ENTRY_BYTES: usize = 32 + 224;
+
+type Key = [u8; 32];
+type Answer = Arc<Result<Response, Failure>>;
+
+/// Remembers the answers of handlers: a handler is a function of its input, so the same module need not be
+/// run twice for the same. One for the whole host, bounded in bytes; the answers used least go first.
+///
+/// A call that was stopped is not remembered: deadlines and memory limits are the host's, not the input's.
+/// Nor do the log lines of a call come back with its answer.
+pub struct Memo {
+    answers: Option<Cache<Key, Answer>>,
+}
+
+/// A handler whose answers are remembered.
+pub struct Memoised {
+    memo: Arc<Memo>,
+    invoke: Arc<dyn Invoke>,
+    calls: AtomicU64,
+    hits: AtomicU64,
+}
+
+/// How often a handler was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoCounts {
+    /// In all.
+    pub calls: u64,
+    /// Of these, without running the guest.
+    pub hits: u64,
+}
+
+impl Memo {
+    /// A memory of about so many bytes; none remembers nothing.
+    #[must_use]
+    pub fn new(bytes: u64) -> Arc<Self> {
+        let answers = (bytes > 0).then(|| {
+            Cache::builder()
+                .max_capacity(bytes)
+                .weigher(|_, answer: &Answer| weight(answer))
+                .build()
+        });
+        Arc::new(Self { answers })
+    }
+
+    /// The same handler, its answers remembered here. Handlers of one module share what is remembered.
+    #[must_use]
+    pub fn wrap(self: &Arc<Self>, invoke: Arc<dyn Invoke>) -> Arc<Memoised> {
+        Arc::new(Memoised {
+            memo: Arc::clone(self),
+            invoke,
+            calls: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+        })
+    }
+}
+
+impl Memoised {
+    /// How often it was called since it was wrapped.
+    #[must_use]
+    pub fn counts(&self) -> MemoCounts {
+        // Hits first: one that comes in between must not make them more than the calls.
+        let hits = self.hits.load(Ordering::Acquire);
+        MemoCounts {
+            calls: self.calls.load(Ordering::Acquire),
+            hits,
+        }
+    }
+}
+
+impl Invoke for Memoised {
+    fn digest(&self) -> Digest {
+        self.invoke.digest()
+    }
+
+    fn invoke(&self, call: &Call<'_>) -> Result<Response, Failure> {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        let Some(answers) = &self.memo.answers else {
+            return self.invoke.invoke(call);
+        };
+        let key = key(self.invoke.digest(), call);
+        if let Some(answer) = answers.get(&key) {
+            self.hits.fetch_add(1, Ordering::AcqRel);
+            return Result::clone(&answer);
+        }
+        let answer = self.invoke.invoke(call);
+        if is_of_the_input(&answer) {
+            answers.insert(key, Arc::new(answer.clone()));
+        }
+        answer
+    }
+}
+
+fn is_of_the_input(answer: &Result<Response, Failure>) -> bool {
+    match answer {
+        Ok(_) | Err(Failure::Permanent(_) | Failure::Temporary { .. }) => true,
+        Err(Failure::Fault(_)) => false,
+    }
+}
+
+/// Digests all that a guest may look at. The object's name is part of it: it seeds the guest's chance.
+fn key(module: Digest, call: &Call<'_>) -> Key {
+    let Call {
+        object,
+        parent,
+        children,
+        config,
+    } = call;
+    let mut hasher = Sha256::new();
+    hasher.update(module.as_bytes());
+    let texts = [config, object, parent].into_iter().chain(children.iter());
+    for text in texts {
+        // With the lengths, no two inputs are the same run of bytes.
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().into()
+}
+
+fn weight(answer: &Result<Response, Failure>) -> u32 {
+    let texts = match answer {
+        Ok(response) => response_bytes(response),
+        Err(Failure::Permanent(message) | Failure::Temporary { message, .. }) => message.len(),
+        Err(Failure::Fault(_)) => 0,
+    };
+    let bytes = ENTRY_BYTES + size_of::<Result<Response, Failure>>() + texts;
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn response_bytes(response: &Response) -> usize {
+    let Response {
+        children,
+        status,
+        readiness,
+        events,
+        requeue_after: _,
+    } = response;
+    let text = |text: &String| size_of::<String>() + text.len();
+    let waiting = match readiness {
+        Readiness::Ready => 0,
+        Readiness::Waiting(message) => message.len(),
+    };
+    let events = events
+        .iter()
+        .map(|event| 64 + event.reason.len() + event.message.len());
+    children.iter().map(text).sum::<usize>()
+        + status.as_ref().map_or(0, text)
+        + waiting
+        + events.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use handler_host_core::Fault;
+    use rstest::rstest;
+
+    use super::*;
+
+    const CALL: Call<'_> = Call {
+        object: "ns/a",
+        parent: r#"{"spec":1}"#,
+        children: &[r#"{"kind":"A"}"#, r#"{"kind":"B"}"#],
+        config: "{}",
+    };
+
+    /// Counts its runs; answers with one child that holds the number.
+    struct Counting {
+        module: &'static [u8],
+        failure: Option<Failure>,
+        runs: AtomicU64,
+    }
+
+    impl Counting {
+        fn new(module: &'static [u8], failure: Option<Failure>) -> Arc<Self> {
+            Arc::new(Self {
+                module,
+                failure,
+                runs: AtomicU64::new(0),
+            })
+        }
+
+        fn runs(&self) -> u64 {
+            self.runs.load(Ordering::SeqCst)
+        }
+    }
+
+    impl Invoke for Counting {
+        fn digest(&self) -> Digest {
+            Digest::of(self.module)
+        }
+
+        fn invoke(&self, _call: &Call<'_>) -> Result<Response, Failure> {
+            let run = self.runs.fetch_add(1, Ordering::SeqCst);
+            match &self.failure {
+                Some(failure) => Err(failure.clone()),
+                None => Ok(Response {
+                    children: vec![run.to_string()],
+                    ..Response::default()
+                }),
+            }
+        }
+    }
+
+    #[rstest]
+    #[case::the_same_input(CALL, 1)]
+    #[case::another_config(Call { config: r#"{"a":1}"#, ..CALL }, 2)]
+    #[case::another_object(Call { object: "ns/b", ..CALL }, 2)]
+    #[case::another_parent(Call { parent: r#"{"spec":2}"#, ..CALL }, 2)]
+    #[case::another_child(Call { children: &[r#"{"kind":"A"}"#, r#"{"kind":"C"}"#], ..CALL }, 2)]
+    #[case::a_child_less(Call { children: &[r#"{"kind":"A"}"#], ..CALL }, 2)]
+    #[case::children_in_another_order(Call { children: &[r#"{"kind":"B"}"#, r#"{"kind":"A"}"#], ..CALL }, 2)]
+    #[case::the_same_bytes_cut_elsewhere(Call { children: &[r#"{"kind":"A"}{"kind":"B"}"#], ..CALL }, 2)]
+    fn only_the_same_input_is_answered_from_memory(#[case] second: Call<'_>, #[case] runs: u64) {
+        let guest = Counting::new(b"module", None);
+        let handler = Memo::new(1 << 20).wrap(Arc::clone(&guest) as Arc<dyn Invoke>);
+        let first = handler.invoke(&CALL);
+        let again = handler.invoke(&second);
+        assert_eq!(guest.runs(), runs);
+        assert_eq!(first == again, runs == 1);
+        let counts = MemoCounts {
+            calls: 2,
+            hits: 2 - runs,
+        };
+        assert_eq!(handler.counts(), counts);
+    }
+
+    #[rstest]
+    #[case::a_permanent_failure(Failure::Permanent("no".into()), 1)]
+    #[case::a_temporary_failure(
+        Failure::Temporary { message: "not yet".into(), delay: Some(Duration::from_secs(1)) },
+        1
+    )]
+    #[case::a_trap(Failure::Fault(Fault::Trap("unreachable".into())), 2)]
+    #[case::a_deadline(Failure::Fault(Fault::Deadline(Duration::from_secs(1))), 2)]
+    #[case::a_memory_limit(Failure::Fault(Fault::Memory(1 << 20)), 2)]
+    fn what_the_guest_says_is_kept_and_what_stopped_it_is_not(
+        #[case] failure: Failure,
+        #[case] runs: u64,
+    ) {
+        let guest = Counting::new(b"module", Some(failure.clone()));
+        let handler = Memo::new(1 << 20).wrap(Arc::clone(&guest) as Arc<dyn Invoke>);
+        for _ in 0..2 {
+            assert_eq!(handler.invoke(&CALL), Err(failure.clone()));
+        }
+        assert_eq!(guest.runs(), runs);
+    }
+
+    #[test]
+    fn modules_have_answers_of_their_own_and_handlers_of_one_module_share_them() {
+        let memo = Memo::new(1 << 20);
+        let guests = [b"one".as_slice(), b"two", b"one"].map(|module| Counting::new(module, None));
+        let handlers = guests
+            .clone()
+            .map(|guest| memo.wrap(guest as Arc<dyn Invoke>));
+        for handler in &handlers {
+            handler.invoke(&CALL).unwrap();
+        }
+        assert_eq!(guests.map(|guest| guest.runs()), [1, 1, 0]);
+        let hits = handlers.map(|handler| handler.counts().hits);
+        assert_eq!(hits, [0, 0, 1]);
+    }
+
+    #[test]
+    fn a_memo_of_nothing_remembers_nothing() {
+        let guest = Counting::new(b"module", None);
+        let handler = Memo::new(0).wrap(Arc::clone(&guest) as Arc<dyn Invoke>);
+        handler.invoke(&CALL).unwrap();
+        handler.invoke(&CALL).unwrap();
+        assert_eq!(guest.runs(), 2);
+        assert_eq!(handler.counts(), MemoCounts { calls: 2, hits: 0 });
+    }
+
+    #[test]
+    fn it_never_holds_more_than_it_may() {
+        const BYTES: u64 = 64 << 10;
+        let memo = Memo::new(BYTES);
+        let handler = memo.wrap(Counting::new(b"module", None));
+        for number in 0..1000 {
+            let object = format!("ns/{number}");
+            let call = Call {
+                object: &object,
+                ..CALL
+            };
+            handler.invoke(&call).unwrap();
+        }
+        let answers = memo.answers.as_ref().unwrap();
+        answers.run_pending_tasks();
+        assert!(
+            answers.weighted_size() <= BYTES,
+            "{}",
+            answers.weighted_size()
+        );
+        assert!(answers.entry_count() > 50, "{}", answers.entry_count());
+    }
+
+    #[test]
+    fn an_answer_weighs_what_it_holds() {
+        let light = Response {
+            children: vec!["x".repeat(10)],
+            ..Response::default()
+        };
+        let heavy = Response {
+            children: vec!["x".repeat(10_010)],
+            ..light.clone()
+        };
+        assert_eq!(weight(&Ok(heavy)), weight(&Ok(light)) + 10_000);
+    }
+}

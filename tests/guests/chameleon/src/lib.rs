@@ -1,0 +1,144 @@
+//! A guest of which the suites make variants by patching bytes, to swap one for another.
+//!
+//! A parent gets one child of its own name, labelled with the variant that desired it.
+
+mod variant;
+
+use handler_sdk::{Description, Failure, Handler, Kind, Metadata, Request, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use variant::{Mode, variant};
+
+struct Chameleon;
+
+handler_sdk::export!(Chameleon);
+
+#[derive(Deserialize)]
+struct Parent {
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Config {
+    /// The parents' kind.
+    #[serde(default = "claim")]
+    parent: Kind,
+    /// The child's kind.
+    #[serde(default)]
+    child: Child,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+enum Child {
+    #[default]
+    PersistentVolumeClaim,
+    ConfigMap,
+}
+
+fn claim() -> Kind {
+    Kind::new("kopf.dev/v1", "EphemeralVolumeClaim")
+}
+
+impl Handler for Chameleon {
+    type Parent = Parent;
+    type Config = Config;
+
+    fn describe(config: &Config) -> Description {
+        let (_, mode) = variant();
+        let kind = match config.child {
+            Child::PersistentVolumeClaim => "PersistentVolumeClaim",
+            Child::ConfigMap => "ConfigMap",
+        };
+        let description = Description::new(config.parent.clone()).child(Kind::new("v1", kind));
+        match mode {
+            Mode::DescribeTrap => panic!("this variant traps when it is asked what it is"),
+            Mode::DescribeMore => description.child(Kind::new("v1", "Secret")),
+            Mode::Ok | Mode::Trap | Mode::TrapNew | Mode::Some | Mode::Fail | Mode::Half => {
+                description
+            }
+        }
+    }
+
+    fn reconcile(request: Request<Parent, Config>) -> Result<Response, Failure> {
+        let (name, mode) = variant();
+        let Parent { metadata, spec } = &request.parent;
+        let is_odd = |name: &str| name.ends_with(['1', '3', '5', '7', '9']);
+        let label = match mode {
+            Mode::Trap => panic!("this variant traps"),
+            Mode::TrapNew if request.children.is_empty() => {
+                panic!("this variant traps for new parents")
+            }
+            Mode::Half if is_odd(&metadata.name) => panic!("this variant traps for odd names"),
+            Mode::Fail => {
+                let message = format!("Variant {name} fails. Take another one.");
+                return Err(Failure::permanent(message));
+            }
+            Mode::Some if metadata.labels.get("pick").map(String::as_str) != Some("yes") => "base",
+            Mode::Ok
+            | Mode::TrapNew
+            | Mode::DescribeTrap
+            | Mode::DescribeMore
+            | Mode::Some
+            | Mode::Half => name.as_str(),
+        };
+        let metadata = json!({"name": metadata.name, "labels": {"variant": label}});
+        Ok(Response::ready([match request.config.child {
+            Child::PersistentVolumeClaim => volume_claim(&metadata, spec),
+            Child::ConfigMap => {
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}})
+            }
+        }]))
+    }
+}
+
+fn volume_claim(metadata: &Value, spec: &Value) -> Value {
+    let size = spec["size"].as_str().unwrap_or("1Gi");
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata,
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": size}},
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use handler_sdk::testing::{Call, describe};
+
+    use super::*;
+
+    fn parent() -> Value {
+        json!({"metadata": {"name": "a", "namespace": "default"}, "spec": {"size": "2Gi"}})
+    }
+
+    #[test]
+    fn a_claim_gets_a_volume_claim_labelled_with_the_variant() {
+        let response = Call::<Chameleon>::new(parent()).reconcile().unwrap();
+        let child = &response.children()[0];
+        assert_eq!(child["kind"], "PersistentVolumeClaim");
+        assert_eq!(child["metadata"]["labels"], json!({"variant": "base"}));
+        assert_eq!(child["spec"]["resources"]["requests"]["storage"], "2Gi");
+    }
+
+    #[test]
+    fn the_config_names_parent_and_child() {
+        let config = json!({
+            "parent": {"apiVersion": "a/v1", "kind": "A"},
+            "child": "ConfigMap",
+        });
+        assert_eq!(
+            describe::<Chameleon>(&config).unwrap(),
+            Description::new(Kind::new("a/v1", "A")).child(Kind::new("v1", "ConfigMap"))
+        );
+        let call = Call::<Chameleon>::new(parent()).config(&config);
+        let children = call.reconcile().unwrap().children();
+        assert_eq!(children[0]["kind"], "ConfigMap");
+    }
+}
