@@ -1,11 +1,15 @@
 //! `handler-host`: a Kubernetes operator host whose handlers are WebAssembly components.
 
 mod arguments;
+mod client;
+mod diff;
 mod inspect;
 mod module;
 mod render;
 mod run;
+mod summary;
 mod telemetry;
+mod unified;
 
 use std::process::ExitCode;
 
@@ -16,6 +20,7 @@ use crate::arguments::{Arguments, Command};
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Diff(arguments) => Ok(diff::diff(&arguments)),
         Command::Render(arguments) => render::render(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Completions { shell } => {
