@@ -15,6 +15,8 @@ mod faults;
 mod finalizers;
 mod grants;
 mod outcomes;
+mod preview;
+mod preview_failures;
 mod quantities;
 mod restart;
 mod sandbox;
