@@ -154,9 +154,12 @@ dry run, so that its defaults, its validation and its admission webhooks have ha
 written, and a handler that runs is not disturbed. It takes the rights that `run` takes.
 
 A child that would change is a unified diff, live against tried, less what the API server writes for itself. \
-A parent that would fail and does not yet is a line that begins with `!`. To see what another config would \
-change, give the running module with that config:
+A parent that would fail and does not yet is a line that begins with `!`.
 
+A new module is tried under the name of the handler whose place it is to take, since children are known by \
+it; another config is tried with the module that runs:
+
+  handler-host diff --module evc-2.wasm --name evc
   handler-host diff --module evc.wasm --config storageClass=fast
 
 Exit codes:

@@ -94,9 +94,7 @@ async fn a_module_that_changes_nothing_says_so_and_sends_no_dry_run() {
     let mark = stage.mark();
     let output = diff("puppet", &stage.namespace, &[]).await;
     assert_eq!((output.code, output.stdout.as_str()), (Some(0), ""));
-    assert_snapshot!(redacted(&output.stderr, &stage.namespace), @"
-    1 Puppet: 0 children change, 0 are created, 0 are deleted, 0 Puppets newly fail (SECONDS s)
-    ");
+    assert_snapshot!(redacted(&output.stderr, &stage.namespace), @"1 Puppet: 0 children change, 0 are created, 0 are deleted, 0 Puppets newly fail (SECONDS s)");
     let requests = requests(&mark, &stage.namespace).await;
     assert_eq!(
         requests.verb("list").count(),
@@ -216,9 +214,7 @@ async fn a_preview_lists_and_tries_and_writes_nothing() {
         versions(&stage.namespace, &[PUPPET, CONFIG_MAP]).await,
         before
     );
-    assert_snapshot!(redacted(&output.stderr, &stage.namespace), @"
-    6 Puppets: 1 child changes, 1 is created, 1 is deleted, 1 Puppet newly fails, 1 fails already (SECONDS s)
-    ");
+    assert_snapshot!(redacted(&output.stderr, &stage.namespace), @"6 Puppets: 1 child changes, 1 is created, 1 is deleted, 1 Puppet newly fails, 1 fails already (SECONDS s)");
     // The same again: the order depends on nothing but the objects.
     let again = diff("puppet", &stage.namespace, &[]).await;
     assert_eq!(again.stdout, output.stdout);

@@ -58,9 +58,7 @@ async fn conflicts_denials_and_faults_are_failures_that_would_be_new() {
     ! Puppet NAMESPACE/temporary would fail: TemporaryFailure: not yet ! forged [31m
     ! Puppet NAMESPACE/traps would fail: Trapped: the handler trapped: wasm `unreachable` instruction executed; it said: thread '<unnamed>' (1)
     ");
-    assert_snapshot!(redacted(&output.stderr, &stage.namespace), @"
-    5 Puppets: 0 children change, 1 is created, 0 are deleted, 5 Puppets newly fail (SECONDS s)
-    ");
+    assert_snapshot!(redacted(&output.stderr, &stage.namespace), @"5 Puppets: 0 children change, 1 is created, 0 are deleted, 5 Puppets newly fail (SECONDS s)");
 }
 
 #[tokio::test]
@@ -71,12 +69,8 @@ async fn another_config_is_tried_beside_the_running_operator() {
     let more = ["--config", "storageClass=fast"];
     let output = diff("evc", &claims.namespace, &more).await;
     assert_eq!(output.code, Some(1), "{}", output.stderr);
-    assert_snapshot!(redacted(&output.stdout, &claims.namespace), @r#"
-    ! EphemeralVolumeClaim NAMESPACE/a would fail: Rejected: the API server refused PersistentVolumeClaim a: PersistentVolumeClaim "a" is invalid: metadata.annotations.volume.beta.kubernetes.io/storage-class: Invalid value: "fast": field is immutable
-    "#);
-    assert_snapshot!(redacted(&output.stderr, &claims.namespace), @"
-    1 EphemeralVolumeClaim: 0 children change, 0 are created, 0 are deleted, 1 EVC newly fails (SECONDS s)
-    ");
+    assert_snapshot!(redacted(&output.stdout, &claims.namespace), @r#"! EphemeralVolumeClaim NAMESPACE/a would fail: Rejected: the API server refused PersistentVolumeClaim a: PersistentVolumeClaim "a" is invalid: metadata.annotations.volume.beta.kubernetes.io/storage-class: Invalid value: "fast": field is immutable"#);
+    assert_snapshot!(redacted(&output.stderr, &claims.namespace), @"1 EphemeralVolumeClaim: 0 children change, 0 are created, 0 are deleted, 1 EVC newly fails (SECONDS s)");
     assert_eq!(versions(&claims.namespace, &[CLAIM, PVC]).await, before);
 
     let same = diff(
@@ -155,7 +149,7 @@ async fn where_there_is_no_preview_one_line_says_why_and_what_to_do() {
     the API server does not serve kopf.dev/v1 Missing; apply its CustomResourceDefinition
     v1 Node is cluster-scoped and lives in no namespace; name none
     handler name "Not A Name" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as `evc`
-    module GUESTS/puppet.wasm: the handler refuses its config: never
+    module GUESTS/puppet.wasm: the handler refuses its config: config: never. Correct or remove it in the handler's config.
     kubeconfig KUBECONFIG: failed to load current context: elsewhere; set --kubeconfig or KUBECONFIG to a file that `kubectl` can use
     listing tests.handler-host.dev/v1 Puppet: puppets.tests.handler-host.dev is forbidden: User "nobody" cannot list resource "puppets" in API group "tests.handler-host.dev" in the namespace "NAMESPACE"; preview as somebody who may
     module /nowhere/puppet.wasm cannot be read: there is no such file; check the path, or build it with `just build-guest`
