@@ -19,6 +19,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve a handler: watch its parents in a cluster and keep their children as it says
     Run(RunArguments),
+    /// Show what a module would change in a cluster, as diffs of children; changes nothing
+    Diff(DiffArguments),
     /// Call a handler for objects in a file and print the children it desires; needs no cluster
     Render(RenderArguments),
     /// Say what a module is: digest, size, world, imports, and the kinds it handles
@@ -97,6 +99,12 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArguments,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct ClusterArguments {
     /// The kubeconfig to use [default: $KUBECONFIG, ~/.kube/config, or the Pod's service account]
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
@@ -113,6 +121,55 @@ parents' namespaces, and nothing else.
 SIGTERM or Ctrl-C lets what is under way end, for at most the deadline of a call and 10 s more, then exits \
 with 0. Exit code 1: the module, its config or the cluster configuration will not do, or a part of the host \
 ended. An API server that is away is waited for.";
+
+#[derive(Args)]
+#[command(after_long_help = DIFF_HELP)]
+pub(crate) struct DiffArguments {
+    #[command(flatten)]
+    pub(crate) module: ModuleArguments,
+
+    /// The name of the handler it is to serve as: children are known by it [default: the file's stem]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// A namespace whose parents are looked at. Repeatable [default: all namespaces]
+    #[arg(short, long = "namespace", value_name = "NAMESPACE")]
+    pub(crate) namespaces: Vec<String>,
+
+    /// What becomes of children when their parent is deleted
+    #[arg(long, value_name = "WHAT", default_value = "delete")]
+    pub(crate) on_parent_delete: ParentDelete,
+
+    /// How the outcome is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: DiffOutput,
+
+    /// Whether it is printed in colours; NO_COLOR in the environment makes auto mean never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArguments,
+}
+
+const DIFF_HELP: &str = "\
+The module is called for every parent there is, and each write that would follow goes to the API server as a \
+dry run, so that its defaults, its validation and its admission webhooks have had their say. Nothing is \
+written, and a handler that runs is not disturbed. It takes the rights that `run` takes.
+
+A child that would change is a unified diff, live against tried, less what the API server writes for itself. \
+A parent that would fail and does not yet is a line that begins with `!`.
+
+A new module is tried under the name of the handler whose place it is to take, since children are known by \
+it; another config is tried with the module that runs:
+
+  handler-host diff --module evc-2.wasm --name evc
+  handler-host diff --module evc.wasm --config storageClass=fast
+
+Exit codes:
+  0  nothing would change, and no parent would newly fail
+  1  something would
+  2  wrong usage, or there is no preview: the module, the cluster or its configuration will not do";
 
 #[derive(Args)]
 #[command(after_long_help = RENDER_HELP)]
@@ -252,7 +309,21 @@ pub(crate) enum CrdOutput {
     /// As manifests are written
     Yaml,
     /// One JSON object
+pub(crate) enum DiffOutput {
+    /// Unified diffs of children as YAML
+    Text,
+    /// One JSON object: changes, failures, summary
     Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal
+    Auto,
+    /// Wherever it is printed
+    Always,
+    /// Nowhere
+    Never,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

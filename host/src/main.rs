@@ -3,12 +3,16 @@
 mod arguments;
 mod crd;
 mod handlers;
+mod client;
+mod diff;
 mod inspect;
 mod module;
 mod push;
 mod render;
 mod run;
+mod summary;
 mod telemetry;
+mod unified;
 
 use std::process::ExitCode;
 
@@ -19,6 +23,7 @@ use crate::arguments::{Arguments, Command};
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Diff(arguments) => Ok(diff::diff(&arguments)),
         Command::Render(arguments) => render::render(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Push(arguments) => push::push(&arguments),

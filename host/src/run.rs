@@ -1,18 +1,16 @@
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use handler_host_cluster::Activation;
-use handler_host_core::{Grant, HOST, Kind, OnParentDelete, Scope};
+use handler_host_core::{Grant, Kind, OnParentDelete, Scope};
 use handler_host_engine::Runtime;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::RunArguments;
-use crate::{module, telemetry};
+use crate::{client, module, telemetry};
 
 /// How long a stopping host lets writes end, beyond the longest that a call may take.
 const WRITES_PATIENCE: Duration = Duration::from_secs(10);
@@ -47,11 +45,10 @@ async fn run_until_stopped(arguments: RunArguments) -> Result<()> {
 }
 
 async fn prepare(arguments: RunArguments) -> Result<(Client, Activation)> {
-    let (kubeconfig, context) = (arguments.kubeconfig.clone(), arguments.context.clone());
+    let cluster = arguments.cluster.clone();
     tracing::debug!(module = %arguments.module.module.display(), "loading the module");
     let activation = tokio::task::spawn_blocking(move || activation(&arguments)).await??;
-    let config = configuration(kubeconfig.as_deref(), context.as_deref()).await?;
-    Ok((client(config)?, activation))
+    Ok((client::connect(&cluster).await?, activation))
 }
 
 fn activation(arguments: &RunArguments) -> Result<Activation> {
@@ -86,62 +83,4 @@ fn activation(arguments: &RunArguments) -> Result<Activation> {
         concurrency: usize::try_from(arguments.concurrency)?,
         namespaces: arguments.namespaces.clone(),
     })
-}
-
-fn client(mut config: Config) -> Result<Client> {
-    let agent = format!("{HOST}/{}", env!("CARGO_PKG_VERSION"));
-    // kube would try again inside each request, for minutes and unseen, while a worker waits for it.
-    config.default_retry = false;
-    config
-        .headers
-        .push((http::header::USER_AGENT, agent.parse()?));
-    Client::try_from(config).map_err(|error| {
-        anyhow!(
-            "the cluster configuration will not do: {}",
-            handler_host_cluster::connection_problem(&error)
-        )
-    })
-}
-
-async fn configuration(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config> {
-    let options = KubeConfigOptions {
-        context: context.map(str::to_owned),
-        ..KubeConfigOptions::default()
-    };
-    let remedy = "set --kubeconfig or KUBECONFIG to a file that `kubectl` can use";
-    if let Some(path) = kubeconfig {
-        let file = Kubeconfig::read_from(path).map_err(|error| {
-            anyhow!(
-                "kubeconfig {}: {}; {remedy}",
-                path.display(),
-                innermost(&error)
-            )
-        })?;
-        return Config::from_custom_kubeconfig(file, &options)
-            .await
-            .map_err(|error| {
-                anyhow!(
-                    "kubeconfig {}: {}; {remedy}",
-                    path.display(),
-                    innermost(&error)
-                )
-            });
-    }
-    match Config::from_kubeconfig(&options).await {
-        Ok(config) => Ok(config),
-        Err(outside) => Config::incluster().map_err(|_| {
-            anyhow!(
-                "no cluster configuration: {}, and this is no Pod; {remedy}",
-                innermost(&outside)
-            )
-        }),
-    }
-}
-
-/// The innermost cause of an error in one line.
-fn innermost(error: &dyn std::error::Error) -> String {
-    // A YAML error goes on with a drawing of the place.
-    let text = handler_host_cluster::innermost_cause(error);
-    let line = text.lines().next().unwrap_or_default();
-    line.replace(": error: ", ": ")
 }

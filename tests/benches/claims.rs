@@ -11,6 +11,7 @@
 )]
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +19,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use handler_host_tests::namespace::{CLAIM, Namespace, PVC};
 use handler_host_tests::objects::object;
-use handler_host_tests::{ControlPlane, Identity, Operator, evc, eventually, paths};
+use handler_host_tests::{ControlPlane, Identity, Operator, evc, eventually, handler_host, paths};
 use kube::api::{Api, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
@@ -44,7 +45,7 @@ async fn main() -> Result<()> {
     fill(&namespace, 1000).await?;
     operator.terminate().await;
     restart(control_plane, &namespace).await;
-    Ok(())
+    preview(control_plane, &namespace).await
 }
 
 async fn start(control_plane: &'static ControlPlane, namespace: &Namespace) -> Operator {
@@ -226,6 +227,56 @@ async fn restart(control_plane: &'static ControlPlane, namespace: &Namespace) {
         usage.cpu.as_secs_f64(),
         mib(usage.resident)
     );
+}
+
+/// Claims whose labels change while no host runs; the volume claims carry them.
+const CHANGED: usize = 10;
+
+async fn preview(control_plane: &'static ControlPlane, namespace: &Namespace) -> Result<()> {
+    let claims = namespace.list(CLAIM).await;
+    let label = json!({"metadata": {"labels": {"previewed": "yes"}}});
+    for claim in claims.iter().take(CHANGED) {
+        let name = claim["metadata"]["name"].as_str().unwrap();
+        namespace.merge(CLAIM, name, &label).await?;
+    }
+    let (module, kubeconfig) = (
+        paths::guest("evc")?,
+        control_plane.kubeconfig(Identity::Host),
+    );
+    let arguments = [
+        OsStr::new("diff"),
+        OsStr::new("--module"),
+        module.as_os_str(),
+        OsStr::new("--namespace"),
+        OsStr::new(&namespace.name),
+        OsStr::new("--kubeconfig"),
+        kubeconfig.as_os_str(),
+    ];
+    let mark = control_plane.audit().mark();
+    let started = Instant::now();
+    let output = handler_host(arguments).await;
+    let took = started.elapsed();
+    let requests = control_plane.audit_since(&mark).await.by("handler-host");
+    let shown = output.stdout.matches("\n+++ ").count();
+    if output.code != Some(1) || shown != CHANGED {
+        bail!(
+            "{shown} changes shown, code {:?}: {}",
+            output.code,
+            output.stderr
+        );
+    }
+    println!(
+        "preview over {} claims of which {CHANGED} change: {shown} shown after {:.2} s",
+        claims.len(),
+        took.as_secs_f64()
+    );
+    println!(
+        "  {} dry runs, {} writes, {} requests in all",
+        requests.dry_runs().count(),
+        requests.writes().count(),
+        requests.count()
+    );
+    Ok(())
 }
 
 async fn all_ready(namespace: &Namespace) {

@@ -50,6 +50,16 @@ pub struct Entry {
 impl Entry {
     /// Whether the request was meant to change something.
     pub fn is_write(&self) -> bool {
+        self.has_writing_verb() && !self.is_dry_run()
+    }
+
+    /// Whether the request was only to tell what it would change.
+    pub fn is_dry_run(&self) -> bool {
+        let (_, query) = self.uri.split_once('?').unwrap_or_default();
+        self.has_writing_verb() && query.split('&').any(|part| part == "dryRun=All")
+    }
+
+    fn has_writing_verb(&self) -> bool {
         matches!(
             self.verb.as_str(),
             "create" | "update" | "patch" | "delete" | "deletecollection"
@@ -159,6 +169,12 @@ impl Entries {
     #[must_use]
     pub fn writes(&self) -> Self {
         self.only(Entry::is_write)
+    }
+
+    /// Those meant to tell what they would change.
+    #[must_use]
+    pub fn dry_runs(&self) -> Self {
+        self.only(Entry::is_dry_run)
     }
 
     /// Those that a condition holds for.

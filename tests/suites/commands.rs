@@ -268,6 +268,7 @@ async fn help_teaches_and_wrong_usage_has_a_code_of_its_own() {
 
     Commands:
       run          Serve a handler: watch its parents in a cluster and keep their children as it says
+      diff         Show what a module would change in a cluster, as diffs of children; changes nothing
       render       Call a handler for objects in a file and print the children it desires; needs no
                    cluster
       inspect      Say what a module is: digest, size, world, imports, and the kinds it handles
@@ -283,7 +284,7 @@ async fn help_teaches_and_wrong_usage_has_a_code_of_its_own() {
       -V, --version
               Print version
     "#);
-    for command in ["run", "render", "inspect"] {
+    for command in ["run", "diff", "render", "inspect"] {
         let help = desk.run(&format!("{command} --help")).await;
         assert_eq!(help.code, Some(0));
         assert!(help.stdout.contains("--config"), "{}", help.stdout);

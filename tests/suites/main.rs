@@ -18,6 +18,8 @@ mod grants;
 mod images;
 mod handler_crd;
 mod outcomes;
+mod preview;
+mod preview_failures;
 mod quantities;
 mod restart;
 mod sandbox;

@@ -5,8 +5,6 @@ use handler_host_core::{
     APPLIED_ANNOTATION, Child, ChildRef, Grant, Kind, Object, Step, accepted_mark,
 };
 use kube::Client;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use serde_json::json;
 
 use crate::cache::Cache;
 use crate::conflicts::Conflicts;
@@ -14,12 +12,8 @@ use crate::discovery::Served;
 use crate::fingerprint::Fingerprint;
 use crate::ledger::Ledger;
 use crate::refusal::{Refusal, answered};
+use crate::request::{Effect, Expected, Requests};
 use crate::watch::read;
-
-/// A resource version that no object has had since etcd's first write. Applied with it, an object is
-/// created if there is none of that name, and refused with 409 if there is, whoever made it: the API
-/// server compares resource versions only with objects that exist.
-const ABSENT: &str = "1";
 
 /// One kind of children: how to reach it, and what is known of it.
 pub(crate) struct ChildKind {
@@ -95,8 +89,7 @@ impl Apply<'_> {
     }
 
     async fn create(&self, child: &Child, applied: &mut Applied) -> Result<(), Problem> {
-        let precondition = json!({"resourceVersion": ABSENT});
-        match self.patch(child, precondition).await {
+        match self.patch(child, Expected::Nothing).await {
             Ok(object) => {
                 self.wrote(child, object, "created", "Created", applied);
                 Ok(())
@@ -145,7 +138,9 @@ impl Apply<'_> {
         observed: &Object,
         applied: &mut Applied,
     ) -> Result<(), Problem> {
-        let patched = self.patch(child, json!({"uid": observed.meta.uid})).await;
+        let patched = self
+            .patch(child, Expected::Object(&observed.meta.uid))
+            .await;
         let object = patched.map_err(|refusal| problem_of(&child.name(), refusal))?;
         let was_applied = observed.meta.annotations.get(APPLIED_ANNOTATION);
         if was_applied == Some(child.digest.to_string().as_str()) {
@@ -162,16 +157,9 @@ impl Apply<'_> {
         uid: &str,
         applied: &mut Applied,
     ) -> Result<(), Problem> {
-        let api = self
-            .kind(&child.kind)?
-            .served
-            .api(self.client, child.key.namespace.as_deref());
-        let params = DeleteParams::background().preconditions(Preconditions {
-            uid: Some(uid.to_owned()),
-            resource_version: None,
-        });
-        match answered(api.delete(&child.key.name, &params)).await {
-            Ok(_) => {
+        let served = &self.kind(&child.kind)?.served;
+        match answered(self.requests().delete(served, child, uid)).await {
+            Ok(()) => {
                 tracing::info!(handler = %self.grant.handler, object = %self.parent.key(), name = %child.key.name, "{} child is deleted", child.kind.spoken());
                 applied
                     .changes
@@ -186,25 +174,21 @@ impl Apply<'_> {
         }
     }
 
-    async fn patch(
-        &self,
-        child: &Child,
-        precondition: serde_json::Value,
-    ) -> Result<Object, Refusal> {
+    async fn patch(&self, child: &Child, expected: Expected<'_>) -> Result<Object, Refusal> {
         let Ok(kind) = self.kind(&child.kind) else {
             return Err(Refusal::Conflict);
         };
-        let mut body = child.body.clone();
-        if let (Some(metadata), serde_json::Value::Object(fields)) =
-            (body["metadata"].as_object_mut(), precondition)
-        {
-            metadata.extend(fields);
-        }
-        let api = kind.served.api(self.client, child.key.namespace.as_deref());
-        let params = PatchParams::apply(&self.grant.field_manager()).force();
-        let patch = Patch::Apply(&body);
-        let answer = answered(api.patch(&child.key.name, &params, &patch)).await?;
+        let requests = self.requests();
+        let answer = answered(requests.apply(&kind.served, child, expected)).await?;
         read(&child.kind, answer).ok_or(Refusal::Conflict)
+    }
+
+    fn requests(&self) -> Requests<'_> {
+        Requests {
+            client: self.client,
+            grant: self.grant,
+            effect: Effect::Real,
+        }
     }
 
     fn wrote(&self, child: &Child, object: Object, done: &str, verb: &str, applied: &mut Applied) {

@@ -47,21 +47,26 @@ pub(crate) async fn served(client: &Client, kind: &Kind) -> Served {
 }
 
 async fn discover(client: &Client, kind: &Kind) -> Result<Served, String> {
+    match answered(ask(client, kind)).await {
+        Ok(Some(served)) => Ok(served),
+        Ok(None) | Err(Refusal::NotFound(_)) => Err(missing(kind)),
+        Err(refusal) => Err(refusal.to_string()),
+    }
+}
+
+/// What is to be done about a kind that is not served.
+pub(crate) fn missing(kind: &Kind) -> String {
+    format!("the API server does not serve {kind}; apply its CustomResourceDefinition")
+}
+
+/// Asks once; None if the kind's group and version are served but the kind is not.
+pub(crate) async fn ask(client: &Client, kind: &Kind) -> kube::Result<Option<Served>> {
     let gvk = GroupVersionKind::gvk(kind.group(), kind.version(), &kind.kind);
-    let missing =
-        || format!("the API server does not serve {kind}; apply its CustomResourceDefinition");
-    let asked = async {
-        match discovery::pinned_kind(client, &gvk).await {
-            Err(kube::Error::Discovery(_)) => Ok(None),
-            found => found.map(Some),
-        }
+    let (resource, capabilities) = match discovery::pinned_kind(client, &gvk).await {
+        Err(kube::Error::Discovery(_)) => return Ok(None),
+        found => found?,
     };
-    let (resource, capabilities) = match answered(asked).await {
-        Ok(Some(found)) => found,
-        Ok(None) | Err(Refusal::NotFound(_)) => return Err(missing()),
-        Err(refusal) => return Err(refusal.to_string()),
-    };
-    Ok(Served {
+    Ok(Some(Served {
         kind: kind.clone(),
         scope: match capabilities.scope {
             discovery::Scope::Namespaced => Scope::Namespaced,
@@ -72,5 +77,5 @@ async fn discover(client: &Client, kind: &Kind) -> Result<Served, String> {
             .iter()
             .any(|(subresource, _)| subresource.plural == "status"),
         resource,
-    })
+    }))
 }

@@ -14,18 +14,24 @@ mod conflicts;
 mod controller;
 mod discovery;
 mod fingerprint;
+mod invocation;
 mod ledger;
 mod pass;
+mod preview;
 mod received;
 mod reconcile;
 mod refusal;
 mod report;
 mod resource;
+mod request;
+mod survey;
+mod trial;
 mod trouble;
 mod watch;
 mod work;
 
 pub use controller::{Activation, run};
+pub use preview::{Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, Progress, preview};
 pub use refusal::{connection_problem, innermost_cause};
 pub use resource::{
     APPROVE_ANNOTATION, CandidateStatus, ChildSpec, ConfigMapSource, Handler, HandlerSpec,
@@ -33,6 +39,7 @@ pub use resource::{
     Preview, PreviewCounts, PullSecret, ReadError, RollbackStatus, RolloutSpec, SettingsError,
     SwapStatus, read_handler,
 };
+pub use survey::PreviewError;
 
 /// Why a handler is not served at all.
 #[derive(Debug, thiserror::Error)]

@@ -75,13 +75,7 @@ impl Pass {
         applied: Applied,
         children: usize,
     ) -> Self {
-        let refused = |reason, message: String| {
-            (
-                Some(Verdict::new(reason, message)),
-                Again::Backoff(None),
-                true,
-            )
-        };
+        let refused = |verdict| (Some(verdict), Again::Backoff(None), true);
         let mut trouble = None;
         let (verdict, again, is_settled) = match applied.problem {
             None => {
@@ -98,20 +92,8 @@ impl Pass {
                 let again = response.requeue_after.map_or(Again::Never, Again::After);
                 (Some(verdict), again, true)
             }
-            Some(Problem::Foreign(child)) => refused(
-                Reason::Conflict,
-                format!(
-                    "{} {} exists and is not this object's; delete or rename it, or rename this object",
-                    child.kind.kind, child.key.name
-                ),
-            ),
-            Some(Problem::Rejected(child, message)) => refused(
-                Reason::Rejected,
-                format!(
-                    "the API server refused {} {}: {message}",
-                    child.kind.kind, child.key.name
-                ),
-            ),
+            Some(Problem::Foreign(child)) => refused(Verdict::foreign(&child)),
+            Some(Problem::Rejected(child, message)) => refused(Verdict::rejected(&child, &message)),
             Some(Problem::Unavailable(message, delay)) => {
                 trouble = Some(message);
                 (None, Again::Backoff(delay), false)

@@ -1,16 +1,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use handler_host_core::{
-    Call, Children, Failure, Invoke, Key, Kind, Object, Observed, Reason, Response, Step, Verdict,
-    check, check_status, plan,
-};
+use handler_host_core::{Key, Kind, Object, Observed, Reason, Verdict};
 use kube::api::Patch;
 use serde_json::{Value, json};
 
 use crate::apply::Apply;
 use crate::controller::Controller;
 use crate::fingerprint::Fingerprint;
+use crate::invocation::{call, checked, observe, steps};
 use crate::ledger::Report;
 use crate::pass::{Again, Pass};
 use crate::refusal::{Refusal, answered};
@@ -42,7 +40,7 @@ impl Controller {
 
     /// Observes, and calls if there is anything to call for.
     async fn look(&self, key: &Key, parent: &Arc<Object>, is_retry: bool) -> Option<Pass> {
-        let observed = self.observe(parent);
+        let observed = observe(&self.children, parent, &self.grant.handler);
         let fingerprint = Fingerprint::of(parent, &observed);
         let is_seen = self.ledger.with(parent, |record| {
             record.fingerprint.as_ref() == Some(&fingerprint)
@@ -65,20 +63,6 @@ impl Controller {
         Some(pass)
     }
 
-    /// The parent's children, in the order the world promises.
-    fn observe(&self, parent: &Object) -> Vec<(Kind, Arc<Object>)> {
-        let mut observed: Vec<(Kind, Arc<Object>)> = Vec::new();
-        for kind in &self.children {
-            let found = kind.cache.children_of(&parent.meta.uid);
-            let ours = found
-                .into_iter()
-                .filter(|child| child.is_child_of(parent, &self.grant.handler));
-            observed.extend(ours.map(|child| (kind.served.kind.clone(), child)));
-        }
-        observed.sort_by_cached_key(|(kind, child)| (kind.clone(), child.key()));
-        observed
-    }
-
     async fn pass(
         &self,
         key: &Key,
@@ -86,18 +70,16 @@ impl Controller {
         observed: &[(Kind, Arc<Object>)],
         fingerprint: Fingerprint,
     ) -> Pass {
-        let response = match self.call(parent, observed).await {
+        tracing::debug!(handler = %self.grant.handler, object = %parent.key(), "calling the handler");
+        let (invoke, config) = (self.invoke.clone(), self.config.clone());
+        let response = match call(invoke, parent.clone(), observed, config).await {
             Ok(response) => response,
             Err(failure) => {
                 self.conflicts.settle(key, &[]);
                 return Pass::failed(&failure, fingerprint);
             }
         };
-        let checked = check_status(response.status.as_deref(), &self.grant).and_then(|status| {
-            let desired = Children::desired(response.children.clone());
-            Ok((check(desired, parent, &self.grant)?, status))
-        });
-        let (desired, status) = match checked {
+        let (desired, status) = match checked(&response, parent, &self.grant) {
             Ok(checked) => checked,
             Err(denied) => {
                 self.conflicts.settle(key, &[]);
@@ -110,13 +92,7 @@ impl Controller {
                 .retain(|name, _| desired.iter().any(|child| child.name() == *name));
             record.accepted.clone()
         });
-        let mut steps = plan(&desired, observed, &accepted);
-        if parent.is_deleting() {
-            // To orphan is the administrator's word, and a handler that desires nothing in the end has none.
-            steps.retain(
-                |step| !matches!(step, Step::Delete { child, .. } if self.grant.keeps(&child.kind)),
-            );
-        }
+        let steps = steps(&desired, observed, &accepted, parent, &self.grant);
         let apply = Apply {
             client: &self.client,
             grant: &self.grant,
@@ -128,35 +104,6 @@ impl Controller {
         let applied = apply.steps(&steps, fingerprint).await;
         self.conflicts.settle(key, &applied.contested);
         Pass::applied(response, status, applied, desired.len())
-    }
-
-    async fn call(
-        &self,
-        parent: &Arc<Object>,
-        observed: &[(Kind, Arc<Object>)],
-    ) -> Result<Response, Failure> {
-        tracing::debug!(handler = %self.grant.handler, object = %parent.key(), "calling the handler");
-        let invoke: Arc<dyn Invoke> = self.invoke.clone();
-        let (parent, config) = (parent.clone(), self.config.clone());
-        let children: Vec<_> = observed.iter().map(|(_, child)| child.clone()).collect();
-        let call = move || {
-            let texts: Vec<&str> = children.iter().map(|child| child.text()).collect();
-            invoke.invoke(&Call {
-                object: &parent.key().to_string(),
-                parent: parent.text(),
-                children: &texts,
-                config: &config,
-            })
-        };
-        // A guest may use its whole deadline; no async thread is to stand still that long.
-        let answer = tokio::task::spawn_blocking(call).await;
-        answer.unwrap_or_else(|error| {
-            let message = format!("the host failed to run the handler ({error})");
-            Err(Failure::Temporary {
-                message,
-                delay: None,
-            })
-        })
     }
 
     async fn set_finalizer(&self, parent: &Object, is_wanted: bool) -> Pass {

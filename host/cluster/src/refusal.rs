@@ -21,6 +21,48 @@ pub(crate) enum Refusal {
 /// one that never answers must not hold a worker for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a request is made that the API server puts off, for those who have no later look to wait for.
+const TRIES: u32 = 5;
+/// The longest that such a request waits for its next turn.
+const LONGEST_TURN: Duration = Duration::from_secs(30);
+
+/// Makes a request, and makes it again when the API server has too much to do, after the time it asks for.
+pub(crate) async fn answered_in_turn<T, F>(request: impl Fn() -> F) -> Result<T, Refusal>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    for _ in 1..TRIES {
+        let attempt = async {
+            match request().await {
+                Ok(answer) => Ok(Ok(answer)),
+                Err(error) => put_off(&error).map(Err).ok_or(error),
+            }
+        };
+        match answered(attempt).await? {
+            Ok(answer) => return Ok(answer),
+            Err(delay) => {
+                // Not all of those that were put off at once.
+                let share = 1.0 + fastrand::f64() / 2.0;
+                tokio::time::sleep(delay.min(LONGEST_TURN).mul_f64(share)).await;
+            }
+        }
+    }
+    answered(request()).await
+}
+
+/// How long the API server asks to wait before the same request is made again, if that is its answer.
+fn put_off(error: &kube::Error) -> Option<Duration> {
+    let kube::Error::Api(status) = error else {
+        return None;
+    };
+    match status.code {
+        // A server that sheds load says so in plain text, and its header does not get this far.
+        429 => Some(retry_after(status).unwrap_or(Duration::from_secs(1))),
+        500.. => retry_after(status),
+        _ => None,
+    }
+}
+
 /// Waits for the answer to a request.
 pub(crate) async fn answered<T>(
     request: impl Future<Output = Result<T, kube::Error>>,
@@ -96,4 +138,52 @@ pub fn innermost_cause(error: &dyn Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(code: u16, seconds: u32) -> kube::Error {
+        let status =
+            json!({"code": code, "message": "m", "details": {"retryAfterSeconds": seconds}});
+        kube::Error::Api(serde_json::from_value(status).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_put_off_is_made_again_in_its_time() {
+        let (made, started) = (Cell::new(0), Instant::now());
+        let answer = answered_in_turn(|| {
+            made.set(made.get() + 1);
+            let is_first = made.get() == 1;
+            async move {
+                if is_first {
+                    Err(answer(429, 1))
+                } else {
+                    Ok("done")
+                }
+            }
+        });
+        assert_eq!(answer.await.unwrap(), "done");
+        assert_eq!(made.get(), 2);
+        assert!(started.elapsed() >= Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_refused_is_made_once() {
+        for code in [403, 409, 422, 503] {
+            let made = Cell::new(0);
+            let refusal = answered_in_turn(|| {
+                made.set(made.get() + 1);
+                async { Err::<(), _>(answer(code, 0)) }
+            });
+            assert!(refusal.await.is_err());
+            assert_eq!(made.get(), 1, "{code}");
+        }
+    }
 }

@@ -8,6 +8,7 @@
 //! Call ──Invoke──▶ Response ──check──▶ Children<Checked> ──plan──▶ [Step] ──▶ Verdict ──▶ status patch
 //! ```
 
+mod change;
 mod check;
 mod children;
 mod compare;
@@ -26,6 +27,7 @@ mod status;
 mod text;
 mod verdict;
 
+pub use change::Change;
 pub use check::{Denied, DenyReason, check, check_status};
 pub use children::{Checked, Child, Children, Desired};
 pub use compare::{projection, stands};
@@ -42,7 +44,7 @@ pub use quantity::{canonical, whole};
 pub use queue::{Next, Queue, Task};
 pub use retry::Backoff;
 pub use settings::{CallLimits, Image, ModuleSource, Place, PreviewPolicy, Rollout, Settings};
-pub use status::{HandlerIdentity, Observed, StatusInput, status_patch};
+pub use status::{HandlerIdentity, Observed, StatusInput, failure_told, status_patch};
 pub use text::one_line;
 pub use verdict::{Reason, Verdict};
 

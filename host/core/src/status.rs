@@ -1,6 +1,6 @@
 use serde_json::{Map, Value, json};
 
-use crate::{Digest, Verdict};
+use crate::{Digest, Reason, Verdict};
 
 /// What the status of a parent is made from.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,13 @@ impl Observed {
             Self::Transition
         }
     }
+}
+
+/// The failure that the condition `Ready` of an observed status tells; None if it tells none.
+#[must_use]
+pub fn failure_told(status: &Value) -> Option<Reason> {
+    let reason = ready_in(status)?["reason"].as_str()?;
+    Reason::spelt(reason).filter(|reason| reason.is_failure())
 }
 
 /// The merge patch (RFC 7386) that brings the observed status to the verdict; None if it says it already.
@@ -178,7 +185,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::Reason;
 
     const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -263,6 +269,18 @@ mod tests {
         );
         assert_eq!(patch["handler"]["name"], "evc");
         assert_eq!(patch["size"], "1G");
+    }
+
+    #[rstest]
+    #[case::no_status(json!(null), None)]
+    #[case::no_condition(json!({"conditions": [{"type": "Bound", "reason": "Denied"}]}), None)]
+    #[case::ready(json!({"conditions": [{"type": "Ready", "reason": "Reconciled"}]}), None)]
+    #[case::waiting(json!({"conditions": [{"type": "Ready", "reason": "Waiting"}]}), None)]
+    #[case::denied(json!({"conditions": [{"type": "Ready", "reason": "Denied"}]}), Some(Reason::Denied))]
+    #[case::conflict(json!({"conditions": [{"type": "Ready", "reason": "Conflict"}]}), Some(Reason::Conflict))]
+    #[case::another_hosts(json!({"conditions": [{"type": "Ready", "reason": "Failed"}]}), None)]
+    fn a_status_tells_a_failure_or_none(#[case] status: Value, #[case] told: Option<Reason>) {
+        assert_eq!(failure_told(&status), told);
     }
 
     #[rstest]

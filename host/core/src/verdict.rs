@@ -1,4 +1,4 @@
-use crate::{Failure, Fault, Severity};
+use crate::{ChildRef, Failure, Fault, Severity};
 
 /// What became of one pass over a parent: the condition `Ready` in the making.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,25 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    const ALL: [Self; 10] = [
+        Self::Reconciled,
+        Self::Waiting,
+        Self::Conflict,
+        Self::PermanentFailure,
+        Self::TemporaryFailure,
+        Self::Trapped,
+        Self::DeadlineExceeded,
+        Self::MemoryLimitExceeded,
+        Self::Denied,
+        Self::Rejected,
+    ];
+
+    /// The reason that is spelt so.
+    pub(crate) fn spelt(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
     /// The reason as conditions and Events spell it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -56,6 +75,12 @@ impl Reason {
     #[must_use]
     pub fn is_ready(self) -> bool {
         self == Self::Reconciled
+    }
+
+    /// Whether a parent is not as its handler wants it, and will not be without somebody's doing or luck.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        self.severity() == Severity::Warning
     }
 
     /// How loud the news is.
@@ -98,6 +123,24 @@ impl Verdict {
             _ => format!("{children} children are as desired."),
         };
         Self::new(Reason::Reconciled, message)
+    }
+
+    /// A foreign object has a child's name.
+    #[must_use]
+    pub fn foreign(child: &ChildRef) -> Self {
+        let (kind, name) = (&child.kind.kind, &child.key.name);
+        let message = format!(
+            "{kind} {name} exists and is not this object's; delete or rename it, or rename this object"
+        );
+        Self::new(Reason::Conflict, message)
+    }
+
+    /// The API server refused a child.
+    #[must_use]
+    pub fn rejected(child: &ChildRef, why: &str) -> Self {
+        let (kind, name) = (&child.kind.kind, &child.key.name);
+        let message = format!("the API server refused {kind} {name}: {why}");
+        Self::new(Reason::Rejected, message)
     }
 
     /// A call that gave no desired children.

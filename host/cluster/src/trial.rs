@@ -1,0 +1,205 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use handler_host_core::{
+    Change, Child, ChildRef, Kind, Object, Reason, Step, Verdict, accepted_mark,
+};
+use kube::Client;
+use tokio::sync::Semaphore;
+
+use crate::apply::ChildKind;
+use crate::discovery::Served;
+use crate::invocation::{call, checked, observe, steps};
+use crate::preview::Candidate;
+use crate::refusal::{Refusal, answered_in_turn};
+use crate::request::{Effect, Expected, Requests};
+use crate::survey::PreviewError;
+use crate::watch::read;
+
+/// How often a child is looked at that changes while it is looked at.
+const LOOKS: u32 = 3;
+
+/// A candidate tried on one parent.
+pub(crate) struct Trial<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) candidate: &'a Candidate,
+    pub(crate) kinds: &'a [ChildKind],
+    /// Turns to call the candidate.
+    pub(crate) calls: &'a Semaphore,
+    pub(crate) parent: Arc<Object>,
+}
+
+/// What the trial came to.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// What would become of children, in the order of the steps.
+    pub(crate) changes: Vec<(ChildRef, Change)>,
+    /// The first thing that would go wrong; nothing would be deleted after it.
+    pub(crate) failure: Option<Verdict>,
+}
+
+/// Why there would be no change, and should be.
+enum Obstacle {
+    /// The parent would fail.
+    Failure(Verdict),
+    /// Nobody can say.
+    Unknown(PreviewError),
+}
+
+impl Trial<'_> {
+    pub(crate) async fn outcome(&self) -> Result<Outcome, PreviewError> {
+        let Candidate { grant, config, .. } = self.candidate;
+        let observed = observe(self.kinds, &self.parent, &grant.handler);
+        let answer = {
+            // Nobody closes it.
+            let _turn = self.calls.acquire().await;
+            let invoke = self.candidate.invoke.clone();
+            call(invoke, self.parent.clone(), &observed, config.clone()).await
+        };
+        let response = match answer {
+            Ok(response) => response,
+            Err(failure) => return Ok(Outcome::failed(Verdict::of_failure(&failure))),
+        };
+        let desired = match checked(&response, &self.parent, grant) {
+            Ok((desired, _)) => desired,
+            Err(denied) => {
+                let verdict = Verdict::new(Reason::Denied, denied.to_string());
+                return Ok(Outcome::failed(verdict));
+            }
+        };
+        // What the running host accepted of the API server's rewriting, this one finds out by dry runs.
+        let accepted = HashMap::new();
+        let steps = steps(&desired, &observed, &accepted, &self.parent, grant);
+        let mut outcome = Outcome::default();
+        for step in &steps {
+            let tried = match step {
+                Step::Create(child) => self.apply(child, None).await,
+                Step::Update { child, observed } => self.apply(child, Some(observed)).await,
+                Step::AwaitDeletion(_) => Ok(None),
+                // As in a real pass: what is to replace it may be missing.
+                Step::Delete { .. } if outcome.failure.is_some() => Ok(None),
+                Step::Delete { child, uid } => self.delete(child, uid, &observed).await,
+            };
+            match tried {
+                Ok(change) => outcome.changes.extend(change),
+                Err(Obstacle::Failure(verdict)) => {
+                    outcome.failure.get_or_insert(verdict);
+                }
+                Err(Obstacle::Unknown(error)) => return Err(error),
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Applies a child as it would be applied over what was observed of it, looking again if that is not
+    /// what is there.
+    async fn apply(
+        &self,
+        child: &Child,
+        observed: Option<&Object>,
+    ) -> Result<Option<(ChildRef, Change)>, Obstacle> {
+        let name = child.name();
+        let served = self.served(&child.kind)?;
+        let mut before = observed.cloned();
+        for _ in 0..LOOKS {
+            let expected = match &before {
+                None => Expected::Nothing,
+                Some(before) => Expected::Object(&before.meta.uid),
+            };
+            let requests = self.requests();
+            match answered_in_turn(|| requests.apply(served, child, expected)).await {
+                Ok(answer) => {
+                    let Some(after) = read(&child.kind, answer) else {
+                        return Ok(None);
+                    };
+                    let change = match &before {
+                        None => Some(Change::creation(&after)),
+                        Some(before) => Change::update(before, &after),
+                    };
+                    return Ok(change.map(|change| (name, change)));
+                }
+                Err(Refusal::Conflict) => {}
+                Err(refusal) => return Err(obstacle(&name, refusal)),
+            }
+            before = self.found(served, &name).await?;
+            let Some(found) = &before else { continue };
+            if !found.is_child_of(&self.parent, &self.candidate.grant.handler) {
+                return Err(Obstacle::Failure(Verdict::foreign(&name)));
+            }
+            if found.is_deleting() || accepted_mark(child, found).is_none() {
+                return Ok(None);
+            }
+        }
+        let why = format!("it changed each of the {LOOKS} times it was looked at; preview again");
+        let message = format!("{} {}: {why}", child.kind.kind, child.key.name);
+        Err(Obstacle::Failure(Verdict::new(Reason::Conflict, message)))
+    }
+
+    /// The object at a child's name, if there is one.
+    async fn found(&self, served: &Served, name: &ChildRef) -> Result<Option<Object>, Obstacle> {
+        let api = served.api(self.client, name.key.namespace.as_deref());
+        match answered_in_turn(|| api.get(&name.key.name)).await {
+            Ok(found) => Ok(read(&name.kind, found)),
+            Err(Refusal::NotFound(_)) => Ok(None),
+            Err(refusal) => Err(obstacle(name, refusal)),
+        }
+    }
+
+    async fn delete(
+        &self,
+        child: &ChildRef,
+        uid: &str,
+        observed: &[(Kind, Arc<Object>)],
+    ) -> Result<Option<(ChildRef, Change)>, Obstacle> {
+        let served = self.served(&child.kind)?;
+        let requests = self.requests();
+        match answered_in_turn(|| requests.delete(served, child, uid)).await {
+            Ok(()) => {
+                let mut ours = observed.iter().map(|(_, object)| object);
+                let before = ours.find(|object| object.meta.uid == uid);
+                Ok(before.map(|before| (child.clone(), Change::deletion(before))))
+            }
+            // Gone already, or another object by now.
+            Err(Refusal::NotFound(_) | Refusal::Conflict) => Ok(None),
+            Err(refusal @ (Refusal::Rejected(_) | Refusal::Unavailable(..))) => {
+                Err(obstacle(child, refusal))
+            }
+        }
+    }
+
+    fn requests(&self) -> Requests<'_> {
+        Requests {
+            client: self.client,
+            grant: &self.candidate.grant,
+            effect: Effect::DryRun,
+        }
+    }
+
+    /// The checked kinds are the granted ones, and those were found.
+    fn served(&self, kind: &Kind) -> Result<&Served, Obstacle> {
+        let mut kinds = self.kinds.iter().map(|known| &known.served);
+        let found = kinds.find(|served| served.kind == *kind);
+        found.ok_or_else(|| Obstacle::Unknown(PreviewError::NotServed(kind.clone())))
+    }
+}
+
+impl Outcome {
+    fn failed(verdict: Verdict) -> Self {
+        Self {
+            changes: Vec::new(),
+            failure: Some(verdict),
+        }
+    }
+}
+
+fn obstacle(child: &ChildRef, refusal: Refusal) -> Obstacle {
+    match refusal {
+        Refusal::NotFound(message) | Refusal::Rejected(message) => {
+            Obstacle::Failure(Verdict::rejected(child, &message))
+        }
+        Refusal::Conflict | Refusal::Unavailable(..) => {
+            let action = format!("trying {} {}", child.kind.kind, child.key);
+            Obstacle::Unknown(PreviewError::of(&refusal, action))
+        }
+    }
+}
