@@ -48,6 +48,17 @@ impl Children<Checked> {
         self.children.iter().map(|Checked(child)| child)
     }
 
+    /// Whether these are the same children, in whatever order.
+    #[must_use]
+    pub fn are_same_as(&self, others: &Self) -> bool {
+        let names = |children: &Self| {
+            let mut names: Vec<_> = children.iter().map(|c| (c.name(), c.digest)).collect();
+            names.sort_by(|(one, _), (other, _)| one.cmp(other));
+            names
+        };
+        names(self) == names(others)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

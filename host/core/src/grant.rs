@@ -93,6 +93,28 @@ pub enum GrantError {
         /// The parent's kind.
         parent: Kind,
     },
+    /// The module is called for something else than the administrator said.
+    #[error(
+        "handler `{handler}` describes the parent kind {kind}, it is granted {granted}; use a module for that kind, or grant this one"
+    )]
+    OtherParent {
+        /// The handler.
+        handler: String,
+        /// The kind it describes.
+        kind: Kind,
+        /// The kind it is granted. Boxed: an error is to be small.
+        granted: Box<Kind>,
+    },
+    /// The module wants to apply more than the administrator said.
+    #[error(
+        "handler `{handler}` describes the child kind {kind}, which it is not granted; grant it, or use a module that does without"
+    )]
+    NotGranted {
+        /// The handler.
+        handler: String,
+        /// The child's kind.
+        kind: Kind,
+    },
 }
 
 impl Grant {
@@ -107,13 +129,33 @@ impl Grant {
         on_parent_delete: OnParentDelete,
         scope: impl Fn(&Kind) -> Scope,
     ) -> Result<Self, GrantError> {
+        let children = description.children.iter();
+        let children: Vec<_> = children
+            .map(|kind| (kind.clone(), on_parent_delete))
+            .collect();
+        let limits = Limits::default();
+        Self::new(handler, &description.parent, &children, limits, scope)
+    }
+
+    /// Grants a kind of parent and kinds of children; `scope` tells the scope of each kind.
+    ///
+    /// # Errors
+    ///
+    /// When the name or the kinds could never work.
+    pub fn new(
+        handler: &str,
+        parent: &Kind,
+        kinds: &[(Kind, OnParentDelete)],
+        limits: Limits,
+        scope: impl Fn(&Kind) -> Scope,
+    ) -> Result<Self, GrantError> {
         if !is_handler_name(handler) {
             return Err(GrantError::Name(handler.to_owned()));
         }
-        let parent = description.parent.clone();
+        let parent = parent.clone();
         let parent_scope = scope(&parent);
         let mut children = Vec::new();
-        for kind in &description.children {
+        for (kind, on_parent_delete) in kinds {
             let child_scope = scope(kind);
             if *kind == parent {
                 return Err(GrantError::ParentAsChild {
@@ -131,7 +173,7 @@ impl Grant {
             children.push(ChildGrant {
                 kind: kind.clone(),
                 scope: child_scope,
-                on_parent_delete,
+                on_parent_delete: *on_parent_delete,
             });
         }
         Ok(Self {
@@ -139,7 +181,34 @@ impl Grant {
             parent,
             parent_scope,
             children,
-            limits: Limits::default(),
+            limits,
+        })
+    }
+
+    /// The part of this grant that a module asks for: what it does not describe it may not apply either.
+    ///
+    /// # Errors
+    ///
+    /// When the module describes more than this.
+    pub fn narrowed_to(&self, description: &Description) -> Result<Self, GrantError> {
+        if description.parent != self.parent {
+            return Err(GrantError::OtherParent {
+                handler: self.handler.clone(),
+                kind: description.parent.clone(),
+                granted: Box::new(self.parent.clone()),
+            });
+        }
+        let mut children = Vec::new();
+        for kind in &description.children {
+            let granted = self.child(kind).ok_or_else(|| GrantError::NotGranted {
+                handler: self.handler.clone(),
+                kind: kind.clone(),
+            })?;
+            children.push(granted.clone());
+        }
+        Ok(Self {
+            children,
+            ..self.clone()
         })
     }
 
@@ -220,5 +289,25 @@ mod tests {
         let description = describe(parent, children);
         let grant = Grant::of_description(name, &description, OnParentDelete::Delete, scope);
         assert_eq!(grant.is_ok(), is_granted, "{grant:?}");
+    }
+
+    #[rstest]
+    #[case::all_of_it("ConfigMap", &["Secret", "Pod"], Ok(2))]
+    #[case::less("ConfigMap", &["Secret"], Ok(1))]
+    #[case::nothing("ConfigMap", &[], Ok(0))]
+    #[case::more("ConfigMap", &["Secret", "Service"], Err("the child kind v1 Service, which it is not granted"))]
+    #[case::another_parent("Secret", &[], Err("the parent kind v1 Secret, it is granted v1 ConfigMap"))]
+    fn a_module_gets_no_more_than_is_granted_and_no_more_than_it_describes(
+        #[case] parent: &str,
+        #[case] children: &[&str],
+        #[case] outcome: Result<usize, &str>,
+    ) {
+        let granted = describe("ConfigMap", &["Secret", "Pod"]);
+        let grant = Grant::of_description("evc", &granted, OnParentDelete::Delete, scope).unwrap();
+        match (grant.narrowed_to(&describe(parent, children)), outcome) {
+            (Ok(narrowed), Ok(count)) => assert_eq!(narrowed.children.len(), count),
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (found, _) => panic!("{found:?}"),
+        }
     }
 }

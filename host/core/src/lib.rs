@@ -8,9 +8,11 @@
 //! Call ──Invoke──▶ Response ──check──▶ Children<Checked> ──plan──▶ [Step] ──▶ Verdict ──▶ status patch
 //! ```
 
+mod admission;
 mod change;
 mod check;
 mod children;
+mod claims;
 mod compare;
 mod digest;
 mod grant;
@@ -22,14 +24,18 @@ mod plan;
 mod quantity;
 mod queue;
 mod retry;
+mod revisits;
 mod settings;
 mod status;
 mod text;
+mod trial;
 mod verdict;
 
+pub use admission::{Admission, Standing};
 pub use change::Change;
 pub use check::{Denied, DenyReason, check, check_status};
 pub use children::{Checked, Child, Children, Desired};
+pub use claims::{Claims, Taken};
 pub use compare::{projection, stands};
 pub use digest::{Digest, DigestError};
 pub use grant::{ChildGrant, Grant, GrantError, Limits, OnParentDelete, Scope, is_handler_name};
@@ -46,6 +52,7 @@ pub use retry::Backoff;
 pub use settings::{CallLimits, Image, ModuleSource, Place, PreviewPolicy, Rollout, Settings};
 pub use status::{HandlerIdentity, Observed, StatusInput, failure_told, status_patch};
 pub use text::one_line;
+pub use trial::{Trial, TrialFailure};
 pub use verdict::{Reason, Verdict};
 
 /// Who writes: the value of `app.kubernetes.io/managed-by` and the prefix of every field manager.

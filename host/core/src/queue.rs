@@ -2,6 +2,10 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use crate::revisits::Revisits;
+
+/// Of so many turns one is for a revisit, if any is due, however much else there is.
+const REVISIT_TURN: usize = 8;
 /// How long a report may wait while children are pending.
 const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -9,7 +13,9 @@ const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// A parent is worked on by one worker at a time; what arrives meanwhile is kept for afterwards, once. A
 /// claim is served when its child exists, so reports give way to parents that are due, until they have
-/// waited for a second: from then on they take every second turn.
+/// waited for a second: from then on they take every second turn. Revisits, of parents whose handler
+/// changed, come last and at a bounded rate, so that fresh changes never wait for them; but one turn in eight
+/// is theirs.
 ///
 /// Time is passed in, so that tests need no clock.
 #[derive(Debug)]
@@ -22,7 +28,8 @@ pub struct Queue<K> {
     timers: BTreeSet<(Instant, K)>,
     timer_of: HashMap<K, Instant>,
     running: HashSet<K>,
-    is_report_turn: bool,
+    revisits: Revisits<K>,
+    turn: usize,
     is_stopped: bool,
 }
 
@@ -64,7 +71,8 @@ impl<K> Default for Queue<K> {
             timers: BTreeSet::new(),
             timer_of: HashMap::new(),
             running: HashSet::new(),
-            is_report_turn: false,
+            revisits: Revisits::default(),
+            turn: 0,
             is_stopped: false,
         }
     }
@@ -102,6 +110,18 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         }
     }
 
+    /// The parent's handler changed: it is to be looked at when there is time.
+    pub fn revisit(&mut self, key: K) {
+        if !self.is_stopped {
+            self.revisits.add(key);
+        }
+    }
+
+    /// The least time between two revisits; 5 ms by default.
+    pub fn set_revisit_interval(&mut self, every: Duration) {
+        self.revisits.set_interval(every);
+    }
+
     /// The parent's status is to be written.
     pub fn report(&mut self, key: K, now: Instant) {
         if self.reporting.insert(key.clone()) {
@@ -120,18 +140,23 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             .reports
             .front()
             .is_some_and(|(_, since)| now.duration_since(*since) >= REPORT_PATIENCE);
-        let reports_first = is_overdue && self.is_report_turn;
-        self.is_report_turn = !self.is_report_turn;
-        let task = if reports_first {
+        self.turn = self.turn.wrapping_add(1);
+        let task = if self.turn.is_multiple_of(REVISIT_TURN) {
+            self.next_revisit(now).or_else(|| self.next_due())
+        } else if is_overdue && self.turn.is_multiple_of(2) {
             self.next_report().or_else(|| self.next_due())
         } else {
-            self.next_due().or_else(|| self.next_report())
+            self.next_due()
         };
-        match (task, self.timers.first()) {
-            (Some(task), _) => Next::Run(task),
-            (None, Some((at, _))) => Next::WaitUntil(*at),
-            (None, None) => Next::Wait,
+        let task = task
+            .or_else(|| self.next_report())
+            .or_else(|| self.next_revisit(now));
+        if let Some(task) = task {
+            return Next::Run(task);
         }
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let times = timer.into_iter().chain(self.revisits.next_at(now));
+        times.min().map_or(Next::Wait, Next::WaitUntil)
     }
 
     /// The work on this parent ended.
@@ -152,6 +177,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.causes.clear();
         self.timers.clear();
         self.timer_of.clear();
+        self.revisits.clear();
     }
 
     fn enqueue(&mut self, key: K, cause: Cause) {
@@ -191,6 +217,13 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.reporting.remove(&key);
         self.running.insert(key.clone());
         Some(Task::Report(key))
+    }
+
+    fn next_revisit(&mut self, now: Instant) -> Option<Task<K>> {
+        let running = &self.running;
+        let key = self.revisits.take(now, |key| !running.contains(key))?;
+        self.running.insert(key.clone());
+        Some(Task::Reconcile(key))
     }
 }
 
@@ -317,5 +350,48 @@ mod tests {
         queue.done(&"a");
         assert!(queue.is_quiet());
         assert_eq!(queue.next(now), Next::Wait);
+    }
+
+    #[test]
+    fn revisits_come_last_and_one_at_a_time() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let every = Duration::from_secs(1);
+        queue.set_revisit_interval(every);
+        for key in ["a", "b", "a"] {
+            queue.revisit(key);
+        }
+        queue.report("c", now);
+        queue.add("d");
+        assert_eq!(queue.next(now), run(Task::Reconcile("d")));
+        assert_eq!(queue.next(now), run(Task::Report("c")));
+        assert_eq!(queue.next(now), run(Task::Reconcile("a")));
+        assert_eq!(queue.next(now), Next::WaitUntil(now + every));
+        assert_eq!(queue.next(now + every), run(Task::Reconcile("b")));
+        assert_eq!(queue.next(now + every * 2), Next::Wait);
+    }
+
+    #[test]
+    fn a_revisit_waits_for_its_parents_work_without_a_time() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.add("a");
+        queue.next(now);
+        queue.revisit("a");
+        assert_eq!(queue.next(now), Next::Wait);
+        queue.done(&"a");
+        assert_eq!(queue.next(now), run(Task::Reconcile("a")));
+    }
+
+    #[test]
+    fn however_much_changes_a_revisit_gets_a_turn_in_eight() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.revisit(100);
+        for key in 0..20 {
+            queue.add(key);
+        }
+        let order: Vec<_> = (0..8).map(|_| queue.next(now)).collect();
+        let revisits = order
+            .iter()
+            .filter(|next| **next == run(Task::Reconcile(100)));
+        assert_eq!(revisits.count(), 1);
     }
 }

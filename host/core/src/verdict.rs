@@ -83,6 +83,13 @@ impl Reason {
         self.severity() == Severity::Warning
     }
 
+    /// Whether something went wrong that another module may do better. A foreign object at a child's name is
+    /// nobody's failure.
+    #[must_use]
+    pub fn is_modules_failure(self) -> bool {
+        self.is_failure() && self != Self::Conflict
+    }
+
     /// How loud the news is.
     #[must_use]
     pub fn severity(self) -> Severity {
