@@ -16,23 +16,34 @@ use crate::v0_1::{self, HandlerPre};
 #[derive(Clone)]
 pub struct Component {
     pre: HandlerPre<Sandbox>,
-    gate: Arc<Gate>,
+    gates: Gates,
     digest: Digest,
     size: usize,
     imports: Arc<[String]>,
 }
 
+/// Who may have how many instances at a time.
+#[derive(Clone)]
+pub(crate) struct Gates {
+    /// All calls of all handlers together.
+    pub(crate) calls: Arc<Gate>,
+    /// Of these, the calls of one handler: one that uses its whole deadline leaves places to the others.
+    pub(crate) share: u32,
+    /// Modules that say what they are, which no call of a handler holds up.
+    pub(crate) describe: Arc<Gate>,
+}
+
 impl Component {
     pub(crate) fn new(
         pre: HandlerPre<Sandbox>,
-        gate: Arc<Gate>,
+        gates: Gates,
         digest: Digest,
         size: usize,
         imports: Vec<String>,
     ) -> Self {
         Self {
             pre,
-            gate,
+            gates,
             digest,
             size,
             imports: imports.into(),
@@ -65,6 +76,7 @@ impl Component {
     pub fn describe(&self, config: &str, limits: CallLimits) -> Result<Description, DescribeError> {
         let console = Console::new(&self.digest.short(), "describe");
         let seed = [self.digest.as_bytes().as_slice(), config.as_bytes()];
+        let _place = self.gates.describe.enter();
         let answer = self.run(&console, limits, &seed, |handler, store| {
             v0_1::describe(handler, store, config)
         });
@@ -75,12 +87,15 @@ impl Component {
     #[must_use]
     pub fn into_handler(self, name: &str, limits: CallLimits) -> Handler {
         Handler {
+            share: Gate::new(self.gates.share),
             component: self,
             name: name.to_owned(),
             limits,
         }
     }
 
+    /// Whoever runs it has a place in the pool, taken before: the deadline is the guest's time, not that of
+    /// waiting. And it leaves the place after the store is gone, which holds the place's memory.
     fn run<T>(
         &self,
         console: &Console,
@@ -88,9 +103,6 @@ impl Component {
         seed: &[&[u8]],
         call: impl FnOnce(&v0_1::Handler, &mut Store<Sandbox>) -> wasmtime::Result<T>,
     ) -> Result<T, Fault> {
-        // Before all else: the deadline is the guest's time, not that of waiting for a place in the pool. And
-        // left after the store, which holds the place's memory.
-        let _place = self.gate.enter();
         let sandbox = Sandbox::new(console.clone(), limits.memory, seed);
         let mut store = Store::new(self.pre.engine(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);
@@ -136,6 +148,7 @@ fn fault_of(error: &Error, store: &Store<Sandbox>, limits: CallLimits) -> Fault 
 /// A component under a name and limits, ready to be called from any number of threads.
 pub struct Handler {
     component: Component,
+    share: Gate,
     name: String,
     limits: CallLimits,
 }
@@ -154,6 +167,8 @@ impl Invoke for Handler {
             call.config.as_bytes(),
             call.object.as_bytes(),
         ];
+        let _share = self.share.enter();
+        let _place = self.component.gates.calls.enter();
         let answer = self
             .component
             .run(&console, self.limits, &seed, |handler, store| {

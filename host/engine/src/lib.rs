@@ -17,6 +17,6 @@ mod sandbox;
 mod v0_1;
 
 pub use component::{Component, Handler};
-pub use memo::{Memo, MemoCounts, Memoised};
+pub use memo::{Memo, MemoCounts, Memoised, Tally};
 pub use module::{DescribeError, ModuleError, WORLD_VERSION};
 pub use runtime::{Runtime, RuntimeError};

@@ -2,7 +2,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use handler_host_core::{Call, Digest, Failure, Invoke, Readiness, Response};
+use handler_host_core::{Call, CallLimits, Digest, Failure, Invoke, Readiness, Response};
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
@@ -25,6 +25,13 @@ pub struct Memo {
 pub struct Memoised {
     memo: Arc<Memo>,
     invoke: Arc<dyn Invoke>,
+    limits: CallLimits,
+    tally: Arc<Tally>,
+}
+
+/// Counts the calls of a handler, whichever module it has.
+#[derive(Debug, Default)]
+pub struct Tally {
     calls: AtomicU64,
     hits: AtomicU64,
 }
@@ -51,20 +58,27 @@ impl Memo {
         Arc::new(Self { answers })
     }
 
-    /// The same handler, its answers remembered here. Handlers of one module share what is remembered.
+    /// The same handler, its answers remembered here and its calls counted there. Handlers of one module
+    /// share what is remembered. `limits` are those of its calls: a guest that survives that it gets no more
+    /// memory may answer otherwise with more.
     #[must_use]
-    pub fn wrap(self: &Arc<Self>, invoke: Arc<dyn Invoke>) -> Arc<Memoised> {
-        Arc::new(Memoised {
+    pub fn wrap(
+        self: &Arc<Self>,
+        invoke: Arc<dyn Invoke>,
+        limits: CallLimits,
+        tally: &Arc<Tally>,
+    ) -> Memoised {
+        Memoised {
             memo: Arc::clone(self),
             invoke,
-            calls: AtomicU64::new(0),
-            hits: AtomicU64::new(0),
-        })
+            limits,
+            tally: Arc::clone(tally),
+        }
     }
 }
 
-impl Memoised {
-    /// How often it was called since it was wrapped.
+impl Tally {
+    /// How often the handler was called so far.
     #[must_use]
     pub fn counts(&self) -> MemoCounts {
         // Hits first: one that comes in between must not make them more than the calls.
@@ -82,13 +96,13 @@ impl Invoke for Memoised {
     }
 
     fn invoke(&self, call: &Call<'_>) -> Result<Response, Failure> {
-        self.calls.fetch_add(1, Ordering::AcqRel);
+        self.tally.calls.fetch_add(1, Ordering::AcqRel);
         let Some(answers) = &self.memo.answers else {
             return self.invoke.invoke(call);
         };
-        let key = key(self.invoke.digest(), call);
+        let key = key(self.invoke.digest(), self.limits, call);
         if let Some(answer) = answers.get(&key) {
-            self.hits.fetch_add(1, Ordering::AcqRel);
+            self.tally.hits.fetch_add(1, Ordering::AcqRel);
             return Result::clone(&answer);
         }
         let answer = self.invoke.invoke(call);
@@ -107,7 +121,7 @@ fn is_of_the_input(answer: &Result<Response, Failure>) -> bool {
 }
 
 /// Digests all that a guest may look at. The object's name is part of it: it seeds the guest's chance.
-fn key(module: Digest, call: &Call<'_>) -> Key {
+fn key(module: Digest, limits: CallLimits, call: &Call<'_>) -> Key {
     let Call {
         object,
         parent,
@@ -116,6 +130,7 @@ fn key(module: Digest, call: &Call<'_>) -> Key {
     } = call;
     let mut hasher = Sha256::new();
     hasher.update(module.as_bytes());
+    hasher.update(limits.memory.to_le_bytes());
     let texts = [config, object, parent].into_iter().chain(children.iter());
     for text in texts {
         // With the lengths, no two inputs are the same run of bytes.
@@ -173,6 +188,10 @@ mod tests {
         config: "{}",
     };
 
+    fn wrap(memo: &Arc<Memo>, invoke: Arc<dyn Invoke>) -> Memoised {
+        memo.wrap(invoke, CallLimits::default(), &Arc::default())
+    }
+
     /// Counts its runs; answers with one child that holds the number.
     struct Counting {
         module: &'static [u8],
@@ -222,7 +241,7 @@ mod tests {
     #[case::the_same_bytes_cut_elsewhere(Call { children: &[r#"{"kind":"A"}{"kind":"B"}"#], ..CALL }, 2)]
     fn only_the_same_input_is_answered_from_memory(#[case] second: Call<'_>, #[case] runs: u64) {
         let guest = Counting::new(b"module", None);
-        let handler = Memo::new(1 << 20).wrap(Arc::clone(&guest) as Arc<dyn Invoke>);
+        let handler = wrap(&Memo::new(1 << 20), Arc::clone(&guest) as Arc<dyn Invoke>);
         let first = handler.invoke(&CALL);
         let again = handler.invoke(&second);
         assert_eq!(guest.runs(), runs);
@@ -231,7 +250,7 @@ mod tests {
             calls: 2,
             hits: 2 - runs,
         };
-        assert_eq!(handler.counts(), counts);
+        assert_eq!(handler.tally.counts(), counts);
     }
 
     #[rstest]
@@ -248,7 +267,7 @@ mod tests {
         #[case] runs: u64,
     ) {
         let guest = Counting::new(b"module", Some(failure.clone()));
-        let handler = Memo::new(1 << 20).wrap(Arc::clone(&guest) as Arc<dyn Invoke>);
+        let handler = wrap(&Memo::new(1 << 20), Arc::clone(&guest) as Arc<dyn Invoke>);
         for _ in 0..2 {
             assert_eq!(handler.invoke(&CALL), Err(failure.clone()));
         }
@@ -261,30 +280,49 @@ mod tests {
         let guests = [b"one".as_slice(), b"two", b"one"].map(|module| Counting::new(module, None));
         let handlers = guests
             .clone()
-            .map(|guest| memo.wrap(guest as Arc<dyn Invoke>));
+            .map(|guest| wrap(&memo, guest as Arc<dyn Invoke>));
         for handler in &handlers {
             handler.invoke(&CALL).unwrap();
         }
         assert_eq!(guests.map(|guest| guest.runs()), [1, 1, 0]);
-        let hits = handlers.map(|handler| handler.counts().hits);
+        let hits = handlers.map(|handler| handler.tally.counts().hits);
         assert_eq!(hits, [0, 0, 1]);
+    }
+
+    #[test]
+    fn with_more_memory_a_guest_may_answer_otherwise() {
+        let memo = Memo::new(1 << 20);
+        let guest = Counting::new(b"module", None);
+        for memory in [1 << 20, 2 << 20, 2 << 20] {
+            let limits = CallLimits {
+                memory,
+                ..CallLimits::default()
+            };
+            let handler = memo.wrap(
+                Arc::clone(&guest) as Arc<dyn Invoke>,
+                limits,
+                &Arc::default(),
+            );
+            handler.invoke(&CALL).unwrap();
+        }
+        assert_eq!(guest.runs(), 2);
     }
 
     #[test]
     fn a_memo_of_nothing_remembers_nothing() {
         let guest = Counting::new(b"module", None);
-        let handler = Memo::new(0).wrap(Arc::clone(&guest) as Arc<dyn Invoke>);
+        let handler = wrap(&Memo::new(0), Arc::clone(&guest) as Arc<dyn Invoke>);
         handler.invoke(&CALL).unwrap();
         handler.invoke(&CALL).unwrap();
         assert_eq!(guest.runs(), 2);
-        assert_eq!(handler.counts(), MemoCounts { calls: 2, hits: 0 });
+        assert_eq!(handler.tally.counts(), MemoCounts { calls: 2, hits: 0 });
     }
 
     #[test]
     fn it_never_holds_more_than_it_may() {
         const BYTES: u64 = 64 << 10;
         let memo = Memo::new(BYTES);
-        let handler = memo.wrap(Counting::new(b"module", None));
+        let handler = wrap(&memo, Counting::new(b"module", None));
         for number in 0..1000 {
             let object = format!("ns/{number}");
             let call = Call {

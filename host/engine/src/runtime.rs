@@ -7,6 +7,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::Component;
+use crate::component::Gates;
 use crate::gate::Gate;
 use crate::limits::{TABLE_ELEMENTS, TICK};
 use crate::module::{self, ModuleError};
@@ -19,13 +20,15 @@ const MEMORY_CEILING: usize = 1 << 30;
 const CORE_INSTANCES: u32 = 16;
 const MEMORIES: u32 = 4;
 const TABLES: u32 = 16;
+/// Modules that say what they are at a time, beside all calls.
+const DESCRIBING: u32 = 2;
 
 /// The engine and its linker, made once for the life of the program.
 #[derive(Clone)]
 pub struct Runtime {
     engine: Engine,
     linker: Linker<Sandbox>,
-    gate: Arc<Gate>,
+    gates: Gates,
 }
 
 /// Why there is no runtime.
@@ -40,14 +43,15 @@ pub enum RuntimeError {
 }
 
 impl Runtime {
-    /// An engine for at most `concurrency` calls at a time, whatever handlers they are of; those beyond wait,
-    /// and their deadlines begin when it is their turn.
+    /// An engine for at most `concurrency` calls at a time, three quarters of them of one handler; those beyond
+    /// wait, and their deadlines begin when it is their turn.
     ///
     /// # Errors
     ///
     /// When the machine cannot run it.
     pub fn new(concurrency: u32) -> Result<Self, RuntimeError> {
-        let engine = Engine::new(&config(concurrency)).map_err(RuntimeError::Unsupported)?;
+        let engine =
+            Engine::new(&config(concurrency + DESCRIBING)).map_err(RuntimeError::Unsupported)?;
         let linker = v0_1::linker(&engine).map_err(RuntimeError::Unsupported)?;
         let weak = engine.weak();
         thread::Builder::new()
@@ -65,7 +69,11 @@ impl Runtime {
         Ok(Self {
             engine,
             linker,
-            gate: Arc::new(Gate::new(concurrency)),
+            gates: Gates {
+                calls: Arc::new(Gate::new(concurrency)),
+                share: concurrency - concurrency / 4,
+                describe: Arc::new(Gate::new(DESCRIBING)),
+            },
         })
     }
 
@@ -80,10 +88,9 @@ impl Runtime {
             .map_err(|error| ModuleError::Broken(format!("{error:#}")))?;
         let imports = module::check_world(&component, &self.engine)?;
         let pre = v0_1::link(&self.linker, &component)?;
-        let gate = Arc::clone(&self.gate);
         Ok(Component::new(
             pre,
-            gate,
+            self.gates.clone(),
             Digest::of(bytes),
             bytes.len(),
             imports,

@@ -68,13 +68,17 @@ pub(crate) fn describe(
         .map_err(DescribeError::Refused)
         .and_then(|description| {
             let kind = |kind: types::Kind| core::Kind::new(&kind.api_version, &kind.kind);
+            let mut children = Vec::new();
+            for child in description.children {
+                let child = kind(child)?;
+                // Said twice is said once: what is described stands in statuses.
+                if !children.contains(&child) {
+                    children.push(child);
+                }
+            }
             Ok(core::Description {
                 parent: kind(description.parent)?,
-                children: description
-                    .children
-                    .into_iter()
-                    .map(kind)
-                    .collect::<Result<_, _>>()?,
+                children,
                 has_finalizer: description.finalizer,
             })
         }))
