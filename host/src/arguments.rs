@@ -1,8 +1,14 @@
+mod choices;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use handler_host_core::{CallLimits, OnParentDelete};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use handler_host_core::CallLimits;
+
+pub(crate) use choices::{
+    Color, CrdOutput, DiffOutput, InspectOutput, LogFormat, ParentDelete, PushOutput, RenderOutput,
+};
 
 /// Run Kubernetes handlers: WebAssembly components that say which objects should exist.
 ///
@@ -17,7 +23,7 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Serve a handler: watch its parents in a cluster and keep their children as it says
+    /// Serve handlers: watch their parents in a cluster and keep their children as they say
     Run(RunArguments),
     /// Show what a module would change in a cluster, as diffs of children; changes nothing
     Diff(DiffArguments),
@@ -36,7 +42,7 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct ModuleArguments {
     /// The handler: a WebAssembly component
     #[arg(short, long, value_name = "FILE")]
@@ -53,7 +59,7 @@ pub(crate) struct ModuleArguments {
     pub(crate) limits: LimitArguments,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct LimitArguments {
     /// How long one call may take, in milliseconds of wall-clock time
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
@@ -74,26 +80,58 @@ impl From<&LimitArguments> for CallLimits {
 }
 
 #[derive(Args)]
-#[command(after_long_help = RUN_HELP)]
+#[command(
+    after_long_help = RUN_HELP,
+    group = ArgGroup::new("what").required(true).args(["module", "handlers", "handlers_from_cluster"])
+)]
 pub(crate) struct RunArguments {
-    #[command(flatten)]
-    pub(crate) module: ModuleArguments,
+    /// One handler, without a Handler: a WebAssembly component. What it describes is granted
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) module: Option<PathBuf>,
 
-    /// The handler's name, in labels, field managers and log lines [default: the file's stem]
-    #[arg(long)]
-    pub(crate) name: Option<String>,
+    /// Handlers: YAML or JSON files of Handler resources, or directories of them. Repeatable
+    #[arg(long = "handler", value_name = "PATH", num_args = 1.., conflicts_with_all = ONLY)]
+    pub(crate) handlers: Vec<PathBuf>,
+
+    /// Handlers: all Handler resources of the cluster
+    #[arg(long, conflicts_with_all = ONLY)]
+    pub(crate) handlers_from_cluster: bool,
+
+    /// With --handlers-from-cluster: only those with these labels, e.g. `team=storage`
+    #[arg(
+        long,
+        value_name = "LABELS",
+        default_value = "",
+        requires = "handlers_from_cluster"
+    )]
+    pub(crate) handler_selector: String,
+
+    #[command(flatten)]
+    pub(crate) only: OnlyArguments,
 
     /// A namespace whose parents are served. Repeatable [default: all namespaces]
     #[arg(short, long = "namespace", value_name = "NAMESPACE")]
     pub(crate) namespaces: Vec<String>,
 
-    /// What becomes of children when their parent is deleted
-    #[arg(long, value_name = "WHAT", default_value = "delete")]
-    pub(crate) on_parent_delete: ParentDelete,
-
-    /// How many parents are worked on at a time
+    /// How many parents of a handler are worked on at a time, and how many calls run at a time in all
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
     pub(crate) concurrency: u32,
+
+    /// How many parents of a handler a second are looked at again after its module changed
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) revisit_rate: u32,
+
+    /// Memory for answers of handlers, in MiB: a call with the same input is answered from it. 0 turns it off
+    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u64).range(0..=4096))]
+    pub(crate) memo: u64,
+
+    /// Where the last good module of each Handler is kept, to survive a restart of the host
+    ///
+    /// By default $STATE_DIRECTORY, else handler-host in $XDG_STATE_HOME or ~/.local/state. In a Pod with a
+    /// read-only root file system mount a volume and name it here. Where it cannot be written, the host says so
+    /// and goes on without.
+    #[arg(long, value_name = "DIR", conflicts_with = "module")]
+    pub(crate) state_dir: Option<PathBuf>,
 
     /// How log lines are written, to standard error. RUST_LOG sets what is logged, e.g. `debug`
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -114,19 +152,59 @@ pub(crate) struct ClusterArguments {
     pub(crate) context: Option<String>,
 }
 
+/// What a Handler says itself, and no argument beside it.
+const ONLY: [&str; 5] = ["config", "name", "on_parent_delete", "deadline", "memory"];
+
+/// What a Handler would say, for a module without one.
+#[derive(Args, Clone)]
+pub(crate) struct OnlyArguments {
+    /// With --module: a field of the handler's config; the value is YAML. Repeatable
+    ///
+    /// `--config storageClass=fast --config replicas=3` gives the handler
+    /// `{"storageClass": "fast", "replicas": 3}`.
+    #[arg(short, long = "config", value_name = "KEY=VALUE")]
+    pub(crate) config: Vec<String>,
+
+    /// With --module: the handler's name, in labels, field managers and log lines [default: the file's stem]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// With --module: what becomes of children when their parent is deleted
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "delete",
+        requires = "module"
+    )]
+    pub(crate) on_parent_delete: ParentDelete,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+}
+
 const RUN_HELP: &str = "\
-The module's own description is printed and granted: it may apply the kinds it describes, in its \
-parents' namespaces, and nothing else.
+With --module, the module's own description is printed and granted: it may apply the kinds it describes, in \
+its parents' namespaces, and nothing else. A Handler grants what it lists, and has limits of its own instead of \
+--deadline and --memory. `handler-host crd` prints its CRD.
+
+Modules and Handlers are followed: a new module is compiled and checked beside the one that runs, takes over \
+without a restart, and is on trial for a while; a bad one changes nothing. `handler-host diff` shows before \
+what it would do.
 
 SIGTERM or Ctrl-C lets what is under way end, for at most the deadline of a call and 10 s more, then exits \
-with 0. Exit code 1: the module, its config or the cluster configuration will not do, or a part of the host \
-ended. An API server that is away is waited for.";
+with 0. Exit code 1: the module, its config, a Handler's file or the cluster configuration will not do, or a \
+part of the host ended. An API server that is away is waited for.";
 
 #[derive(Args)]
 #[command(after_long_help = DIFF_HELP)]
 pub(crate) struct DiffArguments {
     #[command(flatten)]
     pub(crate) module: ModuleArguments,
+
+    /// The Handler whose grant, config and limits it is to have: its name in the cluster, or a file of it.
+    /// Without, the module is tried as `run --module` would run it
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ONLY)]
+    pub(crate) handler: Option<String>,
 
     /// The name of the handler it is to serve as: children are known by it [default: the file's stem]
     #[arg(long)]
@@ -262,13 +340,7 @@ Examples:
   handler-host push evc.wasm localhost:5000/evc:dev --plain-http
   handler-host push evc.wasm ghcr.io/acme/evc:1.2.0 -o json | jq -r .image";
 
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum PushOutput {
-    /// For people
-    Text,
-    /// One JSON object: image, tag, manifest, module, size
-    Json,
-}
+#[derive(Args)]
 #[command(after_long_help = CRD_HELP)]
 pub(crate) struct CrdArguments {
     /// How it is printed
@@ -279,66 +351,3 @@ pub(crate) struct CrdArguments {
 const CRD_HELP: &str = "\
 Install it, or bring it up to date:
   handler-host crd | kubectl apply -f -";
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum RenderOutput {
-    /// The children, as YAML documents
-    Yaml,
-    /// One JSON object a parent: children, status, readiness, events, requeue
-    Json,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum InspectOutput {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum CrdOutput {
-    /// As manifests are written
-    Yaml,
-    /// One JSON object
-pub(crate) enum DiffOutput {
-    /// Unified diffs of children as YAML
-    Text,
-    /// One JSON object: changes, failures, summary
-    Json,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Color {
-    /// On a terminal
-    Auto,
-    /// Wherever it is printed
-    Always,
-    /// Nowhere
-    Never,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum ParentDelete {
-    /// They go too, by owner reference
-    Delete,
-    /// They stay
-    Orphan,
-}
-
-impl From<ParentDelete> for OnParentDelete {
-    fn from(what: ParentDelete) -> Self {
-        match what {
-            ParentDelete::Delete => Self::Delete,
-            ParentDelete::Orphan => Self::Orphan,
-        }
-    }
-}

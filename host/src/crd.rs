@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use handler_host_cluster::Handler;
+use handler_host_cluster::resource::Handler;
 use kube::CustomResourceExt as _;
 
 use crate::arguments::{CrdArguments, CrdOutput};

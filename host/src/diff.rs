@@ -1,22 +1,24 @@
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
+use handler_host_cluster::resource::Handler;
 use handler_host_cluster::{
-    Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, Progress, preview,
+    Active, Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, Progress, Wanted,
+    connection_problem, preview,
 };
-use handler_host_core::{
-    CallLimits, Change, Description, Grant, Invoke, Key, Kind, Limits, OnParentDelete, Scope,
-};
-use handler_host_engine::{Component, Runtime};
-use kube::Client;
+use handler_host_core::{Change, Key, Kind, Settings};
+use handler_host_engine::Runtime;
+use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::arguments::{DiffArguments, DiffOutput};
 use crate::summary::{Counts, plural, summary};
 use crate::unified::{Paint, unified};
-use crate::{client, module, telemetry};
+use crate::{client, handlers, module, telemetry};
 
 /// The exit code where there is no preview; 1 says that something would change.
 const NO_PREVIEW: u8 = 2;
@@ -40,27 +42,11 @@ pub(crate) fn diff(arguments: &DiffArguments) -> ExitCode {
 async fn show(arguments: &DiffArguments) -> Result<ExitCode> {
     let started = Instant::now();
     let runtime = Runtime::new(PREVIEW_CALLS)?;
-    let loaded = module::load(&runtime, &arguments.module)?;
-    let on_parent_delete = arguments.on_parent_delete.into();
-    let terms = Terms {
-        name: arguments.name.clone().unwrap_or(loaded.suggested_name),
-        children: {
-            let kinds = loaded.description.children.iter().cloned();
-            kinds.map(|kind| (kind, on_parent_delete)).collect()
-        },
-        limits: Limits::default(),
-        config: loaded.config,
-        call_limits: loaded.limits,
+    let (client, candidate) = match &arguments.handler {
+        Some(handler) => of_handler(handler, arguments, runtime).await?,
+        None => of_module(arguments, runtime).await?,
     };
-    // What can never be granted is told before any cluster is asked.
-    terms.grant(&loaded.description, &|_| Scope::Namespaced)?;
-    let client = client::connect(&arguments.cluster).await?;
-    let (component, description) = (loaded.component, loaded.description);
-    let namespaces = arguments.namespaces.clone();
-    let candidate = terms
-        .candidate(&client, component, description, namespaces)
-        .await?;
-    let kind = &candidate.grant.parent;
+    let kind = &candidate.wanted.parent;
     let progress = telemetry::ProgressLine::new(plural(&kind.kind));
     let outcome = preview(&client, &candidate, |Progress { done, parents }| {
         progress.show(done, parents);
@@ -81,62 +67,92 @@ async fn show(arguments: &DiffArguments) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!is_same)))
 }
 
-/// What a module is granted and given.
-struct Terms {
-    name: String,
-    children: Vec<(Kind, OnParentDelete)>,
-    limits: Limits,
-    config: String,
-    call_limits: CallLimits,
+/// The module as `run --module` would run it: granted what it describes.
+async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Client, Candidate)> {
+    let module = arguments.module.clone();
+    let loaded = spawn_blocking(move || module::load(&runtime, &module)).await??;
+    let name = arguments.name.clone().unwrap_or(loaded.suggested_name);
+    let on_parent_delete = arguments.on_parent_delete.into();
+    let wanted = Wanted::of_description(&name, &loaded.description, on_parent_delete);
+    // What can never be granted is told before any cluster is asked.
+    wanted.grant()?;
+    let active = Active {
+        invoke: Arc::new(loaded.component.into_handler(&name, loaded.limits)),
+        description: loaded.description,
+        config: loaded.config.into(),
+        limits: loaded.limits,
+    };
+    let client = client::connect(&arguments.cluster).await?;
+    Ok((client, candidate(wanted, active, arguments)))
 }
 
-impl Terms {
-    async fn candidate(
-        self,
-        client: &Client,
-        component: Component,
-        description: Description,
-        namespaces: Vec<String>,
-    ) -> Result<Candidate> {
-        let handler: Arc<dyn Invoke> =
-            Arc::new(component.into_handler(&self.name, self.call_limits));
-        let config = self.config.as_str().into();
-        let candidate =
-            Candidate::discovered(client, handler, description, config, namespaces, |d, s| {
-                self.grant(d, s)
-            });
-        Ok(candidate.await?)
-    }
+/// The module as a Handler, in the cluster or in a file, would have it run.
+async fn of_handler(
+    which: &str,
+    arguments: &DiffArguments,
+    runtime: Runtime,
+) -> Result<(Client, Candidate)> {
+    let path = arguments.module.module.clone();
+    let compile = move || module::compile(&runtime, &path).map(|(_, component)| component);
+    let component = spawn_blocking(compile).await??;
+    let client = client::connect(&arguments.cluster).await?;
+    let settings = settings(which, &client).await?;
+    let limits = settings.call_limits;
+    let (path, config) = (arguments.module.module.clone(), settings.config.clone());
+    let described = component.clone();
+    let describe = move || module::describe(&described, &path, &config, limits);
+    let description = spawn_blocking(describe).await??;
+    let wanted = Wanted::from(&settings);
+    wanted.grant()?.narrowed_to(&description)?;
+    let active = Active {
+        invoke: Arc::new(component.into_handler(&settings.name, limits)),
+        description,
+        config: settings.config.into(),
+        limits,
+    };
+    Ok((client, candidate(wanted, active, arguments)))
+}
 
-    fn grant(
-        &self,
-        description: &Description,
-        scope: &dyn Fn(&Kind) -> Scope,
-    ) -> Result<Grant, handler_host_core::GrantError> {
-        let default = OnParentDelete::default();
-        let mut grant = Grant::of_description(&self.name, description, default, scope)?;
-        for (kind, on_parent_delete) in &self.children {
-            for child in grant
-                .children
-                .iter_mut()
-                .filter(|child| child.kind == *kind)
-            {
-                child.on_parent_delete = *on_parent_delete;
-            }
-        }
-        grant.limits = self.limits;
-        Ok(grant)
+fn candidate(wanted: Wanted, active: Active, arguments: &DiffArguments) -> Candidate {
+    Candidate {
+        wanted,
+        active,
+        namespaces: arguments.namespaces.clone(),
+    }
+}
+
+/// What a Handler says: of a file if it is named like one, else of the cluster.
+async fn settings(which: &str, client: &Client) -> Result<Settings> {
+    let path = Path::new(which);
+    let is_file = path.extension().is_some() || which.contains('/');
+    if is_file {
+        let mut handlers = handlers::read(&[path.to_owned()])?;
+        let (Some(handler), true) = (handlers.pop(), handlers.is_empty()) else {
+            bail!("{which} holds several Handlers; name a file that holds one");
+        };
+        return Ok(Settings::try_from(&handler)?);
+    }
+    let api: Api<Handler> = Api::all(client.clone());
+    match api.get_opt(which).await {
+        Ok(Some(handler)) => Ok(Settings::try_from(&handler)?),
+        Ok(None) => bail!(
+            "there is no Handler {which} in the cluster; `kubectl get handlers` lists them, or name a file"
+        ),
+        Err(error) => Err(anyhow!(
+            "Handler {which} cannot be read: {}",
+            connection_problem(&error)
+        )),
     }
 }
 
 fn print_text(preview: &Preview, candidate: &Candidate, paint: Paint) -> Result<()> {
-    let digest = candidate.invoke.digest().short();
-    let whose = format!("handler {}, sha256:{digest}", candidate.grant.handler);
+    let digest = candidate.active.invoke.digest().short();
+    let whose = format!("handler {}, sha256:{digest}", candidate.wanted.name);
     for change in &preview.changes {
         telemetry::print(&unified(change, &whose, paint)?)?;
     }
     for failure in &preview.failures {
-        telemetry::print(&paint.failure(&failure_line(failure, &candidate.grant.parent)))?;
+        telemetry::print(&paint.failure(&failure_line(failure, &candidate.wanted.parent)))?;
     }
     Ok(())
 }
@@ -150,11 +166,11 @@ fn failure_line(failure: &NewFailure, kind: &Kind) -> String {
 }
 
 fn whole(preview: &Preview, candidate: &Candidate) -> Result<Value> {
-    let parent_kind = &candidate.grant.parent;
-    let digest = candidate.invoke.digest();
+    let parent_kind = &candidate.wanted.parent;
+    let digest = candidate.active.invoke.digest();
     let whose = format!(
         "handler {}, sha256:{}",
-        candidate.grant.handler,
+        candidate.wanted.name,
         digest.short()
     );
     let change_of = |change: &ChildChange| {
@@ -180,7 +196,7 @@ fn whole(preview: &Preview, candidate: &Candidate) -> Result<Value> {
     });
     let counts = Counts::of(preview);
     Ok(json!({
-        "handler": candidate.grant.handler,
+        "handler": candidate.wanted.name,
         "digest": digest.to_string(),
         "parents": preview.parents,
         "changes": preview.changes.iter().map(change_of).collect::<Result<Vec<_>>>()?,

@@ -1,15 +1,16 @@
 //! `handler-host`: a Kubernetes operator host whose handlers are WebAssembly components.
 
 mod arguments;
-mod crd;
-mod handlers;
 mod client;
+mod crd;
 mod diff;
+mod handlers;
 mod inspect;
 mod module;
 mod push;
 mod render;
 mod run;
+mod serve;
 mod summary;
 mod telemetry;
 mod unified;

@@ -35,7 +35,7 @@ pub(crate) fn load(runtime: &Runtime, arguments: &ModuleArguments) -> Result<Loa
 pub(crate) fn compile(runtime: &Runtime, path: &Path) -> Result<(String, Component)> {
     let module = handler_host_registry::read_file(path)?;
     let component = compile_bytes(runtime, path, &module.bytes)?;
-    Ok((module.suggested_name, component))
+    Ok((handler_host_registry::suggested_name(path), component))
 }
 
 /// Compiles a module that was read from a file.

@@ -129,7 +129,10 @@ fn read_parents(path: &Path, description: &Description) -> Result<Vec<Object>> {
     } else {
         std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
     };
-    read.map_err(|error| anyhow!("{place} cannot be read ({error}); name a file of YAML or JSON"))?;
+    read.map_err(|error| {
+        let reason = handler_host_registry::reason(&error);
+        anyhow!("{place} cannot be read: {reason}; name a file of YAML or JSON")
+    })?;
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| {
         anyhow!(
             "{place} is not YAML: {}; mend it there",

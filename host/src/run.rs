@@ -1,21 +1,23 @@
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use handler_host_cluster::Activation;
-use handler_host_core::{Grant, Kind, OnParentDelete, Scope};
-use handler_host_engine::Runtime;
-use kube::Client;
+use anyhow::{Context, Result, anyhow};
+use handler_host_cluster::{Options, Wanted, watch_handlers};
+use handler_host_core::{Digest, Kind, ModuleSource, Place, Rollout, Settings};
+use handler_host_engine::{Component, Memo, Runtime};
+use handler_host_registry::{Access, Fetched, Store, read_file, suggested_name};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
-use crate::arguments::RunArguments;
-use crate::{client, module, telemetry};
+use crate::arguments::{OnlyArguments, RunArguments};
+use crate::serve::{
+    Desk, Ending, HandlerPlace, Host, Identity, Loaded, Role, Sink, Steward, Supervisor, load,
+};
+use crate::{client, handlers, module, telemetry};
 
-/// How long a stopping host lets writes end, beyond the longest that a call may take.
-const WRITES_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Serves a handler until the host is told to stop.
+/// Serves handlers until the host is told to stop.
 pub(crate) fn run(arguments: RunArguments) -> Result<ExitCode> {
     telemetry::start(arguments.log_format);
     let threads = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
@@ -35,52 +37,188 @@ async fn run_until_stopped(arguments: RunArguments) -> Result<()> {
             _ = interrupt.recv() => {}
         }
     };
+    match &arguments.module {
+        Some(path) => serve_module(path, &arguments, stop).await,
+        None => serve_handlers(&arguments, stop).await,
+    }
+}
+
+/// Serves one module, granted what it describes.
+async fn serve_module(
+    path: &Path,
+    arguments: &RunArguments,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
-    let (client, activation) = tokio::select! {
-        prepared = prepare(arguments) => prepared?,
+    let prepare = async {
+        // What is wrong with the module is told before any cluster is asked.
+        let runtime = Runtime::new(arguments.concurrency)?;
+        let (path, only_arguments) = (path.to_owned(), arguments.only.clone());
+        let (only, runtime) = tokio::task::spawn_blocking(move || {
+            only(&path, &only_arguments, &runtime).map(|only| (only, runtime))
+        })
+        .await??;
+        let host = Arc::new(host(arguments, runtime, None).await?);
+        let compiled = Some(only.component);
+        let loaded = load(
+            &host,
+            &only.settings,
+            &Arc::default(),
+            only.fetched,
+            compiled,
+        )
+        .await;
+        let loaded = loaded.map_err(|refused| anyhow!("{}", refused.message))?;
+        anyhow::Ok((host, only.settings, loaded))
+    };
+    let (host, settings, loaded): (Arc<Host>, Settings, Loaded) = tokio::select! {
+        prepared = prepare => prepared?,
         () = &mut stop => return Ok(()),
     };
-    handler_host_cluster::run(client, activation, stop).await?;
-    Ok(())
+    let (end, ending) = watch::channel(Ending::No);
+    // Nobody gives orders: what a Handler could change, the arguments fix.
+    let (_orders, taken) = mpsc::unbounded_channel();
+    let desk = Desk {
+        orders: taken,
+        ending,
+        sink: Sink::log(&settings.name),
+    };
+    let steward = Steward::new(host, Role::Only, settings, Identity::default(), desk);
+    let mut serving = std::pin::pin!(steward.run(Some(loaded)));
+    tokio::select! {
+        ended = &mut serving => return ended,
+        () = &mut stop => {}
+    }
+    end.send_replace(Ending::Stop);
+    serving.await
 }
 
-async fn prepare(arguments: RunArguments) -> Result<(Client, Activation)> {
-    let cluster = arguments.cluster.clone();
-    tracing::debug!(module = %arguments.module.module.display(), "loading the module");
-    let activation = tokio::task::spawn_blocking(move || activation(&arguments)).await??;
-    Ok((client::connect(&cluster).await?, activation))
-}
-
-fn activation(arguments: &RunArguments) -> Result<Activation> {
-    let runtime = Runtime::new(arguments.concurrency)?;
-    let loaded = module::load(&runtime, &arguments.module)?;
-    let name = arguments.name.clone().unwrap_or(loaded.suggested_name);
+/// What a Handler would say of a module without one. Blocks.
+fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Only> {
+    tracing::debug!(module = %path.display(), "loading the module");
+    let config = module::config(&arguments.config)?;
+    let call_limits = (&arguments.limits).into();
+    let fetched = read_file(path)?;
+    let component = module::compile_bytes(runtime, path, &fetched.bytes)?;
+    let description = module::describe(&component, path, &config, call_limits)?;
+    let name = arguments.name.clone();
+    let name = name.unwrap_or_else(|| suggested_name(path));
+    let on_parent_delete = arguments.on_parent_delete.into();
+    let wanted = Wanted::of_description(&name, &description, on_parent_delete);
     // What can never be granted is told before any cluster is asked; the real scopes are checked there.
-    Grant::of_description(&name, &loaded.description, OnParentDelete::Delete, |_| {
-        Scope::Namespaced
-    })?;
-    let children: Vec<_> = loaded
-        .description
-        .children
-        .iter()
-        .map(Kind::to_string)
-        .collect();
+    wanted.grant()?;
+    let children: Vec<_> = description.children.iter().map(Kind::to_string).collect();
     tracing::info!(
         handler = %name,
-        digest = %loaded.component.digest().short(),
-        parent = %loaded.description.parent,
+        digest = %component.digest().short(),
+        parent = %description.parent,
         children = %children.join(", "),
-        finalizer = loaded.description.has_finalizer,
+        finalizer = description.has_finalizer,
         "granting what the module describes"
     );
-    Ok(Activation {
-        invoke: Arc::new(loaded.component.into_handler(&name, loaded.limits)),
+    let settings = Settings {
         name,
-        description: loaded.description,
-        config: loaded.config,
-        on_parent_delete: arguments.on_parent_delete.into(),
-        stop_patience: loaded.limits.deadline + WRITES_PATIENCE,
-        concurrency: usize::try_from(arguments.concurrency)?,
-        namespaces: arguments.namespaces.clone(),
+        spec: Digest::of(config.as_bytes()),
+        module: ModuleSource {
+            place: Place::File(path.to_owned()),
+            pinned: None,
+        },
+        parent: wanted.parent,
+        children: wanted.children,
+        config,
+        call_limits,
+        limits: wanted.limits,
+        rollout: Rollout::default(),
+        approved: None,
+    };
+    Ok(Only {
+        settings,
+        component,
+        fetched,
     })
+}
+
+/// A module without a Handler, and what that would say.
+struct Only {
+    settings: Settings,
+    component: Component,
+    fetched: Fetched,
+}
+
+/// Serves Handlers, from files or from the cluster.
+async fn serve_handlers(arguments: &RunArguments, stop: impl Future<Output = ()>) -> Result<()> {
+    let mut stop = std::pin::pin!(stop);
+    let prepare = async {
+        // What is wrong with a file is told before any cluster is asked.
+        let read = handlers::read(&arguments.handlers)?;
+        let runtime = Runtime::new(arguments.concurrency)?;
+        let store = store(arguments.state_dir.as_deref());
+        anyhow::Ok((Arc::new(host(arguments, runtime, store).await?), read))
+    };
+    let (host, read) = tokio::select! {
+        prepared = prepare => prepared?,
+        () = &mut stop => return Ok(()),
+    };
+    if arguments.handlers_from_cluster {
+        let news = watch_handlers(host.client.clone(), &arguments.handler_selector);
+        return Supervisor::new(host, HandlerPlace::Cluster)
+            .run(news, stop)
+            .await;
+    }
+    let news = handlers::follow(arguments.handlers.clone(), read);
+    Supervisor::new(host, HandlerPlace::Files)
+        .run(news, stop)
+        .await
+}
+
+async fn host(arguments: &RunArguments, runtime: Runtime, store: Option<Store>) -> Result<Host> {
+    let client = client::connect(&arguments.cluster).await?;
+    Ok(Host {
+        runtime,
+        memo: Memo::new(arguments.memo << 20),
+        store,
+        access: Access {
+            client: Some(client.clone()),
+            ..Access::default()
+        },
+        options: Options {
+            namespaces: arguments.namespaces.clone(),
+            concurrency: usize::try_from(arguments.concurrency)?,
+            revisit_interval: Duration::from_secs(1) / arguments.revisit_rate,
+        },
+        client,
+    })
+}
+
+/// Where good modules are kept; None where nothing can be written.
+fn store(asked: Option<&Path>) -> Option<Store> {
+    let directory = match asked {
+        Some(directory) => directory.to_owned(),
+        None => state_directory()?,
+    };
+    match Store::open(&directory) {
+        Ok(store) => Some(store),
+        Err(error) => {
+            tracing::warn!("{error}; until then the last good modules do not survive a restart");
+            None
+        }
+    }
+}
+
+fn state_directory() -> Option<PathBuf> {
+    let named = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty());
+    if let Some(directory) = named("STATE_DIRECTORY") {
+        return Some(directory.into());
+    }
+    let states = match (named("XDG_STATE_HOME"), named("HOME")) {
+        (Some(states), _) => PathBuf::from(states),
+        (None, Some(home)) => Path::new(&home).join(".local/state"),
+        (None, None) => {
+            tracing::warn!(
+                "there is no $HOME to keep the last good modules in; name a place with --state-dir"
+            );
+            return None;
+        }
+    };
+    Some(states.join("handler-host"))
 }

@@ -37,6 +37,10 @@ impl Cache {
         self.read().objects.keys().cloned().collect()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.read().objects.len()
+    }
+
     /// The objects that name this parent's uid, in any order.
     pub(crate) fn children_of(&self, parent_uid: &str) -> Vec<Arc<Object>> {
         let inner = self.read();

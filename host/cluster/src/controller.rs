@@ -1,51 +1,41 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use handler_host_core::{
-    Backoff, Description, Grant, HANDLER_LABEL, Invoke, Key, Object, OnParentDelete, Scope, Task,
-};
+use handler_host_core::{Backoff, Grant, HANDLER_LABEL, Key, Object, Scope, Task, TrialFailure};
 use kube::Client;
 use kube::runtime::events::Reporter;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::ClusterError;
+use crate::active::{Active, FailedTrial, Running};
 use crate::apply::ChildKind;
 use crate::conflicts::Conflicts;
-use crate::discovery::{Served, served};
+use crate::discovery::Served;
+use crate::kinds::Kinds;
 use crate::ledger::Ledger;
 use crate::trouble::Trouble;
 use crate::watch::Watch;
 use crate::work::Work;
 
-/// A handler and what it is granted.
-pub struct Activation {
-    /// Its name.
-    pub name: String,
-    /// The handler.
-    pub invoke: Arc<dyn Invoke>,
-    /// What it says it is.
-    pub description: Description,
-    /// Its config, JSON text.
-    pub config: String,
+/// How a handler is served.
+#[derive(Clone, Debug)]
+pub struct Options {
     /// The namespaces whose parents it serves; empty for all.
     pub namespaces: Vec<String>,
-    /// What becomes of children when their parent goes.
-    pub on_parent_delete: OnParentDelete,
-    /// How long a stopping host lets calls and writes under way end.
-    pub stop_patience: Duration,
     /// Parents worked on at a time; at least 1.
     pub concurrency: usize,
+    /// The least time between two parents that are looked at again after a swap.
+    pub revisit_interval: Duration,
 }
 
 /// One handler's controller.
 pub(crate) struct Controller {
     pub(crate) client: Client,
+    /// All that is granted; what the module that runs asks for may be less.
     pub(crate) grant: Grant,
-    pub(crate) description: Description,
-    pub(crate) invoke: Arc<dyn Invoke>,
-    pub(crate) config: Arc<str>,
     pub(crate) parents: ChildKind,
     pub(crate) children: Vec<ChildKind>,
     pub(crate) ledger: Ledger,
@@ -55,99 +45,115 @@ pub(crate) struct Controller {
     pub(crate) reporter: Reporter,
     pub(crate) event_trouble: Trouble,
     pub(crate) write_trouble: Trouble,
-}
-
-/// Serves a handler until `stop` resolves; then lets what is under way end.
-///
-/// Waits for the API server and for the kinds to be served, however long that takes, saying once what it
-/// waits for.
-///
-/// # Errors
-///
-/// When the handler can never be served.
-pub async fn run(
-    client: Client,
-    activation: Activation,
-    stop: impl Future<Output = ()>,
-) -> Result<(), ClusterError> {
-    let mut stop = std::pin::pin!(stop);
-    let concurrency = activation.concurrency.max(1);
-    let stop_patience = activation.stop_patience;
-    let namespaces: BTreeSet<_> = activation.namespaces.iter().cloned().collect();
-    let controller = tokio::select! {
-        controller = Controller::prepare(client, activation) => Arc::new(controller?),
-        () = &mut stop => return Ok(()),
-    };
-    let mut tasks = JoinSet::new();
-    let filled = controller.watch(&namespaces, &mut tasks);
-    tokio::select! {
-        // A sender that is dropped means a watch that ended, which only the end of the host does.
-        _ = futures::future::join_all(filled) => {}
-        () = &mut stop => return Ok(()),
-    }
-    tracing::info!(handler = %controller.grant.handler, parents = controller.parents.cache.keys().len(), "serving {}", controller.grant.parent);
-    for key in controller.parents.cache.keys() {
-        controller.work.change(|queue| queue.add(key));
-    }
-    for _ in 0..concurrency {
-        tasks.spawn(controller.clone().worker());
-    }
-    tokio::select! {
-        () = &mut stop => {}
-        // Workers and watches run for ever; without one of them the host would only look alive.
-        Some(ended) = tasks.join_next() => {
-            let why = ended.map_or_else(|error| error.to_string(), |()| "no error".to_owned());
-            return Err(ClusterError::Ended(why));
-        }
-    }
-    tracing::info!(handler = %controller.grant.handler, "stopping: letting what is under way end");
-    controller.work.stop(stop_patience).await;
-    Ok(())
+    running: RwLock<Arc<Running>>,
+    failed_trials: UnboundedSender<FailedTrial>,
 }
 
 impl Controller {
-    async fn prepare(client: Client, activation: Activation) -> Result<Self, ClusterError> {
-        let description = activation.description;
-        let parents = served(&client, &description.parent).await;
-        let mut children = Vec::new();
-        for kind in &description.children {
-            children.push(ChildKind::new(served(&client, kind).await));
-        }
-        if parents.scope == Scope::Cluster && !activation.namespaces.is_empty() {
-            let parent = description.parent;
+    pub(crate) fn new(
+        client: Client,
+        kinds: Kinds,
+        options: &Options,
+        active: Active,
+        failed_trials: UnboundedSender<FailedTrial>,
+    ) -> Result<Self, ClusterError> {
+        let Kinds {
+            grant,
+            parents,
+            children,
+        } = kinds;
+        if parents.scope == Scope::Cluster && !options.namespaces.is_empty() {
+            let parent = parents.kind;
             return Err(ClusterError::Namespaces { parent });
         }
-        let scope = |kind: &_| {
-            let mut all = children.iter().map(|child| &child.served).chain([&parents]);
-            all.find(|served| served.kind == *kind)
-                .map_or(Scope::Namespaced, |served| served.scope)
-        };
-        let grant = Grant::of_description(
-            &activation.name,
-            &description,
-            activation.on_parent_delete,
-            scope,
-        )?;
+        let running = Running::new(active, &grant)?;
         let reporter = Reporter {
             controller: grant.field_manager(),
             instance: None,
         };
+        let work = Work::default();
+        work.change(|queue| queue.set_revisit_interval(options.revisit_interval));
         Ok(Self {
-            reporter,
             client,
             grant,
-            description,
-            invoke: activation.invoke,
-            config: activation.config.into(),
             parents: ChildKind::new(parents),
-            children,
+            children: children.into_iter().map(ChildKind::new).collect(),
             ledger: Ledger::default(),
             conflicts: Arc::default(),
-            work: Arc::default(),
+            work: Arc::new(work),
             backoff: Backoff::default(),
+            reporter,
             event_trouble: Trouble::with_consequence("publishing Events", "the Event is dropped"),
             write_trouble: Trouble::at("applying children"),
+            running: RwLock::new(Arc::new(running)),
+            failed_trials,
         })
+    }
+
+    /// Serves until `stopped`, which gives how long what is under way may take to end.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        options: Options,
+        stopped: oneshot::Receiver<Duration>,
+    ) -> Result<(), ClusterError> {
+        let mut stopped = std::pin::pin!(stopped);
+        let namespaces: BTreeSet<_> = options.namespaces.iter().cloned().collect();
+        let mut tasks = JoinSet::new();
+        let filled = self.watch(&namespaces, &mut tasks);
+        tokio::select! {
+            // A sender that is dropped means a watch that ended, which only the end of the host does.
+            _ = futures::future::join_all(filled) => {}
+            _ = &mut stopped => return Ok(()),
+        }
+        let parents = self.parents.cache.keys();
+        tracing::info!(handler = %self.grant.handler, parents = parents.len(), "serving {}", self.grant.parent);
+        for key in parents {
+            self.work.change(|queue| queue.add(key));
+        }
+        for _ in 0..options.concurrency.max(1) {
+            tasks.spawn(self.clone().worker());
+        }
+        let patience = tokio::select! {
+            // A sender that is dropped takes its task with it.
+            patience = &mut stopped => patience.unwrap_or_default(),
+            // Workers and watches run for ever; without one of them the host would only look alive.
+            Some(ended) = tasks.join_next() => {
+                let why = ended.map_or_else(|error| error.to_string(), |()| "no error".to_owned());
+                return Err(ClusterError::Ended(why));
+            }
+        };
+        tracing::info!(handler = %self.grant.handler, "stopping: letting what is under way end");
+        self.work.stop(patience).await;
+        Ok(())
+    }
+
+    /// The module that runs now.
+    pub(crate) fn running(&self) -> Arc<Running> {
+        let running = self.running.read();
+        running.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another module in its place, and has every parent looked at again.
+    pub(crate) fn swap_in(&self, running: Running) {
+        let mut slot = self.running.write().unwrap_or_else(PoisonError::into_inner);
+        *slot = Arc::new(running);
+        drop(slot);
+        self.revisit_all();
+    }
+
+    pub(crate) fn revisit_all(&self) {
+        let parents = self.parents.cache.keys();
+        self.work.change(|queue| {
+            for key in parents {
+                queue.revisit(key);
+            }
+        });
+    }
+
+    /// Says, once, that the trial of a module failed.
+    pub(crate) fn trial_failed(&self, running: &Running, failure: TrialFailure) {
+        // Whoever would return to the module before is gone only when all of this is.
+        let _ = self.failed_trials.send((running.digest(), failure));
     }
 
     /// Starts every watch; each receiver is told when its cache is filled.
@@ -228,7 +234,7 @@ impl Controller {
 }
 
 impl ChildKind {
-    fn new(served: Served) -> Self {
+    pub(crate) fn new(served: Served) -> Self {
         Self {
             served,
             cache: Arc::default(),

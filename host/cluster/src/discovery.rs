@@ -27,8 +27,8 @@ impl Served {
     }
 }
 
-/// Waits until the API server serves a kind. Says once what it waits for.
-pub(crate) async fn served(client: &Client, kind: &Kind) -> Served {
+/// Waits until the API server serves a kind. Says once what it waits for, and tells `waits` each time.
+pub(crate) async fn served(client: &Client, kind: &Kind, waits: impl Fn(&str)) -> Served {
     let trouble = Trouble::at(format!("waiting for {kind}"));
     let mut attempts = 0;
     loop {
@@ -37,7 +37,10 @@ pub(crate) async fn served(client: &Client, kind: &Kind) -> Served {
                 trouble.is_over();
                 return served;
             }
-            Err(problem) => trouble.met(&problem),
+            Err(problem) => {
+                trouble.met(&problem);
+                waits(&problem);
+            }
         }
         attempts += 1;
         // A CRD is applied by somebody who then looks at the result: half a minute would be long.

@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use handler_host_core::{Kind, Object};
 
-/// Which versions of a parent and its children a pass saw, or left behind. Seen again, there is nothing
-/// to do: neither a request nor a call.
+/// Which versions of a parent and its children a pass saw, or left behind, and whose pass it was. Seen
+/// again, there is nothing to do: neither a request nor a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
+    module: u64,
     parent: Version,
     children: Vec<(Name, Version)>,
 }
@@ -36,8 +37,10 @@ impl Version {
 }
 
 impl Fingerprint {
-    pub(crate) fn of(parent: &Object, children: &[(Kind, Arc<Object>)]) -> Self {
+    /// `module` tells modules, with their configs, apart.
+    pub(crate) fn of(module: u64, parent: &Object, children: &[(Kind, Arc<Object>)]) -> Self {
         let mut fingerprint = Self {
+            module,
             parent: Version::of(parent),
             children: Vec::with_capacity(children.len()),
         };
@@ -92,23 +95,24 @@ mod tests {
 
     #[test]
     fn what_a_pass_wrote_itself_is_no_news_to_it() {
-        let mut left = Fingerprint::of(&object("p", 1), &[(kind(), object("b", 1))]);
+        let mut left = Fingerprint::of(1, &object("p", 1), &[(kind(), object("b", 1))]);
         left.applied(&kind(), &object("a", 2));
         left.applied(&kind(), &object("b", 3));
         left.wrote_parent(&object("p", 4));
         let seen = [(kind(), object("a", 2)), (kind(), object("b", 3))];
-        assert_eq!(left, Fingerprint::of(&object("p", 4), &seen));
+        assert_eq!(left, Fingerprint::of(1, &object("p", 4), &seen));
     }
 
     #[test]
     fn any_other_version_is_news() {
         let children = [(kind(), object("a", 1))];
-        let seen = Fingerprint::of(&object("p", 1), &children);
-        assert_ne!(seen, Fingerprint::of(&object("p", 2), &children));
+        let seen = Fingerprint::of(1, &object("p", 1), &children);
+        assert_ne!(seen, Fingerprint::of(1, &object("p", 2), &children));
         assert_ne!(
             seen,
-            Fingerprint::of(&object("p", 1), &[(kind(), object("a", 2))])
+            Fingerprint::of(1, &object("p", 1), &[(kind(), object("a", 2))])
         );
-        assert_ne!(seen, Fingerprint::of(&object("p", 1), &[]));
+        assert_ne!(seen, Fingerprint::of(1, &object("p", 1), &[]));
+        assert_ne!(seen, Fingerprint::of(2, &object("p", 1), &children));
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Record {
     pub(crate) failures: u32,
     /// Reports in a row that could not be written.
     pub(crate) unwritten: u32,
+    /// Whether the last verdict that the parent was told is a failure.
+    pub(crate) is_failing: bool,
     /// Whether the last pass met an API server that could not answer.
     pub(crate) has_trouble: bool,
     /// What the API server made of children that do not stand as desired.
@@ -35,6 +37,8 @@ pub(crate) struct Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) verdict: Verdict,
+    /// The module that gave it.
+    pub(crate) digest: Digest,
     /// The generation of the parent that the pass saw.
     pub(crate) generation: Option<i64>,
     pub(crate) status: Option<Map<String, Value>>,
@@ -53,6 +57,12 @@ impl Ledger {
             };
         }
         work(record)
+    }
+
+    /// How many parents fail.
+    pub(crate) fn failing(&self) -> usize {
+        let records = self.records();
+        records.values().filter(|record| record.is_failing).count()
     }
 
     /// The parent is gone.

@@ -1,6 +1,6 @@
 //! The cluster side: watch parents and children, observe, call the handler, apply, report.
 //!
-//! [`run`] serves one handler until it is told to stop. Everything it decides is decided by
+//! A [`Serving`] serves one handler until it is told to stop; its module can be swapped meanwhile. Everything it decides is decided by
 //! `handler-host-core`; this crate carries objects between the API server and those decisions. It never
 //! sees WebAssembly: the handler is a [`core::Invoke`](handler_host_core::Invoke).
 //!
@@ -8,13 +8,19 @@
 //! watch ─▶ cache ─▶ queue ─▶ observe ─▶ invoke ─▶ check ─▶ plan ─▶ apply ─▶ report
 //! ```
 
+mod active;
 mod apply;
 mod cache;
 mod conflicts;
 mod controller;
+mod decide;
 mod discovery;
+mod dry_run;
 mod fingerprint;
+mod handler_report;
+mod handlers;
 mod invocation;
+mod kinds;
 mod ledger;
 mod pass;
 mod preview;
@@ -22,31 +28,32 @@ mod received;
 mod reconcile;
 mod refusal;
 mod report;
-mod resource;
 mod request;
+pub mod resource;
+mod serving;
 mod survey;
-mod trial;
 mod trouble;
 mod watch;
 mod work;
 
-pub use controller::{Activation, run};
+pub use active::{Active, FailedTrial};
+pub use controller::Options;
+pub use handler_report::{HandlerReporter, Say, now};
+pub use handlers::{HandlerNews, watch_handlers};
+pub use kinds::{Kinds, Wanted};
 pub use preview::{Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, Progress, preview};
 pub use refusal::{connection_problem, innermost_cause};
-pub use resource::{
-    APPROVE_ANNOTATION, CandidateStatus, ChildSpec, ConfigMapSource, Handler, HandlerSpec,
-    HandlerStatus, KindSpec, KindsStatus, LimitsSpec, ModuleSpec, ModuleStatus, ParentDeletion,
-    Preview, PreviewCounts, PullSecret, ReadError, RollbackStatus, RolloutSpec, SettingsError,
-    SwapStatus, read_handler,
-};
+pub use serving::{Counts, Serving, ServingNews};
 pub use survey::PreviewError;
+
+use handler_host_core::GrantError;
 
 /// Why a handler is not served at all.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// The description cannot be granted.
     #[error(transparent)]
-    Grant(#[from] handler_host_core::GrantError),
+    Grant(#[from] GrantError),
     /// A part of the host ended by itself. Whoever restarts the host loses nothing.
     #[error(
         "a part of the host ended ({0}); this is a defect of the host: restart it, and report the log"

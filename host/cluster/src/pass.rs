@@ -4,6 +4,7 @@ use handler_host_core::{Denied, Failure, Readiness, Reason, Response, Severity, 
 use serde_json::{Map, Value};
 
 use crate::apply::{Applied, Problem};
+use crate::decide::Undecided;
 use crate::fingerprint::Fingerprint;
 
 /// What one pass over a parent came to.
@@ -17,6 +18,8 @@ pub(crate) struct Pass {
     /// What kept the API server from answering.
     pub(crate) trouble: Option<String>,
     pub(crate) fingerprint: Option<Fingerprint>,
+    /// Whether it is a failure that the module before would not have had.
+    pub(crate) fails_newly: bool,
 }
 
 /// When to look at the parent again though nothing changed.
@@ -36,10 +39,19 @@ impl Pass {
             again,
             trouble: None,
             fingerprint: None,
+            fails_newly: false,
         }
     }
 
-    pub(crate) fn failed(failure: &Failure, fingerprint: Fingerprint) -> Self {
+    /// The module gave nothing that may be applied.
+    pub(crate) fn undecided(undecided: Undecided, fingerprint: Fingerprint) -> Self {
+        match undecided {
+            Undecided::Failed(failure) => Self::failed(&failure, fingerprint),
+            Undecided::Denied(denied) => Self::denied(&denied, fingerprint),
+        }
+    }
+
+    fn failed(failure: &Failure, fingerprint: Fingerprint) -> Self {
         let mut pass = Self::again(match failure {
             Failure::Permanent(_) => Again::Never,
             Failure::Temporary {
@@ -53,7 +65,7 @@ impl Pass {
     }
 
     /// The handler would say the same again: it is asked when something changed.
-    pub(crate) fn denied(denied: &Denied, fingerprint: Fingerprint) -> Self {
+    fn denied(denied: &Denied, fingerprint: Fingerprint) -> Self {
         let mut pass = Self::again(Again::Never);
         pass.verdict = Some(Verdict::new(Reason::Denied, denied.to_string()));
         pass.fingerprint = Some(fingerprint);
@@ -67,6 +79,12 @@ impl Pass {
             None => false,
         };
         is_answered && self.response.children.is_empty() && self.changes.is_empty()
+    }
+
+    /// Whether something went wrong that another module may do better.
+    pub(crate) fn has_failed(&self) -> bool {
+        let verdict = self.verdict.as_ref();
+        verdict.is_some_and(|verdict| verdict.reason.is_modules_failure())
     }
 
     pub(crate) fn applied(
@@ -116,6 +134,7 @@ impl Pass {
             again,
             trouble,
             fingerprint: is_settled.then_some(applied.fingerprint),
+            fails_newly: false,
         }
     }
 }

@@ -1,19 +1,20 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use handler_host_core::{
-    Change, ChildRef, Description, Grant, GrantError, HANDLER_LABEL, Invoke, Key, Kind, Object,
-    Scope, Verdict, failure_told,
+    Change, ChildRef, Grant, HANDLER_LABEL, Key, Object, Scope, Verdict, failure_told,
 };
 use kube::Client;
 use tokio::sync::Semaphore;
 
+use crate::active::{Active, Running};
 use crate::apply::ChildKind;
+use crate::dry_run::{DryRun, Outcome};
+use crate::kinds::{Kinds, Wanted};
 use crate::report::status_of;
-use crate::survey::{PreviewError, discover, list};
-use crate::trial::{Outcome, Trial};
+use crate::survey::{PreviewError, list};
 
 /// Parents looked at at a time.
 const PARENTS: usize = 16;
@@ -22,15 +23,12 @@ const PARENTS: usize = 16;
 pub const PREVIEW_CALLS: u32 = 16;
 
 /// A module that may come to serve a handler's parents.
+#[derive(Clone)]
 pub struct Candidate {
-    /// What it may do, with the scopes its kinds really have.
-    pub grant: Grant,
-    /// The handler.
-    pub invoke: Arc<dyn Invoke>,
-    /// What it says it is.
-    pub description: Description,
-    /// Its config, JSON text.
-    pub config: Arc<str>,
+    /// What the handler is granted.
+    pub wanted: Wanted,
+    /// The module.
+    pub active: Active,
     /// The namespaces whose parents it would serve; empty for all.
     pub namespaces: Vec<String>,
 }
@@ -77,36 +75,6 @@ pub struct Progress {
     pub parents: usize,
 }
 
-impl Candidate {
-    /// A candidate with what `grant` grants it, which is told the scope of each kind that the module
-    /// describes.
-    ///
-    /// # Errors
-    ///
-    /// When a kind is not served, the API server cannot answer, or the grant could never work.
-    pub async fn discovered(
-        client: &Client,
-        invoke: Arc<dyn Invoke>,
-        description: Description,
-        config: Arc<str>,
-        namespaces: Vec<String>,
-        grant: impl FnOnce(&Description, &dyn Fn(&Kind) -> Scope) -> Result<Grant, GrantError>,
-    ) -> Result<Self, PreviewError> {
-        let mut scopes = HashMap::new();
-        for kind in description.children.iter().chain([&description.parent]) {
-            scopes.insert(kind, discover(client, kind).await?.scope);
-        }
-        let scope = |kind: &Kind| scopes.get(kind).copied().unwrap_or(Scope::Namespaced);
-        Ok(Self {
-            grant: grant(&description, &scope)?,
-            invoke,
-            description,
-            config,
-            namespaces,
-        })
-    }
-}
-
 /// Finds out what a candidate would do: calls it for every parent there is, and has the API server go
 /// through every write that it would lead to as a dry run. Nothing is written.
 ///
@@ -119,18 +87,16 @@ pub async fn preview(
     candidate: &Candidate,
     progress: impl Fn(Progress),
 ) -> Result<Preview, PreviewError> {
-    let grant = &candidate.grant;
-    let parents = discover(client, &grant.parent).await?;
+    let Kinds {
+        grant,
+        parents,
+        children,
+    } = Kinds::now(client, &candidate.wanted).await?;
     if parents.scope == Scope::Cluster && !candidate.namespaces.is_empty() {
         return Err(PreviewError::Namespaces(grant.parent.clone()));
     }
-    let mut kinds = Vec::new();
-    for child in &grant.children {
-        kinds.push(ChildKind {
-            served: discover(client, &child.kind).await?,
-            cache: Arc::default(),
-        });
-    }
+    let running = Running::new(candidate.active.clone(), &grant)?;
+    let kinds: Vec<_> = children.into_iter().map(ChildKind::new).collect();
     // Parents first: a child that comes between the lists is then observed, not taken for missing.
     let mut listed = list(client, &parents, &candidate.namespaces, "").await?;
     let labels = format!("{HANDLER_LABEL}={}", grant.handler);
@@ -139,24 +105,23 @@ pub async fn preview(
             kind.cache.insert(child);
         }
     }
-    listed.retain(|parent| is_called(parent, candidate));
+    listed.retain(|parent| is_called(parent, &running));
     listed.sort_by_cached_key(Object::key);
-    let outcomes = tried(client, candidate, &kinds, listed, &progress).await?;
+    let outcomes = tried(client, (&grant, &running), &kinds, listed, &progress).await?;
     Ok(told(outcomes))
 }
 
 /// Whether the host calls the handler for a parent: one that goes is its business only if it holds it.
-fn is_called(parent: &Object, candidate: &Candidate) -> bool {
+fn is_called(parent: &Object, running: &Running) -> bool {
     let finalizers = &parent.meta.finalizers;
-    let is_held =
-        candidate.description.has_finalizer && finalizers.contains(&candidate.grant.finalizer());
+    let is_held = running.has_finalizer && finalizers.contains(&running.grant.finalizer());
     !parent.is_deleting() || is_held
 }
 
 /// Tries the candidate on each parent, several at a time; gives the outcomes in the parents' order.
 async fn tried(
     client: &Client,
-    candidate: &Candidate,
+    (grant, running): (&Grant, &Running),
     kinds: &[ChildKind],
     parents: Vec<Object>,
     progress: &impl Fn(Progress),
@@ -165,17 +130,18 @@ async fn tried(
     // A call does nothing but compute: more of them than cores would only eat each other's deadlines.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let calls = Semaphore::new(cores.min(PREVIEW_CALLS as usize));
-    let trials = parents.into_iter().map(|parent| {
-        let trial = Trial {
+    let dry_runs = parents.into_iter().map(|parent| {
+        let dry_run = DryRun {
             client,
-            candidate,
+            grant,
+            running,
             kinds,
             calls: &calls,
             parent: Arc::new(parent),
         };
         async move {
-            let outcome = trial.outcome().await?;
-            Ok::<_, PreviewError>((trial.parent, outcome))
+            let outcome = dry_run.outcome().await?;
+            Ok::<_, PreviewError>((dry_run.parent, outcome))
         }
     });
     let mut done = 0;
@@ -183,7 +149,7 @@ async fn tried(
         done,
         parents: count,
     });
-    let outcomes = futures::stream::iter(trials)
+    let outcomes = futures::stream::iter(dry_runs)
         .buffered(PARENTS)
         .inspect_ok(|_| {
             done += 1;
@@ -242,7 +208,7 @@ fn told(outcomes: Vec<(Arc<Object>, Outcome)>) -> Preview {
 
 #[cfg(test)]
 mod tests {
-    use handler_host_core::Reason;
+    use handler_host_core::{Kind, Reason};
     use serde_json::json;
 
     use super::*;

@@ -1,14 +1,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use handler_host_core::{Key, Kind, Object, Observed, Reason, Verdict};
+use handler_host_core::{Checked, Children, Key, Kind, Object, Observed, Reason, Verdict};
 use kube::api::Patch;
 use serde_json::{Value, json};
 
+use crate::active::Running;
 use crate::apply::Apply;
 use crate::controller::Controller;
+use crate::decide::{Decision, decide};
 use crate::fingerprint::Fingerprint;
-use crate::invocation::{call, checked, observe, steps};
+use crate::invocation::{observe, steps};
 use crate::ledger::Report;
 use crate::pass::{Again, Pass};
 use crate::refusal::{Refusal, answered};
@@ -24,24 +26,41 @@ impl Controller {
             self.work.change(|queue| queue.cancel_timer(key));
             return;
         };
+        let running = self.running();
         let has_finalizer = parent.meta.finalizers.contains(&self.grant.finalizer());
-        let pass = match (self.description.has_finalizer, has_finalizer) {
+        let pass = match (running.has_finalizer, has_finalizer) {
             (true, false) if !parent.is_deleting() => self.set_finalizer(&parent, true).await,
+            // The module before wants it, and may be back soon; a parent that goes waits for that.
+            (false, true) if running.before().is_some_and(|before| before.has_finalizer) => {
+                if parent.is_deleting() {
+                    return;
+                }
+                match self.look(&running, key, &parent, is_retry).await {
+                    Some(pass) => pass,
+                    None => return,
+                }
+            }
             // Left by an earlier module; this one is not to be asked about a parent that goes.
             (false, true) => self.set_finalizer(&parent, false).await,
             (_, false) if parent.is_deleting() => Pass::again(Again::Never),
-            (true | false, _) => match self.look(key, &parent, is_retry).await {
+            (true | false, _) => match self.look(&running, key, &parent, is_retry).await {
                 Some(pass) => pass,
                 None => return,
             },
         };
-        self.conclude(key, &parent, pass);
+        self.conclude(&running, key, &parent, pass);
     }
 
     /// Observes, and calls if there is anything to call for.
-    async fn look(&self, key: &Key, parent: &Arc<Object>, is_retry: bool) -> Option<Pass> {
+    async fn look(
+        &self,
+        running: &Running,
+        key: &Key,
+        parent: &Arc<Object>,
+        is_retry: bool,
+    ) -> Option<Pass> {
         let observed = observe(&self.children, parent, &self.grant.handler);
-        let fingerprint = Fingerprint::of(parent, &observed);
+        let fingerprint = Fingerprint::of(running.identity, parent, &observed);
         let is_seen = self.ledger.with(parent, |record| {
             record.fingerprint.as_ref() == Some(&fingerprint)
         });
@@ -55,7 +74,9 @@ impl Controller {
             self.work.change(|queue| queue.retry_by(key.clone(), at));
             return None;
         }
-        let pass = self.pass(key, parent, &observed, fingerprint).await;
+        let pass = self
+            .pass(running, key, parent, &observed, fingerprint)
+            .await;
         let is_held = observed.iter().any(|(kind, _)| !self.grant.keeps(kind));
         if parent.is_deleting() && !is_held && pass.has_nothing_left() {
             return Some(self.set_finalizer(parent, false).await);
@@ -65,25 +86,24 @@ impl Controller {
 
     async fn pass(
         &self,
+        running: &Running,
         key: &Key,
         parent: &Arc<Object>,
         observed: &[(Kind, Arc<Object>)],
         fingerprint: Fingerprint,
     ) -> Pass {
-        tracing::debug!(handler = %self.grant.handler, object = %parent.key(), "calling the handler");
-        let (invoke, config) = (self.invoke.clone(), self.config.clone());
-        let response = match call(invoke, parent.clone(), observed, config).await {
-            Ok(response) => response,
-            Err(failure) => {
+        let decided = decide(running, parent, observed).await;
+        let Decision {
+            response,
+            desired,
+            status,
+        } = match decided {
+            Ok(decision) => decision,
+            Err(undecided) => {
                 self.conflicts.settle(key, &[]);
-                return Pass::failed(&failure, fingerprint);
-            }
-        };
-        let (desired, status) = match checked(&response, parent, &self.grant) {
-            Ok(checked) => checked,
-            Err(denied) => {
-                self.conflicts.settle(key, &[]);
-                return Pass::denied(&denied, fingerprint);
+                let mut pass = Pass::undecided(undecided, fingerprint);
+                pass.fails_newly = fails_newly(running, parent, observed, None).await;
+                return pass;
             }
         };
         let accepted = self.ledger.with(parent, |record| {
@@ -103,7 +123,27 @@ impl Controller {
         };
         let applied = apply.steps(&steps, fingerprint).await;
         self.conflicts.settle(key, &applied.contested);
-        Pass::applied(response, status, applied, desired.len())
+        let mut pass = Pass::applied(response, status, applied, desired.len());
+        if pass.has_failed() {
+            pass.fails_newly = fails_newly(running, parent, observed, Some(&desired)).await;
+        }
+        pass
+    }
+
+    /// Takes the finalizer off every parent that has it.
+    pub(crate) async fn let_parents_go(&self) {
+        let finalizer = self.grant.finalizer();
+        for key in self.parents.cache.keys() {
+            let held = self.parents.cache.get(&key);
+            let Some(parent) = held.filter(|it| it.meta.finalizers.contains(&finalizer)) else {
+                continue;
+            };
+            // What the API server says to it stands in the pass; nobody is left to try again.
+            let pass = self.set_finalizer(&parent, false).await;
+            if let Some(problem) = pass.trouble.or(pass.verdict.map(|verdict| verdict.message)) {
+                tracing::warn!(handler = %self.grant.handler, object = %key, "its finalizer {finalizer} stays: {problem}; take it off by hand");
+            }
+        }
     }
 
     async fn set_finalizer(&self, parent: &Object, is_wanted: bool) -> Pass {
@@ -144,7 +184,8 @@ impl Controller {
         }
     }
 
-    fn conclude(&self, key: &Key, parent: &Object, pass: Pass) {
+    fn conclude(&self, running: &Running, key: &Key, parent: &Object, pass: Pass) {
+        let is_withheld = self.is_withheld(running, key, &pass);
         let had_trouble = self.ledger.with(parent, |record| {
             std::mem::replace(&mut record.has_trouble, pass.trouble.is_some())
         });
@@ -155,7 +196,8 @@ impl Controller {
         }
         let now = Instant::now();
         let retry_at = self.ledger.with(parent, |record| {
-            record.fingerprint = pass.fingerprint;
+            // What was withheld is looked at again when the trial is over, as if it had never been seen.
+            record.fingerprint = pass.fingerprint.filter(|_| !is_withheld);
             match pass.again {
                 Again::Never => {
                     record.failures = 0;
@@ -176,9 +218,12 @@ impl Controller {
             Some(at) => queue.retry_at(key.clone(), at),
             None => queue.cancel_timer(key),
         });
-        let Some(verdict) = pass.verdict else {
+        let Some(verdict) = pass.verdict.filter(|_| !is_withheld) else {
             return;
         };
+        self.ledger.with(parent, |record| {
+            record.is_failing = verdict.reason.is_failure();
+        });
         let status = status_of(parent);
         let is_news = self.is_news(parent, &status, &verdict);
         let mut events = Vec::new();
@@ -190,6 +235,7 @@ impl Controller {
         }
         let report = Report {
             verdict,
+            digest: running.digest(),
             generation: parent.meta.generation,
             status: pass.status,
             events,
@@ -200,6 +246,20 @@ impl Controller {
         }
     }
 
+    /// Notes the outcome in the trial, if there is one. A failure that the module before would not have had
+    /// is not told to the parent until the trial is over: most likely it is the module's, and undone.
+    fn is_withheld(&self, running: &Running, key: &Key, pass: &Pass) -> bool {
+        let Some(verdict) = &pass.verdict else {
+            return false;
+        };
+        let fails_newly = pass.fails_newly.then_some(verdict);
+        let (is_withheld, failure) = running.note(key, fails_newly, self.parents.cache.len());
+        if let Some(failure) = failure {
+            self.trial_failed(running, failure);
+        }
+        is_withheld
+    }
+
     /// Compared with what will be written if that is known already, else with what the parent says.
     fn is_news(&self, parent: &Object, status: &Value, verdict: &Verdict) -> bool {
         let pending = self.ledger.with(parent, |record| {
@@ -207,5 +267,23 @@ impl Controller {
             report.map(|report| report.verdict != *verdict)
         });
         pending.unwrap_or_else(|| Observed::of(verdict, status) == Observed::Transition)
+    }
+}
+
+/// Whether the module before the one on trial would have done better on the same input: it decides, and
+/// decides otherwise than for the children that the API server refused.
+async fn fails_newly(
+    running: &Running,
+    parent: &Arc<Object>,
+    observed: &[(Kind, Arc<Object>)],
+    refused: Option<&Children<Checked>>,
+) -> bool {
+    let Some(before) = running.before() else {
+        return false;
+    };
+    match (decide(&before, parent, observed).await, refused) {
+        (Err(_), _) => false,
+        (Ok(_), None) => true,
+        (Ok(decision), Some(refused)) => !decision.desired.are_same_as(refused),
     }
 }

@@ -6,8 +6,9 @@ use handler_host_core::{
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
+use kube::Client;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -66,7 +67,7 @@ impl Controller {
             verdict: &report.verdict,
             handler: HandlerIdentity {
                 name: &self.grant.handler,
-                digest: self.invoke.digest(),
+                digest: report.digest,
             },
             generation: report.generation.filter(|_| has_status),
             patch: report.status.as_ref(),
@@ -126,6 +127,7 @@ impl Controller {
         }
         Report {
             verdict,
+            digest: report.digest,
             generation: report.generation,
             status: None,
             events,
@@ -188,17 +190,26 @@ impl Controller {
             ..ObjectReference::default()
         };
         for event in events {
-            // A recorder that is kept would count an Event of the same reason as the earlier one once
-            // more, whatever its note: "Updated" would be told as a second "Created".
-            let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-            let event = event_of(event);
-            match answered(recorder.publish(&event, &reference)).await {
+            match publish(&self.client, self.reporter.clone(), event, &reference).await {
                 Ok(()) => self.event_trouble.is_over(),
                 // An Event lost is news lost, not work: the condition says the same.
                 Err(refusal) => self.event_trouble.met(&refusal),
             }
         }
     }
+}
+
+/// Publishes one Event.
+pub(crate) async fn publish(
+    client: &Client,
+    reporter: Reporter,
+    event: &HandlerEvent,
+    reference: &ObjectReference,
+) -> Result<(), Refusal> {
+    // A recorder that is kept would count an Event of the same reason as the earlier one once more,
+    // whatever its note: "Updated" would be told as a second "Created".
+    let recorder = Recorder::new(client.clone(), reporter);
+    answered(recorder.publish(&event_of(event), reference)).await
 }
 
 fn event_of(event: &HandlerEvent) -> Event {

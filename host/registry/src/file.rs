@@ -3,59 +3,27 @@ mod source;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::LARGEST;
+use crate::{FetchError, Fetched, LARGEST};
 pub(crate) use source::{FileSource, fetch_file};
 
-/// A module as a command finds it.
-#[derive(Clone, Debug)]
-pub struct Module {
-    /// The name its file suggests for the handler: the file's stem as a DNS label.
-    pub suggested_name: String,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// Why a command cannot read a module.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The file cannot be opened or read.
-    #[error("module {} cannot be read: {}; check the path, or build it with `just build-guest`", path.display(), reason(cause))]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// The file is larger than any module should be.
-    #[error("module {} is larger than {} MiB; name a WebAssembly component", path.display(), LARGEST >> 20)]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-/// Reads a module from a file, once, for a command.
+/// Reads a module from a file, once, for a command. Blocks.
 ///
 /// # Errors
 ///
 /// When the file cannot be read or is too large.
-pub fn read_file(path: &Path) -> Result<Module, ReadError> {
-    let unreadable = |cause| ReadError::Unreadable {
+pub fn read_file(path: &Path) -> Result<Fetched, FetchError> {
+    let unreadable = |cause: io::Error| FetchError::Unreadable {
         path: path.to_owned(),
-        cause,
+        reason: reason(&cause),
     };
     let file = File::open(path).map_err(unreadable)?;
-    let bytes = read(file).map_err(unreadable)?;
-    let Some(bytes) = bytes else {
-        let path = path.to_owned();
-        return Err(ReadError::TooLarge { path });
-    };
-    Ok(Module {
-        suggested_name: suggested_name(path),
-        bytes,
-    })
+    let origin = path.display().to_string();
+    match read(file).map_err(unreadable)? {
+        Some(bytes) => Fetched::of(bytes.into(), origin, None),
+        None => Err(FetchError::TooLarge { origin }),
+    }
 }
 
 /// All of a file; None when that is more than any module has.
@@ -72,8 +40,9 @@ pub fn suggested_name(path: &Path) -> String {
     stem.to_lowercase().replace(['_', '.', ' '], "-")
 }
 
-/// The system's words without the number behind them.
-pub(crate) fn reason(cause: &io::Error) -> String {
+/// Why a file cannot be read: the system's words without the number behind them.
+#[must_use]
+pub fn reason(cause: &io::Error) -> String {
     let told = [
         (io::ErrorKind::NotFound, "there is no such file"),
         (io::ErrorKind::PermissionDenied, "permission denied"),

@@ -18,7 +18,7 @@ mod store;
 pub use access::{Access, Patience};
 pub use error::{FetchError, PushError, RegistryProblem};
 pub use fetched::Fetched;
-pub use file::{Module, ReadError, read_file, suggested_name};
+pub use file::{read_file, reason, suggested_name};
 pub use follow::{fetch, follow};
 pub use push::{ComponentInfo, PushOptions, Pushed, push};
 pub use store::{Kept, Rejected, Store, StoreError};

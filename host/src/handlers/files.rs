@@ -3,8 +3,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
-use handler_host_cluster::{Handler, read_handler};
+use handler_host_cluster::resource::{Handler, read_handler};
 use handler_host_core::Settings;
+use handler_host_registry::reason;
 use serde_json::Value;
 
 /// The names of files that a directory is searched for.
@@ -36,8 +37,9 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Handler>> {
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let refuse = |error: std::io::Error| {
         anyhow!(
-            "{} cannot be read ({error}); name a file of Handlers, or a directory of such files",
-            path.display()
+            "{} cannot be read: {}; name a file of Handlers, or a directory of such files",
+            path.display(),
+            reason(&error)
         )
     };
     if !fs::metadata(path).map_err(refuse)?.is_dir() {
@@ -71,8 +73,12 @@ fn is_searched(file: &Path) -> bool {
 /// The Handlers of one file, each with its place for messages.
 fn read_file(file: &Path) -> Result<Vec<(String, Handler)>> {
     let shown = file.display();
-    let text = fs::read_to_string(file)
-        .map_err(|error| anyhow!("{shown} cannot be read ({error}); name a file of Handlers"))?;
+    let text = fs::read_to_string(file).map_err(|error| {
+        anyhow!(
+            "{shown} cannot be read: {}; name a file of Handlers",
+            reason(&error)
+        )
+    })?;
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| {
         // A drawing of the place follows.
         let error = error.to_string();
@@ -242,7 +248,7 @@ spec:
         let directory = directory(&[("empty/README.md", "")]);
         assert_eq!(
             told(&directory, &["missing.yaml"]),
-            "DIR/missing.yaml cannot be read (No such file or directory (os error 2)); name a file of Handlers, or a directory of such files"
+            "DIR/missing.yaml cannot be read: there is no such file; name a file of Handlers, or a directory of such files"
         );
         assert_eq!(
             told(&directory, &["empty"]),

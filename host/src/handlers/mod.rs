@@ -1,5 +1,7 @@
-//! Handlers as resources: where they are read from.
+//! Handlers as resources: how they are read from files.
 
-// Not called yet: `run --handler` comes with the next step.
-#[cfg_attr(not(test), expect(dead_code))]
-pub(crate) mod files;
+mod files;
+mod follow;
+
+pub(crate) use files::read;
+pub(crate) use follow::follow;

@@ -278,11 +278,6 @@ fn another_spec_has_another_digest_and_the_same_has_the_same() {
     json!({"/metadata/name": "a.b"}),
     "metadata.name \"a.b\" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc"
 )]
-#[case::an_approval_that_is_no_digest(
-    json!({"/metadata/annotations": {APPROVE_ANNOTATION: "yes"}}),
-    "annotation handler-host.dev/approve \"yes\" is no digest; write sha256: and 64 of 0-9a-f, as `sha256sum` \
-     prints them"
-)]
 fn what_cannot_be_served_is_refused_with_value_rule_and_remedy(
     #[case] changes: Value,
     #[case] told: &str,
@@ -366,4 +361,10 @@ fn a_document_that_is_no_handler_is_refused_by_the_field(
         read_handler(changed(&changes)).unwrap_err().to_string(),
         told
     );
+}
+
+#[test]
+fn an_approval_that_is_no_digest_approves_nothing() {
+    let settings = settings(&json!({"/metadata/annotations": {APPROVE_ANNOTATION: "yes"}}));
+    assert_eq!(settings.unwrap().approved, None);
 }

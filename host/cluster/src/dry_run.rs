@@ -2,15 +2,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use handler_host_core::{
-    Change, Child, ChildRef, Kind, Object, Reason, Step, Verdict, accepted_mark,
+    Change, Child, ChildRef, Grant, Kind, Object, Reason, Step, Verdict, accepted_mark,
 };
 use kube::Client;
 use tokio::sync::Semaphore;
 
+use crate::active::Running;
 use crate::apply::ChildKind;
+use crate::decide::{Undecided, decide};
 use crate::discovery::Served;
-use crate::invocation::{call, checked, observe, steps};
-use crate::preview::Candidate;
+use crate::invocation::{observe, steps};
 use crate::refusal::{Refusal, answered_in_turn};
 use crate::request::{Effect, Expected, Requests};
 use crate::survey::PreviewError;
@@ -19,17 +20,19 @@ use crate::watch::read;
 /// How often a child is looked at that changes while it is looked at.
 const LOOKS: u32 = 3;
 
-/// A candidate tried on one parent.
-pub(crate) struct Trial<'a> {
+/// A module tried on one parent.
+pub(crate) struct DryRun<'a> {
     pub(crate) client: &'a Client,
-    pub(crate) candidate: &'a Candidate,
+    /// All that the handler is granted.
+    pub(crate) grant: &'a Grant,
+    pub(crate) running: &'a Running,
     pub(crate) kinds: &'a [ChildKind],
-    /// Turns to call the candidate.
+    /// Turns to call it.
     pub(crate) calls: &'a Semaphore,
     pub(crate) parent: Arc<Object>,
 }
 
-/// What the trial came to.
+/// What the dry run came to.
 #[derive(Default)]
 pub(crate) struct Outcome {
     /// What would become of children, in the order of the steps.
@@ -46,30 +49,27 @@ enum Obstacle {
     Unknown(PreviewError),
 }
 
-impl Trial<'_> {
+impl DryRun<'_> {
     pub(crate) async fn outcome(&self) -> Result<Outcome, PreviewError> {
-        let Candidate { grant, config, .. } = self.candidate;
-        let observed = observe(self.kinds, &self.parent, &grant.handler);
-        let answer = {
+        let observed = observe(self.kinds, &self.parent, &self.grant.handler);
+        let decided = {
             // Nobody closes it.
             let _turn = self.calls.acquire().await;
-            let invoke = self.candidate.invoke.clone();
-            call(invoke, self.parent.clone(), &observed, config.clone()).await
+            decide(self.running, &self.parent, &observed).await
         };
-        let response = match answer {
-            Ok(response) => response,
-            Err(failure) => return Ok(Outcome::failed(Verdict::of_failure(&failure))),
-        };
-        let desired = match checked(&response, &self.parent, grant) {
-            Ok((desired, _)) => desired,
-            Err(denied) => {
+        let desired = match decided {
+            Ok(decision) => decision.desired,
+            Err(Undecided::Failed(failure)) => {
+                return Ok(Outcome::failed(Verdict::of_failure(&failure)));
+            }
+            Err(Undecided::Denied(denied)) => {
                 let verdict = Verdict::new(Reason::Denied, denied.to_string());
                 return Ok(Outcome::failed(verdict));
             }
         };
         // What the running host accepted of the API server's rewriting, this one finds out by dry runs.
         let accepted = HashMap::new();
-        let steps = steps(&desired, &observed, &accepted, &self.parent, grant);
+        let steps = steps(&desired, &observed, &accepted, &self.parent, self.grant);
         let mut outcome = Outcome::default();
         for step in &steps {
             let tried = match step {
@@ -123,7 +123,7 @@ impl Trial<'_> {
             }
             before = self.found(served, &name).await?;
             let Some(found) = &before else { continue };
-            if !found.is_child_of(&self.parent, &self.candidate.grant.handler) {
+            if !found.is_child_of(&self.parent, &self.grant.handler) {
                 return Err(Obstacle::Failure(Verdict::foreign(&name)));
             }
             if found.is_deleting() || accepted_mark(child, found).is_none() {
@@ -170,7 +170,7 @@ impl Trial<'_> {
     fn requests(&self) -> Requests<'_> {
         Requests {
             client: self.client,
-            grant: &self.candidate.grant,
+            grant: self.grant,
             effect: Effect::DryRun,
         }
     }

@@ -1,0 +1,146 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use handler_host_core::{Trial, TrialFailure};
+use kube::Client;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::active::{Active, FailedTrial, Running};
+use crate::controller::{Controller, Options};
+use crate::kinds::Kinds;
+use crate::{ClusterError, GrantError};
+
+/// How a handler's parents stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Parents there are.
+    pub parents: usize,
+    /// Those whose last pass failed.
+    pub failing: usize,
+}
+
+/// What happened to a handler that is served.
+#[derive(Debug)]
+pub enum ServingNews {
+    /// The trial of a module failed.
+    FailedTrial(FailedTrial),
+    /// A part of it ended by itself, which is a defect of the host.
+    Ended(ClusterError),
+}
+
+/// A handler that is being served, whose module can be swapped at any moment.
+pub struct Serving {
+    controller: Arc<Controller>,
+    stop: Option<oneshot::Sender<Duration>>,
+    task: JoinHandle<Result<(), ClusterError>>,
+    failed_trials: mpsc::UnboundedReceiver<FailedTrial>,
+}
+
+impl Serving {
+    /// Starts to watch and to serve.
+    ///
+    /// # Errors
+    ///
+    /// When the module describes more than is granted, or namespaces are named for parents that live in none.
+    pub fn start(
+        client: Client,
+        kinds: Kinds,
+        options: &Options,
+        active: Active,
+    ) -> Result<Self, ClusterError> {
+        let (sender, failed_trials) = mpsc::unbounded_channel();
+        let controller = Controller::new(client, kinds, options, active, sender)?;
+        let controller = Arc::new(controller);
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(controller.clone().run(options.clone(), stopped));
+        Ok(Self {
+            controller,
+            stop: Some(stop),
+            task,
+            failed_trials,
+        })
+    }
+
+    /// Publishes another module. Calls under way end on the one before; then every parent is looked at
+    /// again. With a ratio the module is on trial until [`end_trial`](Self::end_trial): what fails newly is
+    /// withheld from the parents.
+    ///
+    /// # Errors
+    ///
+    /// When the module describes more than is granted; then nothing changes.
+    pub fn swap(&self, active: Active, max_failure_ratio: Option<f64>) -> Result<(), GrantError> {
+        let mut running = Running::new(active, &self.controller.grant)?;
+        if let Some(ratio) = max_failure_ratio {
+            let current = self.controller.running();
+            // A module that replaces one on trial is measured by the one before both.
+            let before = current.before().unwrap_or(current);
+            running = running.on_trial(Trial::new(ratio), before);
+        }
+        self.controller.swap_in(running);
+        Ok(())
+    }
+
+    /// Whether the module that runs is on trial and did well with enough parents to tell: another one may
+    /// come before its time is over.
+    #[must_use]
+    pub fn has_proved_itself(&self) -> bool {
+        let parents = self.controller.parents.cache.len();
+        self.controller.running().has_proved_itself(parents)
+    }
+
+    /// Ends the trial of the module that runs: what was withheld is told. None if there is no trial.
+    #[must_use]
+    pub fn end_trial(&self) -> Option<Result<(), TrialFailure>> {
+        let judged = self.controller.running().end_trial()?;
+        if judged.is_ok() {
+            self.controller.revisit_all();
+        }
+        Some(judged)
+    }
+
+    /// How its parents stand now.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            parents: self.controller.parents.cache.len(),
+            failing: self.controller.ledger.failing(),
+        }
+    }
+
+    /// Waits for something to happen that is for whoever swaps.
+    pub async fn next(&mut self) -> ServingNews {
+        tokio::select! {
+            // The controller holds the sender as long as this lives.
+            Some(failed) = self.failed_trials.recv() => ServingNews::FailedTrial(failed),
+            ended = &mut self.task => ServingNews::Ended(match ended {
+                Ok(Ok(())) => ClusterError::Ended("no error".to_owned()),
+                Ok(Err(error)) => error,
+                Err(error) => ClusterError::Ended(error.to_string()),
+            }),
+        }
+    }
+
+    /// Stops for good, and takes the handler's finalizer off its parents: nobody would ever do so again.
+    pub async fn retire(self, patience: Duration) {
+        let controller = self.controller.clone();
+        self.stop(patience).await;
+        controller.let_parents_go().await;
+    }
+
+    /// Stops: lets calls and writes under way end, for at most this long.
+    pub async fn stop(mut self, patience: Duration) {
+        if let Some(stop) = self.stop.take() {
+            // Nobody listens if it ended already.
+            let _ = stop.send(patience);
+        }
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Also where it was not stopped: watches and workers must not go on unseen.
+        self.task.abort();
+    }
+}

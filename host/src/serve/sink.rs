@@ -1,0 +1,105 @@
+use handler_host_cluster::resource::{Handler, HandlerStatus};
+use handler_host_cluster::{HandlerReporter, Say};
+use handler_host_core::{HandlerEvent, Severity};
+use kube::Client;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Where it is said what becomes of a handler: always the log, and its Handler where that is in the cluster.
+pub(crate) struct Sink {
+    handler: String,
+    written: Option<Written>,
+    said: Option<(Say, Say)>,
+}
+
+struct Written {
+    statuses: watch::Sender<HandlerStatus>,
+    events: mpsc::UnboundedSender<HandlerEvent>,
+    task: JoinHandle<()>,
+}
+
+impl Sink {
+    /// Into the log alone.
+    pub(crate) fn log(handler: &str) -> Self {
+        Self {
+            handler: handler.to_owned(),
+            written: None,
+            said: None,
+        }
+    }
+
+    /// Into the Handler's status and Events as well.
+    pub(crate) fn cluster(client: Client, handler: &Handler) -> Self {
+        let reporter = HandlerReporter::new(client, handler);
+        let (statuses, told) = watch::channel(HandlerStatus::default());
+        let (events, published) = mpsc::unbounded_channel();
+        Self {
+            written: Some(Written {
+                statuses,
+                events,
+                task: tokio::spawn(reporter.run(told, published)),
+            }),
+            ..Self::log(&handler.metadata.name.clone().unwrap_or_default())
+        }
+    }
+
+    /// Says how the handler stands: `Ready` and `ModuleLoaded` into the log where they changed, all of it into
+    /// the status.
+    pub(crate) fn say(&mut self, ready: &Say, module_loaded: &Say, status: HandlerStatus) {
+        let before = self.said.replace((ready.clone(), module_loaded.clone()));
+        let (ready_before, loaded_before) = before.unzip();
+        self.announce(module_loaded, loaded_before.as_ref());
+        self.announce(ready, ready_before.as_ref());
+        if let Some(written) = &self.written {
+            written.statuses.send_replace(status);
+        }
+    }
+
+    /// What is well is told by the lines of what happened; what is not is told once, also as an Event.
+    fn announce(&self, say: &Say, before: Option<&Say>) {
+        if say.is_true || before == Some(say) {
+            return;
+        }
+        let (handler, reason) = (&self.handler, say.reason);
+        match reason {
+            PENDING | PREVIEWING => {}
+            AWAITING_APPROVAL => {
+                tracing::info!(%handler, reason, "{}", say.message);
+                self.publish(Severity::Normal, reason, &say.message);
+            }
+            // Whoever waits for the kind has it in the log.
+            KIND_NOT_SERVED => self.publish(Severity::Warning, reason, &say.message),
+            _ => {
+                tracing::warn!(%handler, reason, "{}", say.message);
+                self.publish(Severity::Warning, reason, &say.message);
+            }
+        }
+    }
+
+    /// Publishes an Event on the Handler.
+    fn publish(&self, severity: Severity, reason: &str, message: &str) {
+        if let Some(written) = &self.written {
+            // The reporter ends only with the sink.
+            let _ = written.events.send(HandlerEvent {
+                severity,
+                reason: reason.to_owned(),
+                message: message.to_owned(),
+            });
+        }
+    }
+}
+
+/// The reason of a condition that cannot be told yet.
+pub(crate) const PENDING: &str = "Pending";
+/// The reason while a kind is missing in the cluster.
+pub(crate) const KIND_NOT_SERVED: &str = "KindNotServed";
+/// The reason while it is found out what a held module would do.
+pub(crate) const PREVIEWING: &str = "Previewing";
+/// The reason while a previewed module waits for somebody.
+pub(crate) const AWAITING_APPROVAL: &str = "AwaitingApproval";
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,260 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use futures::{Stream, StreamExt};
+use handler_host_cluster::resource::{Handler, HandlerStatus};
+use handler_host_cluster::{HandlerNews, Say};
+use handler_host_core::{Claims, Kind, Settings};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::desk::{Desk, Ending, Identity, Order, Role, key};
+use super::loaded::Refused;
+use super::sink::PENDING;
+use super::steward::Steward;
+use super::{Host, Sink};
+
+/// Looks after all handlers of a host: each has a steward of its own, so that none disturbs another.
+pub(crate) struct Supervisor {
+    host: Arc<Host>,
+    place: HandlerPlace,
+    claims: Claims,
+    served: BTreeMap<String, Served>,
+    /// Handlers that are not served, and why. One whose steward of before has not ended yet is tried again
+    /// when it has: two that work on one parent would answer each other's writes.
+    waiting: BTreeMap<String, (Handler, Option<Sink>)>,
+    stewards: JoinSet<(String, Result<()>)>,
+}
+
+/// Where Handlers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HandlerPlace {
+    /// Files: the log tells how they stand.
+    Files,
+    /// The cluster: their status tells it.
+    Cluster,
+}
+
+struct Served {
+    handler: Handler,
+    /// What it has a claim to, whatever its Handler says by now.
+    parent: Kind,
+    orders: mpsc::UnboundedSender<Order>,
+    ending: watch::Sender<Ending>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(host: Arc<Host>, place: HandlerPlace) -> Self {
+        Self {
+            host,
+            place,
+            claims: Claims::default(),
+            served: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            stewards: JoinSet::new(),
+        }
+    }
+
+    /// Follows the Handlers until `stop` resolves; then lets what is under way end.
+    pub(crate) async fn run(
+        mut self,
+        news: impl Stream<Item = HandlerNews>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<()> {
+        let (mut news, mut stop) = (std::pin::pin!(news), std::pin::pin!(stop));
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                Some(news) = news.next() => self.take(news).await,
+                Some(ended) = self.stewards.join_next() => {
+                    let (name, outcome) = ended.context("a handler's steward ended")?;
+                    outcome.with_context(|| format!("handler {name}"))?;
+                    self.ended(&name);
+                }
+            }
+        }
+        for served in self.served.values() {
+            served.ending.send_replace(Ending::Stop);
+        }
+        while self.stewards.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    async fn take(&mut self, news: HandlerNews) {
+        match news {
+            HandlerNews::All(handlers, unreadable) => {
+                let is_there = |name: &String| {
+                    unreadable.contains(name) || handlers.iter().any(|it| name_of(it) == *name)
+                };
+                let known = self.served.keys().chain(self.waiting.keys());
+                let gone: Vec<String> = known.filter(|name| !is_there(name)).cloned().collect();
+                for name in gone {
+                    self.remove(&name).await;
+                }
+                for handler in handlers {
+                    self.apply(handler).await;
+                }
+            }
+            HandlerNews::Applied(handler) => self.apply(*handler).await,
+            HandlerNews::Gone(name) => self.remove(&name).await,
+        }
+    }
+
+    async fn apply(&mut self, handler: Handler) {
+        let name = name_of(&handler);
+        if let Some(served) = self.served.get(&name) {
+            if is_same(&served.handler, &handler) {
+                return;
+            }
+            if served.handler.metadata.uid != handler.metadata.uid {
+                // Deleted and made anew, unseen in between.
+                self.remove(&name).await;
+            }
+        }
+        let settings = match Settings::try_from(&handler) {
+            Ok(settings) => settings,
+            Err(error) => {
+                let refused = Refused::new("InvalidSpec", &error.to_string());
+                return self.refuse(handler, refused);
+            }
+        };
+        match self.served.get_mut(&name) {
+            // Another kind of parent is another claim.
+            Some(served) if served.parent == settings.parent => {
+                let order = Order::Change(Box::new(settings), handler.metadata.generation);
+                served.handler = handler;
+                // One that ended takes the host with it.
+                let _ = served.orders.send(order);
+            }
+            Some(_) => {
+                self.end(&name, Ending::Retire);
+                self.waiting.insert(name, (handler, None));
+            }
+            None => self.claim(handler, settings),
+        }
+    }
+
+    /// Serves a Handler whose kind of parent is free.
+    fn claim(&mut self, handler: Handler, settings: Settings) {
+        let name = settings.name.clone();
+        // The claim of a steward that has not ended yet is still held under this name.
+        if self.claims.holds(&name) {
+            self.waiting.insert(name, (handler, None));
+            return;
+        }
+        match self.claims.claim(&name, &settings.parent) {
+            Ok(()) => {
+                self.waiting.remove(&name);
+                self.start(handler, settings);
+            }
+            Err(taken) => self.refuse(handler, Refused::new("ParentTaken", &taken.to_string())),
+        }
+    }
+
+    fn start(&mut self, handler: Handler, settings: Settings) {
+        let (orders, taken) = mpsc::unbounded_channel();
+        let (ending, ended) = watch::channel(Ending::No);
+        let desk = Desk {
+            orders: taken,
+            ending: ended,
+            sink: self.sink(&handler),
+        };
+        let name = name_of(&handler);
+        let metadata = &handler.metadata;
+        let identity = Identity {
+            uid: metadata.uid.clone(),
+            generation: metadata.generation,
+            status: handler.status.clone(),
+        };
+        let parent = settings.parent.clone();
+        let steward = Steward::new(self.host.clone(), Role::OneOfMany, settings, identity, desk);
+        let named = name.clone();
+        self.stewards
+            .spawn(async move { (named, steward.run(None).await) });
+        let served = Served {
+            handler,
+            parent,
+            orders,
+            ending,
+        };
+        self.served.insert(name, served);
+    }
+
+    fn sink(&self, handler: &Handler) -> Sink {
+        match self.place {
+            HandlerPlace::Files => Sink::log(&name_of(handler)),
+            HandlerPlace::Cluster => Sink::cluster(self.host.client.clone(), handler),
+        }
+    }
+
+    /// A Handler that cannot be served as it is: one that serves goes on as it was.
+    fn refuse(&mut self, handler: Handler, refused: Refused) {
+        let (name, generation) = (name_of(&handler), handler.metadata.generation);
+        if let Some(served) = self.served.get_mut(&name) {
+            served.handler = handler;
+            // One that ended takes the host with it.
+            let _ = served.orders.send(Order::Refuse(refused, generation));
+            return;
+        }
+        let sink = self.waiting.remove(&name).and_then(|(_, sink)| sink);
+        let mut sink = sink.unwrap_or_else(|| self.sink(&handler));
+        let say = |reason, message| Say {
+            is_true: false,
+            reason,
+            message,
+        };
+        let ready = say(refused.reason, refused.message);
+        let loaded = say(PENDING, "The Handler is refused.".to_owned());
+        let status = HandlerStatus {
+            observed_generation: generation,
+            conditions: vec![
+                ready.condition("Ready", generation),
+                loaded.condition("ModuleLoaded", generation),
+            ],
+            ..HandlerStatus::default()
+        };
+        sink.say(&ready, &loaded, status);
+        self.waiting.insert(name, (handler, Some(sink)));
+    }
+
+    async fn remove(&mut self, name: &str) {
+        self.waiting.remove(name);
+        let Some(served) = self.served.get(name) else {
+            return;
+        };
+        tracing::info!(handler = %name, "the Handler is gone; its children stay");
+        let key = key(name, served.handler.metadata.uid.as_deref());
+        self.end(name, Ending::Retire);
+        self.host.forget(&key).await;
+    }
+
+    fn end(&mut self, name: &str, how: Ending) {
+        if let Some(served) = self.served.remove(name) {
+            served.ending.send_replace(how);
+        }
+    }
+
+    /// A steward ended: its kind of parent is free, which may be what others wait for.
+    fn ended(&mut self, name: &str) {
+        self.claims.release(name);
+        let waiting: Vec<Handler> = self.waiting.values().map(|(it, _)| it.clone()).collect();
+        for handler in waiting {
+            if let Ok(settings) = Settings::try_from(&handler) {
+                self.claim(handler, settings);
+            }
+        }
+    }
+}
+
+fn name_of(handler: &Handler) -> String {
+    handler.metadata.name.clone().unwrap_or_default()
+}
+
+/// Whether nothing changed that a handler is served by; its status is our own.
+fn is_same(one: &Handler, other: &Handler) -> bool {
+    one.spec == other.spec
+        && one.metadata.uid == other.metadata.uid
+        && one.metadata.generation == other.metadata.generation
+        && one.metadata.annotations == other.metadata.annotations
+}
