@@ -9,6 +9,7 @@ pub mod child;
 pub mod claims;
 pub mod control_plane;
 pub mod handler_host;
+pub mod handlers;
 pub mod hostile;
 pub mod identity;
 pub mod manifest;

@@ -202,7 +202,7 @@ fn to_dynamic(object: &Value) -> DynamicObject {
     }
 }
 
-fn to_value(object: &DynamicObject) -> Value {
+pub(crate) fn to_value(object: &DynamicObject) -> Value {
     match serde_json::to_value(object) {
         Ok(value) => value,
         Err(error) => panic!("an object that is not JSON: {error}"),

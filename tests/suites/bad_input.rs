@@ -58,8 +58,8 @@ async fn a_module_that_is_no_handler_is_refused_by_every_command() {
         );
     }
     assert_snapshot!(told.join("\n"), @r#"
-    module DIR/missing.wasm cannot be read: there is no such file; check the path, or build it with `just build-guest`
-    module DIR/ cannot be read: it is a directory; check the path, or build it with `just build-guest`
+    module DIR/missing.wasm cannot be read: there is no such file; put it there, or correct the path
+    module DIR/ cannot be read: it is a directory; put it there, or correct the path
     module DIR/empty.wasm is empty; build it again
     module DIR/text.wasm is not WebAssembly: it begins with "apiVersi", not with "\0asm"; name a .wasm file
     module DIR/half.wasm is broken: failed to parse WebAssembly module: wasm component contains an invalid module section: section range FROM..TO is out of bounds (bound = HALF); build or copy it again
@@ -108,20 +108,20 @@ async fn a_file_of_claims_that_will_not_do_is_refused() {
     }
     told.push(desk.refusal(&format!("{RENDER_EVC} DIR")).await);
     assert_snapshot!(told.join("\n"), @r#"
-    DIR/missing.yaml cannot be read (No such file or directory (os error 2)); name a file of YAML or JSON
+    DIR/missing.yaml cannot be read: there is no such file; name a file of YAML or JSON
     DIR/broken.yaml is not YAML: line 1 column 7: unclosed bracket '['; mend it there
     DIR/list.yaml: ["a","b"] is not a Kubernetes object; write apiVersion, kind, metadata.name and spec
     DIR/string.yaml: "hello" is not a Kubernetes object; write apiVersion, kind, metadata.name and spec
     DIR/number.yaml: 42 is not a Kubernetes object; write apiVersion, kind, metadata.name and spec
     DIR/empty.yaml holds no object; write one kopf.dev/v1 EphemeralVolumeClaim
     DIR/comment.yaml holds no object; write one kopf.dev/v1 EphemeralVolumeClaim
-    DIR/bytes.yaml cannot be read (stream did not contain valid UTF-8); name a file of YAML or JSON
+    DIR/bytes.yaml cannot be read: stream did not contain valid UTF-8; name a file of YAML or JSON
     DIR/kindless.yaml: {"metadata":{"name":"a"}} is not a Kubernetes object; write apiVersion, kind, metadata.name and spec
     DIR/kind.yaml: holds a v1 Secret; this handler is called for kopf.dev/v1 EphemeralVolumeClaim
     DIR/nameless.yaml: the EphemeralVolumeClaim has no metadata.name; give it one
     DIR/no-metadata.yaml: the EphemeralVolumeClaim has no metadata.name; give it one
     DIR/second.yaml is not YAML: line 4 column 7: unclosed bracket '['; mend it there
-    DIR cannot be read (Is a directory (os error 21)); name a file of YAML or JSON
+    DIR cannot be read: it is a directory; name a file of YAML or JSON
     "#);
 }
 
@@ -289,5 +289,65 @@ async fn scopes_that_do_not_fit_are_refused_once_the_cluster_tells_them() {
     assert_snapshot!(told.join("\n"), @r#"
     v1 Namespace is cluster-scoped, so --namespace does not apply to it; leave --namespace out
     handler `puppet` describes the cluster-scoped child kind v1 Namespace for the namespaced parent kind tests.handler-host.dev/v1 Puppet; Kubernetes lets no namespaced object own it, so make the parent cluster-scoped or drop the child
+    "#);
+}
+
+#[tokio::test]
+async fn a_file_of_handlers_that_will_not_do_is_refused_before_any_cluster_is_asked() {
+    let desk = Desk::new();
+    let good = json!({
+        "apiVersion": "handler-host.dev/v1alpha1", "kind": "Handler", "metadata": {"name": "evc"},
+        "spec": {
+            "module": {"path": "evc.wasm"},
+            "parent": {"apiVersion": "kopf.dev/v1", "kind": "EphemeralVolumeClaim"},
+        },
+    });
+    let with = |pointer: &str, value: serde_json::Value| {
+        let mut bad = good.clone();
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        bad.pointer_mut(parent).unwrap()[field] = value;
+        bad.to_string()
+    };
+    let files = [
+        ("text.yaml", "half: [".to_owned()),
+        ("empty.yaml", "---\n".to_owned()),
+        ("claim.yaml", evc("a", "1G").to_string()),
+        ("name.yaml", with("/metadata/name", json!("Not A Name"))),
+        ("unknown.yaml", with("/spec/colour", json!("blue"))),
+        (
+            "two-sources.yaml",
+            with("/spec/module/image", json!("registry.example/evc:1")),
+        ),
+        (
+            "digest.yaml",
+            with("/spec/module/digest", json!("sha256:1")),
+        ),
+        (
+            "deadline.yaml",
+            with("/spec/limits", json!({"deadline": "5h"})),
+        ),
+        (
+            "ratio.yaml",
+            with("/spec/rollout", json!({"maxFailureRatio": 2})),
+        ),
+        ("twice.yaml", format!("{good}\n---\n{good}")),
+    ];
+    let mut told = vec![desk.refusal("run --handler DIR/missing.yaml").await];
+    for (name, text) in files {
+        desk.write(name, text);
+        told.push(desk.refusal(&format!("run --handler DIR/{name}")).await);
+    }
+    assert_snapshot!(told.join("\n"), @r#"
+    DIR/missing.yaml cannot be read: there is no such file; name a file of Handlers, or a directory of such files
+    DIR/text.yaml is not YAML: line 1 column 7: unclosed bracket '['; mend it there
+    DIR/empty.yaml holds no Handler; write one, or leave the file out
+    DIR/claim.yaml, document 1: a kopf.dev/v1 EphemeralVolumeClaim is no Handler of handler-host.dev/v1alpha1; write one
+    DIR/name.yaml, document 1: metadata.name "Not A Name" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc
+    DIR/unknown.yaml, document 1: spec.colour is no field of a Handler; there it has children, config, limits, module, parent, rollout
+    DIR/two-sources.yaml, document 1: spec.module names path and image; give exactly one of path, configMap and image
+    DIR/digest.yaml, document 1: spec.module.digest "sha256:1" is no digest; write sha256: and 64 of 0-9a-f, as `sha256sum` prints them
+    DIR/deadline.yaml, document 1: spec.limits.deadline "5h" is no duration of 10ms to 60s; write it as 1s
+    DIR/ratio.yaml, document 1: spec.rollout.maxFailureRatio 2 is not within 0 to 1; write it as 0.5
+    handler evc is in DIR/twice.yaml, document 1, and in DIR/twice.yaml, document 2; name it once
     "#);
 }

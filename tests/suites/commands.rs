@@ -267,7 +267,7 @@ async fn help_teaches_and_wrong_usage_has_a_code_of_its_own() {
     Usage: handler-host <COMMAND>
 
     Commands:
-      run          Serve a handler: watch its parents in a cluster and keep their children as it says
+      run          Serve handlers: watch their parents in a cluster and keep their children as they say
       diff         Show what a module would change in a cluster, as diffs of children; changes nothing
       render       Call a handler for objects in a file and print the children it desires; needs no
                    cluster

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod api_server;
+mod approval;
 mod bad_input;
 mod commands;
 mod config_maps;
@@ -15,15 +16,20 @@ mod evc;
 mod faults;
 mod finalizers;
 mod grants;
-mod images;
 mod handler_crd;
+mod handlers;
+mod images;
+mod many;
 mod outcomes;
 mod preview;
 mod preview_failures;
 mod quantities;
 mod restart;
+mod rollback;
 mod sandbox;
 mod stage;
+mod swap;
+mod swap_images;
 mod variants;
 mod volumes;
 mod writes;

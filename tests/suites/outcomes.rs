@@ -264,8 +264,14 @@ async fn a_child_no_longer_desired_is_deleted() {
         .namespace
         .wait_until_gone(CONFIG_MAP, "one", DEADLINE)
         .await;
-    let told = stage.outcome("a", "True", "Reconciled").await;
-    assert_eq!(told, "No child is desired.");
+    let what = "it says that none is desired";
+    let says = stage
+        .namespace
+        .wait_for(PUPPET, "a", what, DEADLINE, |puppet| {
+            condition(puppet, "Ready")
+                .is_some_and(|ready| ready["message"] == "No child is desired.")
+        });
+    says.await;
 }
 
 #[tokio::test]

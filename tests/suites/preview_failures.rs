@@ -152,9 +152,9 @@ async fn where_there_is_no_preview_one_line_says_why_and_what_to_do() {
     module GUESTS/puppet.wasm: the handler refuses its config: config: never. Correct or remove it in the handler's config.
     kubeconfig KUBECONFIG: failed to load current context: elsewhere; set --kubeconfig or KUBECONFIG to a file that `kubectl` can use
     listing tests.handler-host.dev/v1 Puppet: puppets.tests.handler-host.dev is forbidden: User "nobody" cannot list resource "puppets" in API group "tests.handler-host.dev" in the namespace "NAMESPACE"; preview as somebody who may
-    module /nowhere/puppet.wasm cannot be read: there is no such file; check the path, or build it with `just build-guest`
+    module /nowhere/puppet.wasm cannot be read: there is no such file; put it there, or correct the path
     kubeconfig /nowhere/config: No such file or directory (os error 2); set --kubeconfig or KUBECONFIG to a file that `kubectl` can use
-    looking for v1 ConfigMap: Connection refused (os error 111); preview again when the API server answers
+    looking for tests.handler-host.dev/v1 Puppet: Connection refused (os error 111); preview again when the API server answers
     "#);
 
     let usage = handler_host(["diff"]).await;

@@ -1,0 +1,413 @@
+//! Handlers in the cluster, the host that serves them, and the files their modules come from.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::audit::{Entries, Mark};
+use crate::control_plane::ControlPlane;
+use crate::identity::Identity;
+use crate::namespace::{CLAIM, CONFIG_MAP, EVENT, Namespace, PVC, to_value};
+use crate::objects::{self, condition, evc};
+use crate::operator::{Operator, Options};
+use crate::variants::{variant, write_atomically};
+use crate::wait::eventually;
+
+/// How long tests wait: generous, since many run side by side on few cores.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// By what a host of a test tells its Handlers from those of other tests.
+const LABEL: &str = "tests.handler-host.dev/namespace";
+
+/// A namespace, and a host that serves in it the Handlers of one test.
+pub struct Hosted {
+    /// The host. Before the namespace, so that it has ended when that goes.
+    pub operator: Operator,
+    /// Where the parents live that it serves.
+    pub namespace: Namespace,
+    /// Where its modules are, and in `state` what it keeps.
+    pub directory: TempDir,
+    control_plane: &'static ControlPlane,
+    arguments: Vec<String>,
+}
+
+impl Hosted {
+    /// Starts a host without Handlers.
+    pub async fn start(prefix: &str) -> Self {
+        Self::start_with(prefix, &[]).await
+    }
+
+    /// With further arguments.
+    pub async fn start_with(prefix: &str, arguments: &[&str]) -> Self {
+        let control_plane = ControlPlane::shared().await;
+        let namespace = Namespace::create(control_plane, prefix).await;
+        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory: {error}"));
+        let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
+        let operator = options(control_plane, &namespace, &directory, &arguments).start();
+        Self {
+            operator,
+            namespace,
+            directory,
+            control_plane,
+            arguments,
+        }
+    }
+
+    /// Ends the host and starts another over what it left.
+    pub async fn restart(&mut self) {
+        self.operator.terminate().await;
+        let (namespace, directory) = (&self.namespace, &self.directory);
+        self.operator = options(self.control_plane, namespace, directory, &self.arguments).start();
+    }
+
+    /// A path beside its modules.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.directory.path().join(file)
+    }
+
+    /// Puts a [variant] in place of a module; gives its digest.
+    pub fn put(&self, file: &str, name: &str, mode: &str) -> String {
+        let bytes = variant(name, mode);
+        write_atomically(&self.path(file), &bytes);
+        digest(&bytes)
+    }
+
+    /// The name of a Handler of this test in the cluster.
+    pub fn name(&self, handler: &str) -> String {
+        format!("{}-{}", handler.to_lowercase(), self.namespace.name)
+    }
+
+    /// A Handler of claims whose module is a file beside the others.
+    pub fn claims_from(&self, file: &str) -> Value {
+        json!({
+            "module": {"path": self.path(file)},
+            "parent": {"apiVersion": CLAIM.0, "kind": CLAIM.1},
+            "children": [{"apiVersion": PVC.0, "kind": PVC.1}],
+        })
+    }
+
+    /// Installs a kind of its own: [`thing`] of this index.
+    pub async fn install_thing(&self, index: usize) {
+        let (kind, plural) = (thing(index), format!("thing{index}s"));
+        let group = THINGS.split('/').next().unwrap_or_default();
+        let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let crd = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {
+                "group": group, "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": schema},
+                }],
+            },
+        });
+        let api: Api<DynamicObject> = Api::all_with(
+            self.namespace.client.clone(),
+            &objects::resource("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+        );
+        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
+        let params = PatchParams::apply("tests").force();
+        let patch = Patch::Apply(&crd);
+        let applied = api.patch(name, &params, &patch).await;
+        applied.unwrap_or_else(|error| panic!("CRD {name}: {error}"));
+    }
+
+    /// A Handler of the things of an index, which get ConfigMaps, from a file of that number.
+    pub fn things_from(&self, index: usize) -> Value {
+        let parent = json!({"apiVersion": THINGS, "kind": thing(index)});
+        json!({
+            "module": {"path": self.path(&format!("{index}.wasm"))},
+            "parent": parent,
+            "children": [{"apiVersion": CONFIG_MAP.0, "kind": CONFIG_MAP.1}],
+            "config": {"parent": parent, "child": "ConfigMap"},
+        })
+    }
+
+    /// Applies a Handler.
+    pub async fn apply(&self, handler: &str, spec: &Value) -> Value {
+        let name = self.name(handler);
+        let object = json!({
+            "apiVersion": "handler-host.dev/v1alpha1",
+            "kind": "Handler",
+            "metadata": {"name": name, "labels": {LABEL: self.namespace.name}},
+            "spec": spec,
+        });
+        let params = PatchParams::apply("tests").force();
+        let api = self.api();
+        let patch = Patch::Apply(&object);
+        let applied = api.patch(&name, &params, &patch);
+        to_value(
+            &applied
+                .await
+                .unwrap_or_else(|error| panic!("Handler {name}: {error}")),
+        )
+    }
+
+    /// Merge-patches a Handler.
+    pub async fn merge(&self, handler: &str, patch: &Value) {
+        let name = self.name(handler);
+        let params = PatchParams::default();
+        let api = self.api();
+        let patch = Patch::Merge(patch);
+        let merged = api.patch(&name, &params, &patch).await;
+        merged.unwrap_or_else(|error| panic!("Handler {name}: {error}"));
+    }
+
+    /// Deletes a Handler.
+    pub async fn delete(&self, handler: &str) {
+        let name = self.name(handler);
+        let api = self.api();
+        let deleted = api.delete(&name, &DeleteParams::default()).await;
+        deleted.unwrap_or_else(|error| panic!("Handler {name}: {error}"));
+    }
+
+    /// Waits for a Handler that a condition holds for.
+    pub async fn wait_for(
+        &self,
+        handler: &str,
+        what: &str,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let name = self.name(handler);
+        let what = format!("Handler {name}: {what}\n{}", self.operator.log());
+        eventually(&what, DEADLINE, async || {
+            match self.api().get(&name).await {
+                Ok(found) => {
+                    let found = to_value(&found);
+                    if holds(&found) {
+                        Ok(found)
+                    } else {
+                        Err(format!("{:#}\n{}", found["status"], self.operator.log()))
+                    }
+                }
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await
+    }
+
+    /// Waits for a condition of a Handler, in the generation it is in; gives its message.
+    pub async fn told(&self, handler: &str, type_: &str, status: &str, reason: &str) -> String {
+        let what = format!("{type_}={status} with reason {reason}");
+        let found = self
+            .wait_for(handler, &what, |found| {
+                condition(found, type_).is_some_and(|it| {
+                    it["status"] == status
+                        && it["reason"] == reason
+                        && it["observedGeneration"] == found["metadata"]["generation"]
+                })
+            })
+            .await;
+        let told = condition(&found, type_).unwrap_or(&Value::Null);
+        told["message"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// As [`told`](Self::told), and the message must contain a text.
+    pub async fn told_that(&self, handler: &str, type_: &str, reason: &str, part: &str) {
+        let what = format!("{type_} with reason {reason} says {part:?}");
+        self.wait_for(handler, &what, |found| {
+            condition(found, type_).is_some_and(|it| {
+                let message = it["message"].as_str().unwrap_or_default();
+                it["reason"] == reason && message.contains(part)
+            })
+        })
+        .await;
+    }
+
+    /// Waits until a Handler serves with a module, told by its digest.
+    pub async fn serves(&self, handler: &str, digest: &str) -> Value {
+        let what = format!("it serves with {digest}");
+        self.wait_for(handler, &what, |found| {
+            let is_ready = condition(found, "Ready").is_some_and(|it| it["status"] == "True");
+            is_ready && found["status"]["module"]["digest"] == digest
+        })
+        .await
+    }
+
+    /// Makes the Secret `registry` of a docker config, and lets the host read the Secrets of its namespace.
+    pub async fn let_read_secrets(&self, docker_config: &[u8]) {
+        let config = k8s_openapi::ByteString(docker_config.to_vec());
+        let secret = json!({
+            "type": "kubernetes.io/dockerconfigjson",
+            "data": {".dockerconfigjson": config},
+        });
+        let role =
+            json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]});
+        let group = "rbac.authorization.k8s.io";
+        let binding = json!({
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "secrets"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": Identity::Host.user()}],
+        });
+        let rbac = "rbac.authorization.k8s.io/v1";
+        for object in [
+            objects::object("v1", "Secret", "registry", &secret),
+            objects::object(rbac, "Role", "secrets", &role),
+            objects::object(rbac, "RoleBinding", "secrets", &binding),
+        ] {
+            let applied = self.namespace.apply(&object).await;
+            applied.unwrap_or_else(|error| panic!("{object:#}: {error}"));
+        }
+    }
+
+    /// Makes claims of these names.
+    pub async fn make(&self, names: &[String]) {
+        for name in names {
+            let made = self.namespace.create_object(&evc(name, "1Gi")).await;
+            made.unwrap_or_else(|error| panic!("claim {name}: {error}"));
+        }
+    }
+
+    /// Waits until the volume claims of these names carry a variant.
+    pub async fn follow(&self, names: &[String], variant: &str) {
+        let what = format!("every volume claim is of variant {variant}");
+        eventually(&what, DEADLINE, async || {
+            let volumes = self.namespace.list(PVC).await;
+            let others: Vec<_> = names
+                .iter()
+                .filter(|name| {
+                    let mut volumes = volumes.iter();
+                    let volume = volumes.find(|volume| volume["metadata"]["name"] == **name);
+                    volume.is_none_or(|it| it["metadata"]["labels"]["variant"] != variant)
+                })
+                .collect();
+            if others.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{others:?}\n{}", self.operator.log()))
+            }
+        })
+        .await;
+    }
+
+    /// Waits until claims are ready.
+    pub async fn ready(&self, names: &[String]) {
+        for name in names {
+            let ready = self
+                .namespace
+                .wait_for_ready(CLAIM, name, "True", "Reconciled", DEADLINE);
+            ready.await;
+        }
+    }
+
+    /// The resource versions of all objects of a kind, by name.
+    pub async fn versions(&self, kind: crate::namespace::Kind) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let objects = self.namespace.list(kind).await;
+        let mut versions: Vec<_> = objects
+            .iter()
+            .map(|it| {
+                (
+                    text(&it["metadata"]["name"]),
+                    text(&it["metadata"]["resourceVersion"]),
+                )
+            })
+            .collect();
+        versions.sort();
+        versions
+    }
+
+    /// The Events on a Handler, as `reason: note`.
+    pub async fn events(&self, handler: &str) -> Vec<String> {
+        let resource = objects::resource(EVENT.0, EVENT.1);
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.namespace.client.clone(), "default", &resource);
+        let name = self.name(handler);
+        let found = api.list(&kube::api::ListParams::default()).await;
+        let found = found.unwrap_or_else(|error| panic!("Events: {error}"));
+        let mut events: Vec<_> = found.iter().map(to_value).collect();
+        events.retain(|event| event["regarding"]["name"] == name.as_str());
+        events.sort_by_key(|event| event["eventTime"].as_str().unwrap_or_default().to_owned());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        events
+            .iter()
+            .map(|event| format!("{}: {}", text(&event["reason"]), text(&event["note"])))
+            .collect()
+    }
+
+    /// Waits until a Handler has an Event with this reason; gives all that it has.
+    pub async fn event(&self, handler: &str, reason: &str) -> Vec<String> {
+        let what = format!("an Event {reason} on Handler {handler}");
+        eventually(&what, DEADLINE, async || {
+            let events = self.events(handler).await;
+            if events.iter().any(|it| it.starts_with(reason)) {
+                Ok(events)
+            } else {
+                Err(format!("{events:?}"))
+            }
+        })
+        .await
+    }
+
+    /// From here on requests are counted.
+    pub fn mark(&self) -> Mark {
+        self.control_plane.audit().mark()
+    }
+
+    /// The host's requests in this namespace since a mark.
+    pub async fn requests(&self, since: &Mark) -> Entries {
+        let all = self.control_plane.audit_since(since).await;
+        all.by(Identity::Host.user())
+            .in_namespace(&self.namespace.name)
+    }
+
+    fn api(&self) -> Api<DynamicObject> {
+        let resource = objects::resource("handler-host.dev/v1alpha1", "Handler");
+        Api::all_with(self.namespace.client.clone(), &resource)
+    }
+}
+
+fn options(
+    control_plane: &ControlPlane,
+    namespace: &Namespace,
+    directory: &TempDir,
+    arguments: &[String],
+) -> Options {
+    let options = Operator::of(control_plane, Identity::Host)
+        .arg("--handlers-from-cluster")
+        .arg("--handler-selector")
+        .arg(format!("{LABEL}={}", namespace.name))
+        .arg("--state-dir")
+        .arg(directory.path().join("state"))
+        // The host's own lines, and how long a module took to compile.
+        .env(
+            "RUST_LOG",
+            "info,kube_client=off,kube_runtime=off,handler_host::serve=debug",
+        )
+        .namespace(&namespace.name);
+    arguments
+        .iter()
+        .fold(options, |options, argument| options.arg(argument))
+}
+
+/// The digest of a module's bytes, as statuses write it.
+pub fn digest(bytes: &[u8]) -> String {
+    handler_host_core::Digest::of(bytes).to_string()
+}
+
+/// The group and version of the kinds that tests install for themselves.
+pub const THINGS: &str = "many.tests.handler-host.dev/v1";
+
+/// The kind of this index.
+pub fn thing(index: usize) -> String {
+    format!("Thing{index}")
+}
+
+/// `count` names, counted from 0.
+pub fn names(count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("claim-{index}")).collect()
+}
+
+/// A ConfigMap whose binaryData holds a module.
+pub fn module_map(name: &str, key: &str, module: &[u8]) -> Value {
+    let bytes = k8s_openapi::ByteString(module.to_vec());
+    objects::object(
+        "v1",
+        "ConfigMap",
+        name,
+        &json!({"binaryData": {key: bytes}}),
+    )
+}

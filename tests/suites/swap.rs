@@ -1,0 +1,239 @@
+//! A module swapped under a running host: what takes over, and what leaves everything as it is.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use handler_host_tests::handlers::{Hosted, digest, names};
+use handler_host_tests::namespace::{CLAIM, PVC};
+use handler_host_tests::variants::{variant, write_atomically};
+use rstest::rstest;
+use serde_json::json;
+
+/// A host with one Handler of claims from `evc.wasm`, variant `one`, that serves three claims.
+async fn serving(prefix: &str) -> (Hosted, Vec<String>, String) {
+    let hosted = Hosted::start(prefix).await;
+    let one = hosted.put("evc.wasm", "one", "ok");
+    hosted.apply("evc", &hosted.claims_from("evc.wasm")).await;
+    hosted.serves("evc", &one).await;
+    let claims = names(3);
+    hosted.make(&claims).await;
+    hosted.follow(&claims, "one").await;
+    hosted.ready(&claims).await;
+    (hosted, claims, one)
+}
+
+#[tokio::test]
+async fn a_new_module_takes_over_and_every_claim_follows() {
+    let (hosted, claims, one) = serving("swap").await;
+    let mark = hosted.mark();
+    let two = hosted.put("evc.wasm", "two", "ok");
+    let handler = hosted.serves("evc", &two).await;
+    hosted.follow(&claims, "two").await;
+    hosted.make(&["new".to_owned()]).await;
+    hosted.follow(&["new".to_owned()], "two").await;
+    hosted.ready(&claims).await;
+
+    let status = &handler["status"];
+    assert_eq!(status["lastSwap"]["from"], one);
+    assert_eq!(status["lastSwap"]["to"], two);
+    assert_eq!(status["module"]["shortDigest"], two[7..19]);
+    assert_eq!(status["module"]["world"], "handler-host:handler@0.1.0");
+    assert_eq!(
+        status["granted"]["children"],
+        json!([{"apiVersion": "v1", "kind": "PersistentVolumeClaim"}])
+    );
+    assert_eq!(status["described"], status["granted"]);
+    // Each volume claim is written once by the new module, and nothing else is.
+    let writes = hosted
+        .requests(&mark)
+        .await
+        .writes()
+        .resource("persistentvolumeclaims");
+    assert_eq!(writes.count(), 4, "{writes}");
+    assert_eq!(hosted.operator.lines_with("swapped the module").len(), 2);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Rename,
+    InPlace,
+    Symlink,
+}
+
+#[rstest]
+#[case::an_atomic_rename(Way::Rename)]
+#[case::a_write_in_place(Way::InPlace)]
+#[case::the_flip_of_a_mounted_volume(Way::Symlink)]
+#[tokio::test]
+async fn a_file_is_followed_however_it_changes(#[case] way: Way) {
+    let hosted = Hosted::start("ways").await;
+    // As the kubelet lays a volume out: evc.wasm → ..data/evc.wasm, and ..data → the present version.
+    let mounted = hosted.path("volume");
+    let version = |name: &str| {
+        let directory = mounted.join(format!("..{name}"));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("evc.wasm"), variant(name, "ok")).unwrap();
+    };
+    version("one");
+    symlink("..one", mounted.join("..data")).unwrap();
+    symlink("..data/evc.wasm", mounted.join("evc.wasm")).unwrap();
+    let path = match way {
+        Way::Symlink => mounted.join("evc.wasm"),
+        Way::Rename | Way::InPlace => {
+            hosted.put("evc.wasm", "one", "ok");
+            hosted.path("evc.wasm")
+        }
+    };
+    let mut spec = hosted.claims_from("evc.wasm");
+    spec["module"]["path"] = json!(path);
+    hosted.apply("evc", &spec).await;
+    hosted.serves("evc", &digest(&variant("one", "ok"))).await;
+
+    match way {
+        Way::Rename => write_atomically(&path, &variant("two", "ok")),
+        Way::InPlace => fs::write(&path, variant("two", "ok")).unwrap(),
+        Way::Symlink => {
+            version("two");
+            symlink("..two", mounted.join("..data_tmp")).unwrap();
+            fs::rename(mounted.join("..data_tmp"), mounted.join("..data")).unwrap();
+        }
+    }
+    hosted.serves("evc", &digest(&variant("two", "ok"))).await;
+}
+
+/// Candidates that will not do: the reason and a part of the message.
+fn candidates() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
+    let whole = variant("bad", "ok");
+    let component = wat::parse_str("(component)").unwrap();
+    vec![
+        (
+            "cut",
+            whole[..whole.len() / 2].to_vec(),
+            "InvalidModule",
+            "is broken",
+        ),
+        ("empty", Vec::new(), "InvalidModule", "is empty"),
+        (
+            "another world",
+            component,
+            "InvalidModule",
+            "is a component of another world",
+        ),
+        (
+            "more than granted",
+            variant("bad", "describeMore"),
+            "NotGranted",
+            "describes the child kind v1 Secret, which it is not granted",
+        ),
+        (
+            "traps in describe",
+            variant("bad", "describeTrap"),
+            "DescribeFailed",
+            "this variant traps when it is asked what it is",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn a_candidate_that_will_not_do_changes_nothing_but_the_handlers_condition() {
+    let (hosted, claims, one) = serving("refused").await;
+    let (claims_before, volumes_before) =
+        (hosted.versions(CLAIM).await, hosted.versions(PVC).await);
+    for (what, bytes, reason, part) in candidates() {
+        write_atomically(&hosted.path("evc.wasm"), &bytes);
+        hosted.told_that("evc", "ModuleLoaded", reason, part).await;
+        let handler = hosted.serves("evc", &one).await;
+        assert_eq!(handler["status"]["module"]["digest"], one, "{what}");
+    }
+    fs::remove_file(hosted.path("evc.wasm")).unwrap();
+    let message = hosted
+        .told("evc", "ModuleLoaded", "False", "FetchFailed")
+        .await;
+    assert!(message.contains("there is no such file"), "{message}");
+
+    assert_eq!(hosted.versions(CLAIM).await, claims_before);
+    assert_eq!(hosted.versions(PVC).await, volumes_before);
+    hosted.make(&["new".to_owned()]).await;
+    hosted.follow(&["new".to_owned()], "one").await;
+    for reason in [
+        "InvalidModule",
+        "NotGranted",
+        "DescribeFailed",
+        "FetchFailed",
+    ] {
+        hosted.event("evc", reason).await;
+    }
+
+    // Mended, it loads by itself.
+    let two = hosted.put("evc.wasm", "two", "ok");
+    hosted.serves("evc", &two).await;
+    hosted.told("evc", "ModuleLoaded", "True", "Loaded").await;
+    hosted.follow(&claims, "two").await;
+}
+
+#[tokio::test]
+async fn a_pinned_module_is_the_only_one_that_loads() {
+    let (hosted, claims, one) = serving("pinned").await;
+    let mut spec = hosted.claims_from("evc.wasm");
+    spec["module"]["digest"] = json!(one);
+    hosted.apply("evc", &spec).await;
+    hosted.told("evc", "ModuleLoaded", "True", "Loaded").await;
+    let two = hosted.put("evc.wasm", "two", "ok");
+    let message = hosted
+        .told("evc", "ModuleLoaded", "False", "DigestMismatch")
+        .await;
+    assert!(
+        message.contains(&format!("holds {two}, but {one} is pinned")),
+        "{message}"
+    );
+    hosted.serves("evc", &one).await;
+
+    spec["module"]["digest"] = json!(two);
+    hosted.apply("evc", &spec).await;
+    hosted.serves("evc", &two).await;
+    hosted.follow(&claims, "two").await;
+}
+
+#[tokio::test]
+async fn a_config_map_is_a_source_that_may_go_and_come_back() {
+    let hosted = Hosted::start("config-map").await;
+    let put = async |name: &str| {
+        let module = variant(name, "ok");
+        let object = handler_host_tests::handlers::module_map("modules", "evc.wasm", &module);
+        hosted.namespace.apply(&object).await.unwrap();
+        digest(&module)
+    };
+    let one = put("one").await;
+    let mut spec = hosted.claims_from("none");
+    spec["module"] = json!({"configMap": {
+        "namespace": hosted.namespace.name, "name": "modules", "key": "evc.wasm",
+    }});
+    hosted.apply("evc", &spec).await;
+    hosted.serves("evc", &one).await;
+    let claims = names(2);
+    hosted.make(&claims).await;
+    hosted.follow(&claims, "one").await;
+
+    let two = put("two").await;
+    hosted.serves("evc", &two).await;
+    hosted.follow(&claims, "two").await;
+
+    hosted
+        .namespace
+        .delete(handler_host_tests::namespace::CONFIG_MAP, "modules")
+        .await
+        .unwrap();
+    let message = hosted
+        .told("evc", "ModuleLoaded", "False", "FetchFailed")
+        .await;
+    assert!(
+        message.contains("there is no ConfigMap modules"),
+        "{message}"
+    );
+    hosted.serves("evc", &two).await;
+    put("two").await;
+    hosted.told("evc", "ModuleLoaded", "True", "Loaded").await;
+    let three = put("three").await;
+    hosted.serves("evc", &three).await;
+    hosted.follow(&claims, "three").await;
+}
