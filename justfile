@@ -32,11 +32,10 @@ test: control-plane build
 suites filter="": control-plane build
     cargo test --locked --workspace --test suites -- --test-threads {{ threads }} {{ filter }}
 
-# Measure what claims cost, beside a bare client; optimised, minutes to build
-bench: control-plane (_guest "guest-evc")
-    cargo build --locked --release --package handler-host
-    cargo build --locked --release --package handler-host-tests --bins
-    cargo bench --locked --package handler-host-tests --bench claims
+# Measure what claims and swaps cost, beside a bare client; optimised, minutes to build
+bench: control-plane (_guest "guest-evc") (_guest "tests/guests/chameleon")
+    cargo build --locked --release --workspace --bins --bench claims --bench swap
+    cargo bench --locked --workspace --bench claims --bench swap
 
 # Format, lint, test
 check: lint test
@@ -50,6 +49,10 @@ lint:
 # From a bare clone to the tutorial's claim, its volume claim and its events, and back to nothing
 demo: control-plane build
     tests/demo
+
+# A handler edited, previewed, swapped under a running host, refused when broken, rolled back when it traps
+demo-swap: control-plane build
+    tests/demo --swap
 
 # The same control plane and host, to play with until Ctrl-C
 up: control-plane build
