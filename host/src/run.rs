@@ -17,6 +17,9 @@ use crate::serve::{
 };
 use crate::{client, handlers, module, telemetry};
 
+/// How long a module without a Handler is on trial: whoever works on it looks at what becomes of it.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Serves handlers until the host is told to stop.
 pub(crate) fn run(arguments: RunArguments) -> Result<ExitCode> {
     telemetry::start(arguments.log_format);
@@ -128,7 +131,10 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
         config,
         call_limits,
         limits: wanted.limits,
-        rollout: Rollout::default(),
+        rollout: Rollout {
+            window: LOOK,
+            ..Rollout::default()
+        },
         approved: None,
     };
     Ok(Only {

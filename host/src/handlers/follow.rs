@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Result;
 use futures::Stream;
 use handler_host_cluster::HandlerNews;
 use handler_host_cluster::resource::Handler;
@@ -11,29 +13,70 @@ use super::read;
 /// system tells nobody when it changes.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Files of Handlers, and what was read of them so far.
+struct Followed {
+    paths: Vec<PathBuf>,
+    first: Option<Vec<Handler>>,
+    names: BTreeSet<String>,
+    told: String,
+}
+
 /// The Handlers of these paths: those read already, then whatever the files hold. Files that will not do are
 /// told once, and what was read before goes on.
 pub(crate) fn follow(paths: Vec<PathBuf>, first: Vec<Handler>) -> impl Stream<Item = HandlerNews> {
-    let start = (paths, Some(first), String::new());
-    futures::stream::unfold(start, async |(paths, first, mut told)| {
-        if let Some(first) = first {
-            return Some((HandlerNews::All(first, Vec::new()), (paths, None, told)));
-        }
+    let followed = Followed {
+        paths,
+        first: Some(first),
+        names: BTreeSet::new(),
+        told: String::new(),
+    };
+    futures::stream::unfold(followed, async |mut followed| {
+        let handlers = match followed.first.take() {
+            Some(first) => first,
+            None => followed.next().await,
+        };
+        followed.names = names(&handlers);
+        Some((HandlerNews::All(handlers, Vec::new()), followed))
+    })
+}
+
+impl Followed {
+    async fn next(&mut self) -> Vec<Handler> {
+        let mut missing = BTreeSet::new();
         loop {
             tokio::time::sleep(EVERY).await;
-            let again = paths.clone();
-            let problem = match tokio::task::spawn_blocking(move || read(&again)).await {
-                Ok(Ok(handlers)) => {
-                    let news = HandlerNews::All(handlers, Vec::new());
-                    return Some((news, (paths, None, String::new())));
+            let handlers = match self.read().await {
+                Ok(handlers) => handlers,
+                Err(error) => {
+                    self.tell(format!("{error:#}"));
+                    continue;
                 }
-                Ok(Err(error)) => format!("{error:#}"),
-                Err(error) => error.to_string(),
             };
-            if problem != told {
-                tracing::error!("{problem}; the Handlers read before go on");
-                told = problem;
+            self.told.clear();
+            let found = names(&handlers);
+            let gone: BTreeSet<_> = self.names.difference(&found).cloned().collect();
+            // Editors save by taking a file away and putting another there: gone is what is gone twice.
+            if gone.is_subset(&missing) {
+                return handlers;
             }
+            missing = gone;
         }
-    })
+    }
+
+    async fn read(&self) -> Result<Vec<Handler>> {
+        let paths = self.paths.clone();
+        tokio::task::spawn_blocking(move || read(&paths)).await?
+    }
+
+    fn tell(&mut self, problem: String) {
+        if problem != self.told {
+            tracing::error!("{problem}; the Handlers read before go on");
+            self.told = problem;
+        }
+    }
+}
+
+fn names(handlers: &[Handler]) -> BTreeSet<String> {
+    let names = handlers.iter().map(|it| it.metadata.name.clone());
+    names.map(Option::unwrap_or_default).collect()
 }

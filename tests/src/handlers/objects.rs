@@ -1,0 +1,112 @@
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::Hosted;
+use crate::identity::Identity;
+use crate::namespace::{CLAIM, CONFIG_MAP, PVC};
+use crate::objects;
+
+/// What a test makes of Handlers, kinds and rights.
+impl Hosted {
+    /// A Handler of claims whose module is a file beside the others.
+    pub fn claims_from(&self, file: &str) -> Value {
+        json!({
+            "module": {"path": self.path(file)},
+            "parent": {"apiVersion": CLAIM.0, "kind": CLAIM.1},
+            "children": [{"apiVersion": PVC.0, "kind": PVC.1}],
+        })
+    }
+
+    /// Installs a kind of its own: [`thing`] of this index.
+    pub async fn install_thing(&self, index: usize) {
+        let (kind, plural) = (thing(index), format!("thing{index}s"));
+        let group = THINGS.split('/').next().unwrap_or_default();
+        let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let crd = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {
+                "group": group, "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": schema},
+                }],
+            },
+        });
+        let api: Api<DynamicObject> = Api::all_with(
+            self.namespace.client.clone(),
+            &objects::resource("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+        );
+        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
+        let params = PatchParams::apply("tests").force();
+        let patch = Patch::Apply(&crd);
+        let applied = api.patch(name, &params, &patch).await;
+        applied.unwrap_or_else(|error| panic!("CRD {name}: {error}"));
+    }
+
+    /// A Handler of the things of an index, which get ConfigMaps, from a file of that number.
+    pub fn things_from(&self, index: usize) -> Value {
+        let parent = json!({"apiVersion": THINGS, "kind": thing(index)});
+        json!({
+            "module": {"path": self.path(&format!("{index}.wasm"))},
+            "parent": parent,
+            "children": [{"apiVersion": CONFIG_MAP.0, "kind": CONFIG_MAP.1}],
+            "config": {"parent": parent, "child": "ConfigMap"},
+        })
+    }
+
+    /// Makes the Secret `registry` of a docker config, and lets the host read the Secrets of its namespace.
+    pub async fn let_read_secrets(&self, docker_config: &[u8]) {
+        let config = k8s_openapi::ByteString(docker_config.to_vec());
+        let secret = json!({
+            "type": "kubernetes.io/dockerconfigjson",
+            "data": {".dockerconfigjson": config},
+        });
+        let role =
+            json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]});
+        let group = "rbac.authorization.k8s.io";
+        let binding = json!({
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "secrets"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": Identity::Host.user()}],
+        });
+        let rbac = "rbac.authorization.k8s.io/v1";
+        for object in [
+            objects::object("v1", "Secret", "registry", &secret),
+            objects::object(rbac, "Role", "secrets", &role),
+            objects::object(rbac, "RoleBinding", "secrets", &binding),
+        ] {
+            let applied = self.namespace.apply(&object).await;
+            applied.unwrap_or_else(|error| panic!("{object:#}: {error}"));
+        }
+    }
+}
+
+/// The digest of a module's bytes, as statuses write it.
+pub fn digest(bytes: &[u8]) -> String {
+    handler_host_core::Digest::of(bytes).to_string()
+}
+
+/// The group and version of the kinds that tests install for themselves.
+pub const THINGS: &str = "many.tests.handler-host.dev/v1";
+
+/// The kind of this index.
+pub fn thing(index: usize) -> String {
+    format!("Thing{index}")
+}
+
+/// `count` names, counted from 0.
+pub fn names(count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("claim-{index}")).collect()
+}
+
+/// A ConfigMap whose binaryData holds a module.
+pub fn module_map(name: &str, key: &str, module: &[u8]) -> Value {
+    let bytes = k8s_openapi::ByteString(module.to_vec());
+    objects::object(
+        "v1",
+        "ConfigMap",
+        name,
+        &json!({"binaryData": {key: bytes}}),
+    )
+}
