@@ -62,7 +62,8 @@ impl Sink {
         }
         let (handler, reason) = (&self.handler, say.reason);
         match reason {
-            PENDING | PREVIEWING => {}
+            // Of a module that does not run, ModuleLoaded tells.
+            PENDING | PREVIEWING | MODULE_NOT_LOADED => {}
             AWAITING_APPROVAL => {
                 tracing::info!(%handler, reason, "{}", say.message);
                 self.publish(Severity::Normal, reason, &say.message);
@@ -91,6 +92,8 @@ impl Sink {
 
 /// The reason of a condition that cannot be told yet.
 pub(crate) const PENDING: &str = "Pending";
+/// The reason while no module runs.
+pub(crate) const MODULE_NOT_LOADED: &str = "ModuleNotLoaded";
 /// The reason while a kind is missing in the cluster.
 pub(crate) const KIND_NOT_SERVED: &str = "KindNotServed";
 /// The reason while it is found out what a held module would do.

@@ -8,7 +8,7 @@ use handler_host_engine::{MemoCounts, WORLD_VERSION};
 use handler_host_registry::Rejected;
 
 use super::loaded::{Loaded, Refused};
-use super::sink::{AWAITING_APPROVAL, KIND_NOT_SERVED, PENDING, PREVIEWING};
+use super::sink::{AWAITING_APPROVAL, KIND_NOT_SERVED, MODULE_NOT_LOADED, PENDING, PREVIEWING};
 use super::stage::Stage;
 
 /// How a handler stands, as its status tells it.
@@ -224,7 +224,7 @@ impl View {
                 not(PENDING, module_loaded.message.clone())
             }
             Stage::Ready(_) => not(
-                "ModuleNotLoaded",
+                MODULE_NOT_LOADED,
                 "No module runs; ModuleLoaded says why.".to_owned(),
             ),
             Stage::Serving(_) => Say {
