@@ -198,6 +198,27 @@ async fn a_claim_that_the_module_before_would_have_refused_too_is_not_held_again
 }
 
 #[tokio::test]
+async fn a_restart_without_a_source_does_not_forget_what_was_rolled_back() {
+    let (mut hosted, _, one) = serving("forgets", 3, &json!({})).await;
+    let bad = hosted.put("evc.wasm", "bad", "trap");
+    hosted
+        .told("evc", "ModuleLoaded", "False", "RolledBack")
+        .await;
+    let before = hosted.serves("evc", &one).await;
+    std::fs::remove_file(hosted.path("evc.wasm")).unwrap();
+    hosted.restart().await;
+    hosted
+        .told("evc", "ModuleLoaded", "False", "FetchFailed")
+        .await;
+    let after = hosted.serves("evc", &one).await;
+    assert_eq!(after["status"]["rolledBack"]["digest"], bad);
+    assert_eq!(
+        after["status"]["rolledBack"],
+        before["status"]["rolledBack"]
+    );
+}
+
+#[tokio::test]
 async fn where_nothing_was_kept_a_module_once_rolled_back_is_not_tried_either() {
     let (mut hosted, _, one) = serving("not-kept", 3, &json!({})).await;
     let bad = hosted.put("evc.wasm", "bad", "trap");

@@ -195,6 +195,9 @@ impl Steward {
         let kept = self.host.kept(&self.key).await;
         let rejected = kept.rejected.filter(|it| it.spec == self.settings.spec);
         self.rejected = rejected.or(self.rejected.take());
+        if let Some(rejected) = &self.rejected {
+            self.view.remember(rejected);
+        }
         let pinned = self.settings.module.pinned;
         let good = kept
             .good

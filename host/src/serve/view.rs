@@ -112,18 +112,28 @@ impl View {
 
     /// The module that the spec asks for was rolled back, now or before.
     pub(crate) fn rejected(&mut self, rejected: &Rejected) {
+        self.remember(rejected);
+        self.progress = Progress::RolledBack(rejected.clone());
+    }
+
+    /// A module was rolled back under this spec, whether or not it is what the source gives now.
+    pub(crate) fn remember(&mut self, rejected: &Rejected) {
         let is_told = |told: &RollbackStatus| told.digest == rejected.digest.to_string();
-        if !self.rolled_back.as_ref().is_some_and(is_told) {
-            self.rolled_back = Some(RollbackStatus {
+        if self.rolled_back.as_ref().is_some_and(is_told) {
+            return;
+        }
+        let before = self.remembered.as_ref();
+        let before = before.and_then(|status| status.rolled_back.clone());
+        self.rolled_back = before.filter(is_told).or_else(|| {
+            Some(RollbackStatus {
                 digest: rejected.digest.to_string(),
                 to: rejected
                     .good
                     .map_or_else(String::new, |good| good.to_string()),
                 error: rejected.error.clone(),
                 at: now(),
-            });
-        }
-        self.progress = Progress::RolledBack(rejected.clone());
+            })
+        });
     }
 
     pub(crate) fn took_over(&mut self, loaded: &Loaded, from: Option<Digest>) {
