@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+use handler_host_cluster::LeaseName;
 use handler_host_core::CallLimits;
 
 pub(crate) use choices::{
@@ -133,12 +134,37 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "DIR", conflicts_with = "module")]
     pub(crate) state_dir: Option<PathBuf>,
 
+    /// A Lease, so that of several hosts with the same Handlers one serves and the others stand by
+    ///
+    /// It is made if there is none. A host that stands by has its caches filled and its modules compiled, and
+    /// takes over as soon as the Lease is given back, or ran out.
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = lease, conflicts_with = "module")]
+    pub(crate) lease: Option<LeaseName>,
+
+    /// With --lease: after what time without a renewal, in seconds, another host takes over
+    #[arg(long, value_name = "S", default_value_t = 15, requires = "lease", value_parser = clap::value_parser!(u64).range(5..=300))]
+    pub(crate) lease_duration: u64,
+
     /// How log lines are written, to standard error. RUST_LOG sets what is logged, e.g. `debug`
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
+}
+
+fn lease(text: &str) -> Result<LeaseName, &'static str> {
+    match text.split_once('/') {
+        Some((namespace, name))
+            if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+        {
+            Ok(LeaseName {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            })
+        }
+        Some(_) | None => Err("a Lease is named NAMESPACE/NAME, e.g. handler-host/handler-host"),
+    }
 }
 
 #[derive(Args, Clone)]

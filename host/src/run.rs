@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use handler_host_cluster::{Options, Wanted, watch_handlers};
-use handler_host_core::{Digest, Kind, ModuleSource, Place, Rollout, Settings};
+use handler_host_cluster::{Election, Fence, LeaseName, Options, Wanted, watch_handlers};
+use handler_host_core::{Digest, HOST, Kind, ModuleSource, Place, Rollout, Settings};
 use handler_host_engine::{Component, Memo, Runtime};
 use handler_host_registry::{Access, Fetched, Store, read_file, suggested_name};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::arguments::{OnlyArguments, RunArguments};
 use crate::serve::{
-    Desk, Ending, HandlerPlace, Host, Identity, Loaded, Role, Sink, Steward, Supervisor, load,
+    Desk, Ending, HandlerPlace, Host, Identity, Loaded, Role, Sink, Steward, Supervisor, Warm, load,
 };
 use crate::{client, handlers, module, telemetry};
 
@@ -61,7 +61,7 @@ async fn serve_module(
             only(&path, &only_arguments, &runtime).map(|only| (only, runtime))
         })
         .await??;
-        let host = Arc::new(host(arguments, runtime, None).await?);
+        let host = Arc::new(host(arguments, runtime, None, &Fence::open()).await?);
         let compiled = Some(only.component);
         let loaded = load(
             &host,
@@ -86,7 +86,8 @@ async fn serve_module(
         ending,
         sink: Sink::log(&settings.name),
     };
-    let steward = Steward::new(host, Role::Only, settings, Identity::default(), desk);
+    let warm = Warm::nothing(&host, &settings);
+    let steward = Steward::new(host, Role::Only, settings, Identity::default(), desk, warm);
     let mut serving = std::pin::pin!(steward.run(Some(loaded)));
     tokio::select! {
         ended = &mut serving => return ended,
@@ -154,31 +155,76 @@ struct Only {
 /// Serves Handlers, from files or from the cluster.
 async fn serve_handlers(arguments: &RunArguments, stop: impl Future<Output = ()>) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
+    let (fence, fenced) = match &arguments.lease {
+        Some(lease) => (Fence::closed(), Some(lease)),
+        None => (Fence::open(), None),
+    };
     let prepare = async {
         // What is wrong with a file is told before any cluster is asked.
         let read = handlers::read(&arguments.handlers)?;
         let runtime = Runtime::new(arguments.concurrency)?;
         let store = store(arguments.state_dir.as_deref());
-        anyhow::Ok((Arc::new(host(arguments, runtime, store).await?), read))
+        let host = Arc::new(host(arguments, runtime, store, &fence).await?);
+        let candidacy = match fenced {
+            Some(lease) => Some(candidacy(arguments, lease, &fence).await?),
+            None => None,
+        };
+        anyhow::Ok((host, read, candidacy))
     };
-    let (host, read) = tokio::select! {
+    let (host, read, candidacy) = tokio::select! {
         prepared = prepare => prepared?,
         () = &mut stop => return Ok(()),
     };
-    if arguments.handlers_from_cluster {
+    let (end_election, ended) = oneshot::channel();
+    // A host alone leads.
+    let (_alone, mut leads) = watch::channel(true);
+    let election = candidacy.map(|(election, told)| {
+        leads = told;
+        tokio::spawn(election.run(ended))
+    });
+    let outcome = if arguments.handlers_from_cluster {
         let news = watch_handlers(host.client.clone(), &arguments.handler_selector);
-        return Supervisor::new(host, HandlerPlace::Cluster)
-            .run(news, stop)
-            .await;
+        let supervisor = Supervisor::new(host, HandlerPlace::Cluster);
+        supervisor.run(news, leads, stop).await
+    } else {
+        let news = handlers::follow(arguments.handlers.clone(), read);
+        let supervisor = Supervisor::new(host, HandlerPlace::Files);
+        supervisor.run(news, leads, stop).await
+    };
+    // Only now: what was under way needed it.
+    drop(end_election);
+    if let Some(election) = election {
+        let _ = election.await;
     }
-    let news = handlers::follow(arguments.handlers.clone(), read);
-    Supervisor::new(host, HandlerPlace::Files)
-        .run(news, stop)
-        .await
+    outcome
 }
 
-async fn host(arguments: &RunArguments, runtime: Runtime, store: Option<Store>) -> Result<Host> {
-    let client = client::connect(&arguments.cluster).await?;
+/// Who this host is among those that want the lease; no process has its name twice.
+async fn candidacy(
+    arguments: &RunArguments,
+    lease: &LeaseName,
+    fence: &Fence,
+) -> Result<(Election, watch::Receiver<bool>)> {
+    // Its own writes are what opens the fence.
+    let client = client::connect(&arguments.cluster, &Fence::open()).await?;
+    let named = ["POD_NAME", "HOSTNAME"].into_iter().find_map(|variable| {
+        let value = std::env::var(variable).ok();
+        value.filter(|value| !value.is_empty())
+    });
+    let host = named.unwrap_or_else(|| HOST.to_owned());
+    let identity = format!("{host}_{:016x}", fastrand::u64(..));
+    let duration = Duration::from_secs(arguments.lease_duration);
+    let (fence, lease) = (fence.clone(), lease.clone());
+    Ok(Election::new(client, lease, identity, duration, fence))
+}
+
+async fn host(
+    arguments: &RunArguments,
+    runtime: Runtime,
+    store: Option<Store>,
+    fence: &Fence,
+) -> Result<Host> {
+    let client = client::connect(&arguments.cluster, fence).await?;
     Ok(Host {
         runtime,
         memo: Memo::new(arguments.memo << 20),

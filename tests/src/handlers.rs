@@ -2,7 +2,7 @@
 
 mod objects;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
@@ -48,7 +48,13 @@ impl Hosted {
         let namespace = Namespace::create(control_plane, prefix).await;
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory: {error}"));
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
-        let operator = options(control_plane, &namespace, &directory, &arguments).start();
+        let operator = options(
+            control_plane,
+            &namespace,
+            &directory.path().join("state"),
+            &arguments,
+        );
+        let operator = operator.start();
         Self {
             operator,
             namespace,
@@ -61,8 +67,21 @@ impl Hosted {
     /// Ends the host and starts another over what it left.
     pub async fn restart(&mut self) {
         self.operator.terminate().await;
-        let (namespace, directory) = (&self.namespace, &self.directory);
-        self.operator = options(self.control_plane, namespace, directory, &self.arguments).start();
+        let (namespace, states) = (&self.namespace, self.path("state"));
+        self.operator = options(self.control_plane, namespace, &states, &self.arguments).start();
+    }
+
+    /// Starts a second host beside it, for the same Handlers, as [`Identity::SecondHost`].
+    pub fn second_host(&self) -> Operator {
+        let (control_plane, namespace) = (self.control_plane, &self.namespace);
+        options(
+            control_plane,
+            namespace,
+            &self.path("second-state"),
+            &self.arguments,
+        )
+        .kubeconfig(control_plane.kubeconfig(Identity::SecondHost))
+        .start()
     }
 
     /// A path beside its modules.
@@ -279,9 +298,13 @@ impl Hosted {
 
     /// The host's requests in this namespace since a mark.
     pub async fn requests(&self, since: &Mark) -> Entries {
+        self.requests_of(Identity::Host, since).await
+    }
+
+    /// Those of one of two hosts.
+    pub async fn requests_of(&self, host: Identity, since: &Mark) -> Entries {
         let all = self.control_plane.audit_since(since).await;
-        all.by(Identity::Host.user())
-            .in_namespace(&self.namespace.name)
+        all.by(host.user()).in_namespace(&self.namespace.name)
     }
 
     fn api(&self) -> Api<DynamicObject> {
@@ -293,7 +316,7 @@ impl Hosted {
 fn options(
     control_plane: &ControlPlane,
     namespace: &Namespace,
-    directory: &TempDir,
+    states: &Path,
     arguments: &[String],
 ) -> Options {
     let options = Operator::of(control_plane, Identity::Host)
@@ -301,7 +324,7 @@ fn options(
         .arg("--handler-selector")
         .arg(format!("{LABEL}={}", namespace.name))
         .arg("--state-dir")
-        .arg(directory.path().join("state"))
+        .arg(states)
         // The host's own lines, and how long a module took to compile.
         .env(
             "RUST_LOG",

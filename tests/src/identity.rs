@@ -17,6 +17,8 @@ pub enum Identity {
     Admin,
     /// The user `handler-host`, with the rights of `tests/control-plane/host-role.yaml`.
     Host,
+    /// The user `handler-host-2`, with the same rights: another host beside it, told apart in the audit log.
+    SecondHost,
     /// The user `nobody`, without rights.
     Nobody,
     /// kube-controller-manager; may do everything, and is told apart from the admin in the audit log.
@@ -24,9 +26,10 @@ pub enum Identity {
 }
 
 impl Identity {
-    const ALL: [Identity; 4] = [
+    const ALL: [Identity; 5] = [
         Identity::Admin,
         Identity::Host,
+        Identity::SecondHost,
         Identity::Nobody,
         Identity::ControllerManager,
     ];
@@ -36,6 +39,7 @@ impl Identity {
         match self {
             Identity::Admin => "admin",
             Identity::Host => "handler-host",
+            Identity::SecondHost => "handler-host-2",
             Identity::Nobody => "nobody",
             Identity::ControllerManager => "kube-controller-manager",
         }
@@ -46,6 +50,7 @@ impl Identity {
         directory.join(match self {
             Identity::Admin => "admin.kubeconfig",
             Identity::Host => "host.kubeconfig",
+            Identity::SecondHost => "second-host.kubeconfig",
             Identity::Nobody => "nobody.kubeconfig",
             Identity::ControllerManager => "controller-manager.kubeconfig",
         })
@@ -54,7 +59,7 @@ impl Identity {
     fn groups(self) -> &'static str {
         match self {
             Identity::Admin | Identity::ControllerManager => "system:masters",
-            Identity::Host | Identity::Nobody => "",
+            Identity::Host | Identity::SecondHost | Identity::Nobody => "",
         }
     }
 }

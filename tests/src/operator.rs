@@ -184,6 +184,16 @@ impl Operator {
         self.end_by(Signal::KILL).await;
     }
 
+    /// Stops it where it is, as a machine does that hangs, until [`resume`](Self::resume).
+    pub fn pause(&self) {
+        child::signal(self.pid, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        child::signal(self.pid, Signal::CONT);
+    }
+
     /// Waits for it to end by itself.
     pub async fn wait(&mut self, deadline: Duration) -> ExitStatus {
         match timeout(deadline, self.child.wait()).await {

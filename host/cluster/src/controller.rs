@@ -1,8 +1,7 @@
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use handler_host_core::{Backoff, Grant, HANDLER_LABEL, Key, Object, Scope, Task, TrialFailure};
+use handler_host_core::{Backoff, Grant, GrantError, Key, Task, TrialFailure};
 use kube::Client;
 use kube::runtime::events::Reporter;
 use tokio::sync::mpsc::UnboundedSender;
@@ -14,10 +13,9 @@ use crate::active::{Active, FailedTrial, Running};
 use crate::apply::ChildKind;
 use crate::conflicts::Conflicts;
 use crate::discovery::Served;
-use crate::kinds::Kinds;
 use crate::ledger::Ledger;
+use crate::observed::Observed;
 use crate::trouble::Trouble;
-use crate::watch::Watch;
 use crate::work::Work;
 
 /// How a handler is served.
@@ -29,6 +27,12 @@ pub struct Options {
     pub concurrency: usize,
     /// The least time between two parents that are looked at again after a swap.
     pub revisit_interval: Duration,
+}
+
+/// The watches of a controller, which end with it.
+pub(crate) struct Watching {
+    watches: JoinSet<()>,
+    filled: Vec<oneshot::Receiver<()>>,
 }
 
 /// One handler's controller.
@@ -52,54 +56,56 @@ pub(crate) struct Controller {
 impl Controller {
     pub(crate) fn new(
         client: Client,
-        kinds: Kinds,
+        observed: Observed,
         options: &Options,
         active: Active,
         failed_trials: UnboundedSender<FailedTrial>,
-    ) -> Result<Self, ClusterError> {
-        let Kinds {
+    ) -> Result<(Self, Watching), GrantError> {
+        let Observed {
             grant,
             parents,
             children,
-        } = kinds;
-        if parents.scope == Scope::Cluster && !options.namespaces.is_empty() {
-            let parent = parents.kind;
-            return Err(ClusterError::Namespaces { parent });
-        }
+            conflicts,
+            work,
+            watches,
+            filled,
+        } = observed;
         let running = Running::new(active, &grant)?;
         let reporter = Reporter {
             controller: grant.field_manager(),
             instance: None,
         };
-        let work = Work::default();
         work.change(|queue| queue.set_revisit_interval(options.revisit_interval));
-        Ok(Self {
+        let controller = Self {
             client,
             grant,
-            parents: ChildKind::new(parents),
-            children: children.into_iter().map(ChildKind::new).collect(),
+            parents,
+            children,
             ledger: Ledger::default(),
-            conflicts: Arc::default(),
-            work: Arc::new(work),
+            conflicts,
+            work,
             backoff: Backoff::default(),
             reporter,
             event_trouble: Trouble::with_consequence("publishing Events", "the Event is dropped"),
             write_trouble: Trouble::at("applying children"),
             running: RwLock::new(Arc::new(running)),
             failed_trials,
-        })
+        };
+        Ok((controller, Watching { watches, filled }))
     }
 
     /// Serves until `stopped`, which gives how long what is under way may take to end.
     pub(crate) async fn run(
         self: Arc<Self>,
-        options: Options,
+        watching: Watching,
+        concurrency: usize,
         stopped: oneshot::Receiver<Duration>,
     ) -> Result<(), ClusterError> {
         let mut stopped = std::pin::pin!(stopped);
-        let namespaces: BTreeSet<_> = options.namespaces.iter().cloned().collect();
-        let mut tasks = JoinSet::new();
-        let filled = self.watch(&namespaces, &mut tasks);
+        let Watching {
+            watches: mut tasks,
+            filled,
+        } = watching;
         tokio::select! {
             // A sender that is dropped means a watch that ended, which only the end of the host does.
             _ = futures::future::join_all(filled) => {}
@@ -110,7 +116,7 @@ impl Controller {
         for key in parents {
             self.work.change(|queue| queue.add(key));
         }
-        for _ in 0..options.concurrency.max(1) {
+        for _ in 0..concurrency.max(1) {
             tasks.spawn(self.clone().worker());
         }
         let patience = tokio::select! {
@@ -154,67 +160,6 @@ impl Controller {
     pub(crate) fn trial_failed(&self, running: &Running, failure: TrialFailure) {
         // Whoever would return to the module before is gone only when all of this is.
         let _ = self.failed_trials.send((running.digest(), failure));
-    }
-
-    /// Starts every watch; each receiver is told when its cache is filled.
-    fn watch(
-        self: &Arc<Self>,
-        namespaces: &BTreeSet<String>,
-        tasks: &mut JoinSet<()>,
-    ) -> Vec<oneshot::Receiver<()>> {
-        let places: Vec<Option<String>> = if namespaces.is_empty() {
-            vec![None]
-        } else {
-            namespaces.iter().cloned().map(Some).collect()
-        };
-        let mut filled = Vec::new();
-        for namespace in &places {
-            let on_parent = {
-                let controller = self.clone();
-                move |parent: &Object| controller.work.change(|queue| queue.add(parent.key()))
-            };
-            filled.push(self.start(&self.parents, namespace, String::new(), tasks, on_parent));
-            for child in &self.children {
-                let controller = self.clone();
-                let on_child = move |child: &Object| controller.child_changed(child);
-                let labels = format!("{HANDLER_LABEL}={}", self.grant.handler);
-                filled.push(self.start(child, namespace, labels, tasks, on_child));
-                let conflicts = self.conflicts.clone();
-                let (served, client, work) =
-                    (child.served.clone(), self.client.clone(), self.work.clone());
-                tasks.spawn(conflicts.watch(served, namespace.clone(), client, work));
-            }
-        }
-        filled
-    }
-
-    fn start(
-        &self,
-        kind: &ChildKind,
-        namespace: &Option<String>,
-        labels: String,
-        tasks: &mut JoinSet<()>,
-        on_change: impl Fn(&Object) + Send + Sync + 'static,
-    ) -> oneshot::Receiver<()> {
-        let (filled, is_filled) = oneshot::channel();
-        let watch = Watch {
-            served: kind.served.clone(),
-            namespace: namespace
-                .clone()
-                .filter(|_| kind.served.scope == Scope::Namespaced),
-            labels,
-            cache: kind.cache.clone(),
-        };
-        tasks.spawn(watch.run(self.client.clone(), filled, on_change));
-        is_filled
-    }
-
-    fn child_changed(&self, child: &Object) {
-        for uid in child.parent_uids() {
-            if let Some(parent) = self.parents.cache.key_of(uid) {
-                self.work.change(|queue| queue.add(parent));
-            }
-        }
     }
 
     async fn worker(self: Arc<Self>) {

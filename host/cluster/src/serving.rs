@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::active::{Active, FailedTrial, Running};
 use crate::controller::{Controller, Options};
-use crate::kinds::Kinds;
+use crate::observed::Observed;
 use crate::{ClusterError, GrantError};
 
 /// How a handler's parents stand.
@@ -38,22 +38,26 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Starts to watch and to serve.
+    /// Starts to serve, as soon as what is observed is known.
     ///
     /// # Errors
     ///
-    /// When the module describes more than is granted, or namespaces are named for parents that live in none.
+    /// When the module describes more than is granted.
     pub fn start(
         client: Client,
-        kinds: Kinds,
+        observed: Observed,
         options: &Options,
         active: Active,
-    ) -> Result<Self, ClusterError> {
+    ) -> Result<Self, GrantError> {
         let (sender, failed_trials) = mpsc::unbounded_channel();
-        let controller = Controller::new(client, kinds, options, active, sender)?;
+        let (controller, watching) = Controller::new(client, observed, options, active, sender)?;
         let controller = Arc::new(controller);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(controller.clone().run(options.clone(), stopped));
+        let task = tokio::spawn(
+            controller
+                .clone()
+                .run(watching, options.concurrency, stopped),
+        );
         Ok(Self {
             controller,
             stop: Some(stop),

@@ -3,12 +3,13 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use handler_host_core::{Key, Kind, Object};
+use handler_host_core::{Key, Kind, Object, Scope};
 use kube::Client;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::oneshot;
 
+use crate::apply::ChildKind;
 use crate::cache::Cache;
 use crate::discovery::Served;
 use crate::received::Received;
@@ -25,6 +26,18 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// That of a kind in a namespace, or in all; objects that are in none are watched everywhere.
+    pub(crate) fn of(kind: &ChildKind, namespace: Option<&String>, labels: String) -> Self {
+        Self {
+            served: kind.served.clone(),
+            namespace: namespace
+                .filter(|_| kind.served.scope == Scope::Namespaced)
+                .cloned(),
+            labels,
+            cache: kind.cache.clone(),
+        }
+    }
+
     /// Fills the cache for ever, and tells of each object that came, changed or went. `filled` is told
     /// once, when everything that existed is in the cache.
     pub(crate) async fn run(

@@ -18,6 +18,7 @@ mod digest;
 mod grant;
 mod handler;
 mod kind;
+mod lease;
 mod object;
 mod pace;
 mod plan;
@@ -43,6 +44,7 @@ pub use handler::{
     Call, Description, Failure, Fault, HandlerEvent, Invoke, Readiness, Response, Severity,
 };
 pub use kind::{Kind, KindError};
+pub use lease::{Bid, Candidacy, Lease};
 pub use object::{Key, Meta, Object, ObjectError, Owner, Pairs};
 pub use pace::Pace;
 pub use plan::{ChildRef, Step, accepted_mark, plan};

@@ -29,7 +29,7 @@ pub(crate) enum Ending {
     /// It is to go on.
     #[default]
     No,
-    /// The host stops; the handler is served again by the next one.
+    /// The host stops, or another one serves from now on.
     Stop,
     /// The handler is gone for good: its parents are let go.
     Retire,

@@ -7,6 +7,7 @@ mod loaded;
 mod preview;
 mod sink;
 mod stage;
+mod standby;
 mod steward;
 mod supervisor;
 mod swap;
@@ -22,6 +23,7 @@ use kube::Client;
 pub(crate) use desk::{Desk, Ending, Identity, Role};
 pub(crate) use loaded::{Loaded, load};
 pub(crate) use sink::Sink;
+pub(crate) use standby::Warm;
 pub(crate) use steward::Steward;
 pub(crate) use supervisor::{HandlerPlace, Supervisor};
 

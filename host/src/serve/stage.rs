@@ -1,10 +1,12 @@
 use std::time::Duration;
 
-use handler_host_cluster::{ClusterError, Kinds, Serving, ServingNews, Wanted};
+use handler_host_cluster::{ClusterError, Kinds, Observed, Serving, ServingNews, Wanted};
 use handler_host_core::GrantError;
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use super::Host;
 
 /// How far a handler is on its way to serving.
 pub(crate) enum Stage {
@@ -12,8 +14,8 @@ pub(crate) enum Stage {
     Looking(Looking),
     /// It can never serve what it is granted, as the cluster is.
     Refused(String),
-    /// All but a module is there.
-    Ready(Box<Kinds>),
+    /// All but a module is there; its kinds are watched already.
+    Ready(Box<Observed>),
     /// It serves.
     Serving(Serving),
 }
@@ -50,11 +52,28 @@ impl Stage {
         Self::Looking(Looking { task, missing })
     }
 
+    /// Begins to watch kinds that were found.
+    pub(crate) fn observe(kinds: Kinds, host: &Host) -> Result<Self, ClusterError> {
+        let observed = kinds.observe(&host.client, &host.options.namespaces)?;
+        Ok(Self::Ready(Box::new(observed)))
+    }
+
     /// What is still missing in the cluster; empty while nobody knows.
     pub(crate) fn missing(&self) -> String {
         match self {
             Self::Looking(looking) => looking.missing.borrow().clone(),
             Self::Refused(_) | Self::Ready(_) | Self::Serving(_) => String::new(),
+        }
+    }
+
+    /// Takes what is observed, for somebody who serves it from now on.
+    pub(crate) fn take_ready(&mut self) -> Option<Observed> {
+        if !matches!(self, Self::Ready(_)) {
+            return None;
+        }
+        match std::mem::replace(self, Self::Refused(String::new())) {
+            Self::Ready(observed) => Some(*observed),
+            Self::Looking(_) | Self::Refused(_) | Self::Serving(_) => None,
         }
     }
 

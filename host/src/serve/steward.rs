@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::{Stream, StreamExt};
 use handler_host_cluster::resource::PreviewCounts;
-use handler_host_cluster::{Serving, Wanted};
+use handler_host_cluster::{Serving, now};
 use handler_host_core::{Admission, Digest, Settings, Standing};
 use handler_host_engine::{Component, Tally};
 use handler_host_registry::{FetchError, Fetched, Rejected, follow};
@@ -16,6 +16,7 @@ use super::Host;
 use super::desk::{Desk, Ending, Identity, Order, Role, key, rejected};
 use super::loaded::{Loaded, Refused, load};
 use super::stage::{Stage, StageNews};
+use super::standby::Warm;
 use super::view::View;
 
 /// How often the numbers in a Handler's status are looked at.
@@ -37,6 +38,10 @@ pub(crate) struct Steward {
     pub(super) source: Pin<Box<dyn Stream<Item = Result<Fetched, FetchError>> + Send>>,
     pub(super) stage: Stage,
     tally: Arc<Tally>,
+    /// Modules that were compiled while this host stood by.
+    warm: Vec<Loaded>,
+    /// The module that proved itself in the host before, as the Handler's status tells.
+    proven: Option<Digest>,
     /// What the source gave last.
     pub(super) latest: Option<Fetched>,
     /// The module that runs, or will once the kinds are served.
@@ -70,15 +75,20 @@ impl Steward {
         settings: Settings,
         identity: Identity,
         desk: Desk,
+        warm: Warm,
     ) -> Self {
         let source = follow(settings.module.clone(), host.access.clone());
-        let stage = Stage::look(host.client.clone(), Wanted::from(&settings));
+        let status = identity.status.as_ref();
+        let proven = status.and_then(|status| status.proven(settings.rollout.window, &now()));
+        let proven = proven.and_then(|digest| digest.parse().ok());
         let key = key(&settings.name, identity.uid.as_deref());
         let rejected = rejected(&identity, settings.spec);
         Self {
             view: View::new(&settings, identity.generation, identity.status),
             source: Box::pin(source),
-            stage,
+            stage: warm.stage,
+            warm: warm.modules,
+            proven,
             tally: Arc::default(),
             host,
             role,
@@ -199,9 +209,11 @@ impl Steward {
             self.view.remember(rejected);
         }
         let pinned = self.settings.module.pinned;
-        let good = kept
-            .good
-            .filter(|good| pinned.is_none_or(|pinned| pinned == good.digest));
+        // What is kept may be older: another host served meanwhile.
+        let mut warm = self.warm.iter();
+        let proven = warm.find(|module| Some(module.digest()) == self.proven);
+        let good = proven.map(|module| module.fetched.clone()).or(kept.good);
+        let good = good.filter(|good| pinned.is_none_or(|pinned| pinned == good.digest));
         let Some(good) = good else {
             return Ok(());
         };
@@ -268,7 +280,7 @@ impl Steward {
         fetched: Fetched,
     ) -> impl Future<Output = Result<Loaded, Refused>> + Send + use<> {
         let known = [&self.running, &self.good, &self.held];
-        let mut known = known.into_iter().flatten();
+        let mut known = known.into_iter().flatten().chain(&self.warm);
         let compiled: Option<Component> = known
             .find(|loaded| loaded.digest() == fetched.digest)
             .map(|loaded| loaded.component.clone());

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::desk::{Desk, Ending, Identity, Order, Role, key};
 use super::loaded::Refused;
 use super::sink::PENDING;
+use super::standby::{Standby, Warm};
 use super::steward::Steward;
 use super::{Host, Sink};
 
@@ -24,7 +25,9 @@ pub(crate) struct Supervisor {
     /// Handlers that are not served, and why. One whose steward of before has not ended yet is tried again
     /// when it has: two that work on one parent would answer each other's writes.
     waiting: BTreeMap<String, (Handler, Option<Sink>)>,
-    stewards: JoinSet<(String, Result<()>)>,
+    /// Whether this host serves; else it stands by.
+    leads: bool,
+    attendants: JoinSet<(String, Result<Option<Warm>>)>,
 }
 
 /// Where Handlers come from.
@@ -52,33 +55,57 @@ impl Supervisor {
             claims: Claims::default(),
             served: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            stewards: JoinSet::new(),
+            leads: false,
+            attendants: JoinSet::new(),
         }
     }
 
-    /// Follows the Handlers until `stop` resolves; then lets what is under way end.
+    /// Follows the Handlers until `stop` resolves, and serves them while this host `leads`; then lets what is
+    /// under way end.
     pub(crate) async fn run(
         mut self,
         news: impl Stream<Item = HandlerNews>,
+        mut leads: watch::Receiver<bool>,
         stop: impl Future<Output = ()>,
     ) -> Result<()> {
         let (mut news, mut stop) = (std::pin::pin!(news), std::pin::pin!(stop));
+        self.leads = *leads.borrow_and_update();
         loop {
             tokio::select! {
                 () = &mut stop => break,
                 Some(news) = news.next() => self.take(news).await,
-                Some(ended) = self.stewards.join_next() => {
+                Some(ended) = self.attendants.join_next() => {
                     let (name, outcome) = ended.context("a handler's steward ended")?;
-                    outcome.with_context(|| format!("handler {name}"))?;
-                    self.ended(&name);
+                    let warm = outcome.with_context(|| format!("handler {name}"))?;
+                    self.ended(&name, warm);
+                }
+                changed = leads.changed() => {
+                    changed.context("the election ended")?;
+                    let leads = *leads.borrow_and_update();
+                    self.lead(leads).await;
                 }
             }
         }
         for served in self.served.values() {
             served.ending.send_replace(Ending::Stop);
         }
-        while self.stewards.join_next().await.is_some() {}
+        while self.attendants.join_next().await.is_some() {}
         Ok(())
+    }
+
+    /// From now on this host serves, or stands by: whoever attends to a handler makes way for the other.
+    async fn lead(&mut self, leads: bool) {
+        if std::mem::replace(&mut self.leads, leads) == leads {
+            return;
+        }
+        for served in self.served.values() {
+            served.ending.send_replace(Ending::Stop);
+        }
+        // Those that are refused have it said by who leads.
+        let waiting = std::mem::take(&mut self.waiting);
+        for (handler, _) in waiting.into_values() {
+            self.apply(handler).await;
+        }
     }
 
     async fn take(&mut self, news: HandlerNews) {
@@ -103,8 +130,10 @@ impl Supervisor {
 
     async fn apply(&mut self, handler: Handler) {
         let name = name_of(&handler);
-        if let Some(served) = self.served.get(&name) {
+        if let Some(served) = self.served.get_mut(&name) {
             if is_same(&served.handler, &handler) {
+                // What it says by now, for whoever serves next.
+                served.handler = handler;
                 return;
             }
             if served.handler.metadata.uid != handler.metadata.uid {
@@ -146,13 +175,14 @@ impl Supervisor {
         match self.claims.claim(&name, &settings.parent) {
             Ok(()) => {
                 self.waiting.remove(&name);
-                self.start(handler, settings);
+                let warm = Warm::nothing(&self.host, &settings);
+                self.start(handler, settings, warm);
             }
             Err(taken) => self.refuse(handler, Refused::new("ParentTaken", &taken.to_string())),
         }
     }
 
-    fn start(&mut self, handler: Handler, settings: Settings) {
+    fn start(&mut self, handler: Handler, settings: Settings, warm: Warm) {
         let (orders, taken) = mpsc::unbounded_channel();
         let (ending, ended) = watch::channel(Ending::No);
         let desk = Desk {
@@ -168,10 +198,16 @@ impl Supervisor {
             status: handler.status.clone(),
         };
         let parent = settings.parent.clone();
-        let steward = Steward::new(self.host.clone(), Role::OneOfMany, settings, identity, desk);
-        let named = name.clone();
-        self.stewards
-            .spawn(async move { (named, steward.run(None).await) });
+        let (host, named) = (self.host.clone(), name.clone());
+        if self.leads {
+            let steward = Steward::new(host, Role::OneOfMany, settings, identity, desk, warm);
+            let serve = async move { (named, steward.run(None).await.map(|()| None)) };
+            self.attendants.spawn(serve);
+        } else {
+            let standby = Standby::new(host, settings, warm);
+            let stand_by = async move { (named, standby.run(desk).await.map(Some)) };
+            self.attendants.spawn(stand_by);
+        }
         let served = Served {
             handler,
             parent,
@@ -183,8 +219,8 @@ impl Supervisor {
 
     fn sink(&self, handler: &Handler) -> Sink {
         match self.place {
-            HandlerPlace::Files => Sink::log(&name_of(handler)),
-            HandlerPlace::Cluster => Sink::cluster(self.host.client.clone(), handler),
+            HandlerPlace::Cluster if self.leads => Sink::cluster(self.host.client.clone(), handler),
+            HandlerPlace::Cluster | HandlerPlace::Files => Sink::log(&name_of(handler)),
         }
     }
 
@@ -195,6 +231,11 @@ impl Supervisor {
             served.handler = handler;
             // One that ended takes the host with it.
             let _ = served.orders.send(Order::Refuse(refused, generation));
+            return;
+        }
+        if !self.leads {
+            // Who leads says so.
+            self.waiting.insert(name, (handler, None));
             return;
         }
         let sink = self.waiting.remove(&name).and_then(|(_, sink)| sink);
@@ -235,8 +276,19 @@ impl Supervisor {
         }
     }
 
-    /// A steward ended: its kind of parent is free, which may be what others wait for.
-    fn ended(&mut self, name: &str) {
+    /// Whoever attended to a handler ended: to make way for another one, or since the handler is served no
+    /// more. Then its kind of parent is free, which may be what others wait for.
+    fn ended(&mut self, name: &str, warm: Option<Warm>) {
+        if let Some(Served { handler, .. }) = self.served.remove(name) {
+            match Settings::try_from(&handler) {
+                Ok(settings) => {
+                    let fitting = warm.filter(|warm| warm.fits(&settings));
+                    let warm = fitting.unwrap_or_else(|| Warm::nothing(&self.host, &settings));
+                    return self.start(handler, settings, warm);
+                }
+                Err(error) => self.refuse(handler, Refused::new("InvalidSpec", &error.to_string())),
+            }
+        }
         self.claims.release(name);
         let waiting: Vec<Handler> = self.waiting.values().map(|(it, _)| it.clone()).collect();
         for handler in waiting {

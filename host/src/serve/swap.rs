@@ -1,6 +1,6 @@
 use anyhow::{Result, anyhow};
 use handler_host_cluster::resource::PreviewCounts;
-use handler_host_cluster::{ClusterError, FailedTrial, Serving, ServingNews};
+use handler_host_cluster::{FailedTrial, Serving, ServingNews};
 use handler_host_core::{Digest, TrialFailure};
 use handler_host_registry::Rejected;
 use tokio::task::JoinError;
@@ -86,10 +86,13 @@ impl Steward {
     pub(super) async fn advance(&mut self, news: StageNews) -> Result<()> {
         match news {
             StageNews::Missing => Ok(()),
-            StageNews::Found(Ok(kinds)) => {
-                self.stage = Stage::Ready(kinds);
-                self.serve()
-            }
+            StageNews::Found(Ok(kinds)) => match Stage::observe(*kinds, &self.host) {
+                Ok(stage) => {
+                    self.stage = stage;
+                    self.serve()
+                }
+                Err(error) => self.refuse_for_good(&error.to_string()),
+            },
             StageNews::Found(Err(error)) => self.refuse_for_good(&error.to_string()),
             StageNews::Serving(ServingNews::FailedTrial(failed)) => self.trial_failed(failed).await,
             StageNews::Serving(ServingNews::Ended(error)) => Err(error.into()),
@@ -98,12 +101,15 @@ impl Steward {
 
     /// Serves, if kinds and a module are there: with the good one, beside which another is on trial.
     fn serve(&mut self) -> Result<()> {
-        let (Stage::Ready(kinds), Some(running)) = (&self.stage, &self.running) else {
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
+        let Some(observed) = self.stage.take_ready() else {
             return Ok(());
         };
         let first = self.good.as_ref().unwrap_or(running).active.clone();
         let (client, options) = (self.host.client.clone(), &self.host.options);
-        match Serving::start(client, (**kinds).clone(), options, first) {
+        match Serving::start(client, observed, options, first) {
             Ok(serving) => {
                 if self.is_on_trial() {
                     let rollout = self.settings.rollout;
@@ -113,10 +119,7 @@ impl Steward {
                 self.stage = Stage::Serving(serving);
                 Ok(())
             }
-            Err(error @ (ClusterError::Grant(_) | ClusterError::Namespaces { .. })) => {
-                self.refuse_for_good(&error.to_string())
-            }
-            Err(error @ ClusterError::Ended(_)) => Err(error.into()),
+            Err(error) => self.refuse_for_good(&error.to_string()),
         }
     }
 

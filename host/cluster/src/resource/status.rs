@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::SignedDuration;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +59,26 @@ pub struct HandlerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i64")]
     pub memo_hits: Option<i64>,
+}
+
+impl HandlerStatus {
+    /// The digest of the module that has nothing to prove any more, of one whose trial takes that long: the one
+    /// that serves, or the one before while that may still be on trial.
+    #[must_use]
+    pub fn proven(&self, window: Duration, now: &Time) -> Option<&str> {
+        let module = self.module.as_ref()?;
+        let is_on_trial = |swap: &&SwapStatus| {
+            let since = now.0.duration_since(swap.at.0);
+            let mut rolled_back = self.rolled_back.iter();
+            // The way back is no trial.
+            SignedDuration::try_from(window).is_ok_and(|window| since < window)
+                && rolled_back.all(|it| swap.from.as_ref() != Some(&it.digest))
+        };
+        match self.last_swap.as_ref().filter(is_on_trial) {
+            Some(swap) => swap.from.as_deref(),
+            None => Some(&module.digest),
+        }
+    }
 }
 
 /// A module that serves.
@@ -140,4 +163,50 @@ pub struct RollbackStatus {
     pub error: String,
     /// When.
     pub at: Time,
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::it_runs_for_long("b", Some("a"), None, 60, Some("b"))]
+    #[case::it_may_still_be_on_trial("b", Some("a"), None, 29, Some("a"))]
+    #[case::it_is_the_first("b", None, None, 29, None)]
+    #[case::it_is_back("a", Some("b"), Some("b"), 1, Some("a"))]
+    #[case::another_was_rolled_back_before("c", Some("a"), Some("b"), 1, Some("a"))]
+    fn a_module_is_proven_when_it_runs_and_its_trial_is_over(
+        #[case] runs: &str,
+        #[case] from: Option<&str>,
+        #[case] rolled_back: Option<&str>,
+        #[case] seconds: i64,
+        #[case] proven: Option<&str>,
+    ) {
+        let at = |second: i64| Time(Timestamp::from_second(second).unwrap());
+        let status = HandlerStatus {
+            module: Some(ModuleStatus {
+                digest: runs.to_owned(),
+                short_digest: String::new(),
+                world: String::new(),
+                origin: String::new(),
+                loaded_at: at(0),
+            }),
+            last_swap: Some(SwapStatus {
+                from: from.map(str::to_owned),
+                to: runs.to_owned(),
+                at: at(0),
+            }),
+            rolled_back: rolled_back.map(|digest| RollbackStatus {
+                digest: digest.to_owned(),
+                to: String::new(),
+                error: String::new(),
+                at: at(0),
+            }),
+            ..HandlerStatus::default()
+        };
+        assert_eq!(status.proven(Duration::from_secs(30), &at(seconds)), proven);
+    }
 }

@@ -1,0 +1,110 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use handler_host_core::{Grant, HANDLER_LABEL, Object, Scope};
+use kube::Client;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::ClusterError;
+use crate::apply::ChildKind;
+use crate::cache::Cache;
+use crate::conflicts::Conflicts;
+use crate::kinds::Kinds;
+use crate::watch::Watch;
+use crate::work::Work;
+
+/// The kinds of a handler as they are watched, whether a module is there to serve them or not: a host that
+/// stands by has its caches filled already when its turn comes.
+pub struct Observed {
+    pub(crate) grant: Grant,
+    pub(crate) parents: ChildKind,
+    pub(crate) children: Vec<ChildKind>,
+    pub(crate) conflicts: Arc<Conflicts>,
+    /// What changed since nobody serves.
+    pub(crate) work: Arc<Work>,
+    pub(crate) watches: JoinSet<()>,
+    /// Each is told when its cache is filled.
+    pub(crate) filled: Vec<oneshot::Receiver<()>>,
+}
+
+impl Kinds {
+    /// Starts every watch; with no namespaces, of all.
+    ///
+    /// # Errors
+    ///
+    /// When namespaces are named for parents that live in none.
+    pub fn observe(self, client: &Client, namespaces: &[String]) -> Result<Observed, ClusterError> {
+        let Self {
+            grant,
+            parents,
+            children,
+        } = self;
+        if parents.scope == Scope::Cluster && !namespaces.is_empty() {
+            let parent = parents.kind;
+            return Err(ClusterError::Namespaces { parent });
+        }
+        let mut observed = Observed {
+            grant,
+            parents: ChildKind::new(parents),
+            children: children.into_iter().map(ChildKind::new).collect(),
+            conflicts: Arc::default(),
+            work: Arc::default(),
+            watches: JoinSet::new(),
+            filled: Vec::new(),
+        };
+        let places: BTreeSet<Option<String>> = if namespaces.is_empty() {
+            BTreeSet::from([None])
+        } else {
+            namespaces.iter().cloned().map(Some).collect()
+        };
+        for namespace in &places {
+            observed.watch(client, namespace.as_ref());
+        }
+        Ok(observed)
+    }
+}
+
+impl Observed {
+    fn watch(&mut self, client: &Client, namespace: Option<&String>) {
+        let work = self.work.clone();
+        let on_parent = move |parent: &Object| work.change(|queue| queue.add(parent.key()));
+        let watch = Watch::of(&self.parents, namespace, String::new());
+        self.start(watch, client, on_parent);
+        for child in 0..self.children.len() {
+            let labels = format!("{HANDLER_LABEL}={}", self.grant.handler);
+            let watch = Watch::of(&self.children[child], namespace, labels);
+            let conflicts = self.conflicts.clone();
+            self.watches.spawn(conflicts.watch(
+                watch.served.clone(),
+                namespace.cloned(),
+                client.clone(),
+                self.work.clone(),
+            ));
+            let (parents, work) = (self.parents.cache.clone(), self.work.clone());
+            self.start(watch, client, move |child| {
+                child_changed(child, &parents, &work);
+            });
+        }
+    }
+
+    fn start(
+        &mut self,
+        watch: Watch,
+        client: &Client,
+        on_change: impl Fn(&Object) + Send + Sync + 'static,
+    ) {
+        let (filled, is_filled) = oneshot::channel();
+        self.filled.push(is_filled);
+        self.watches
+            .spawn(watch.run(client.clone(), filled, on_change));
+    }
+}
+
+fn child_changed(child: &Object, parents: &Cache, work: &Work) {
+    for uid in child.parent_uids() {
+        if let Some(parent) = parents.key_of(uid) {
+            work.change(|queue| queue.add(parent));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+use std::time::{Duration, Instant};
+
+/// A lease as somebody saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Who holds it; None if it was given back.
+    pub holder: Option<String>,
+    /// How long it lasts after its last renewal.
+    pub duration: Duration,
+    /// Differs after each write.
+    pub version: String,
+}
+
+/// What a candidate is to do about the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bid {
+    /// Make it its own: nobody holds it, or its holder let it run out.
+    Take,
+    /// Renew it: it is its own.
+    Renew,
+    /// Nothing before this moment, unless there is news of the lease; None: nothing before there is.
+    Wait(Option<Instant>),
+}
+
+/// One who wants to hold a lease, and what it knows of it.
+///
+/// Moments are those of its own clock: of a lease of somebody else it counts from when it saw it change, as
+/// client-go does, so that clocks of machines that disagree do no harm. Time is passed in.
+#[derive(Debug)]
+pub struct Candidacy {
+    identity: String,
+    duration: Duration,
+    /// Of the lease, and when it was seen to change; None while nothing is known.
+    known: Option<(Option<Lease>, Instant)>,
+}
+
+impl Candidacy {
+    /// A candidate under a name that no other has, for a lease of this duration.
+    #[must_use]
+    pub fn new(identity: String, duration: Duration) -> Self {
+        Self {
+            identity,
+            duration,
+            known: None,
+        }
+    }
+
+    /// The name it is known by.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// How often the lease is renewed, and how long one attempt may take.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.duration / 5
+    }
+
+    /// For how long after it was renewed the holder may write. The rest is left to what is on its way by
+    /// then: nobody else takes the lease before its whole duration is over.
+    #[must_use]
+    pub fn tenure(&self) -> Duration {
+        self.duration * 2 / 3
+    }
+
+    /// Notes how the lease stood at that moment; None if there is none. What it wrote itself counts from when
+    /// it began to.
+    pub fn observe(&mut self, lease: Option<Lease>, at: Instant) {
+        if !matches!(&self.known, Some((known, _)) if *known == lease) {
+            self.known = Some((lease, at));
+        }
+    }
+
+    /// Who holds the lease, as far as it is known.
+    #[must_use]
+    pub fn holder(&self) -> Option<&str> {
+        let (lease, _) = self.known.as_ref()?;
+        lease.as_ref()?.holder.as_deref()
+    }
+
+    /// What to do now.
+    #[must_use]
+    pub fn bid(&self, now: Instant) -> Bid {
+        let Some((lease, seen)) = &self.known else {
+            return Bid::Wait(None);
+        };
+        let held = lease
+            .as_ref()
+            .and_then(|lease| lease.holder.as_ref().map(|holder| (holder, lease.duration)));
+        let (wait, then) = match held {
+            None => return Bid::Take,
+            Some((holder, _)) if *holder == self.identity => (self.interval(), Bid::Renew),
+            Some((_, duration)) => (duration, Bid::Take),
+        };
+        let due = *seen + wait;
+        if now < due {
+            Bid::Wait(Some(due))
+        } else {
+            then
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DURATION: Duration = Duration::from_secs(15);
+
+    fn lease(holder: Option<&str>, version: &str) -> Option<Lease> {
+        Some(Lease {
+            holder: holder.map(str::to_owned),
+            duration: DURATION,
+            version: version.to_owned(),
+        })
+    }
+
+    fn candidate() -> Candidacy {
+        Candidacy::new("me".to_owned(), DURATION)
+    }
+
+    #[test]
+    fn a_lease_that_nobody_has_is_taken_at_once() {
+        let now = Instant::now();
+        for (what, free) in [("none yet", None), ("given back", lease(None, "1"))] {
+            let mut me = candidate();
+            assert_eq!(me.bid(now), Bid::Wait(None), "{what}: nothing is known");
+            me.observe(free, now);
+            assert_eq!(me.bid(now), Bid::Take, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_lease_of_another_is_left_alone_for_its_duration_after_its_last_renewal() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut me = candidate();
+        me.observe(lease(Some("you"), "1"), start);
+        assert_eq!(
+            me.bid(start + DURATION - second),
+            Bid::Wait(Some(start + DURATION))
+        );
+        // Seen again without a renewal, it is no younger.
+        me.observe(lease(Some("you"), "1"), start + second);
+        assert_eq!(me.bid(start + DURATION), Bid::Take);
+        me.observe(lease(Some("you"), "2"), start + DURATION);
+        assert_eq!(
+            me.bid(start + DURATION),
+            Bid::Wait(Some(start + 2 * DURATION))
+        );
+    }
+
+    #[test]
+    fn ones_own_lease_is_renewed_five_times_in_its_duration() {
+        let start = Instant::now();
+        let mut me = candidate();
+        me.observe(lease(Some("me"), "1"), start);
+        let due = start + DURATION / 5;
+        assert_eq!(me.bid(start), Bid::Wait(Some(due)));
+        assert_eq!(me.bid(due), Bid::Renew);
+    }
+
+    #[test]
+    fn the_holder_stops_before_another_may_begin() {
+        let me = candidate();
+        assert!(me.tenure() + me.interval() < DURATION);
+        assert!(me.interval() * 2 < me.tenure());
+    }
+}
