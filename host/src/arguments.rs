@@ -126,7 +126,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u64).range(0..=4096))]
     pub(crate) memo: u64,
 
-    /// Where the last good module of each Handler is kept, to survive a restart of the host
+    /// Where the last good module of each Handler is kept, to survive a restart of the host, and compiled code
     ///
     /// By default $STATE_DIRECTORY, else handler-host in $XDG_STATE_HOME or ~/.local/state. In a Pod with a
     /// read-only root file system mount a volume and name it here. Where it cannot be written, the host says so

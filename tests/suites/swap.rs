@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use handler_host_tests::handlers::{Hosted, digest, names};
 use handler_host_tests::namespace::{CLAIM, PVC};
 use handler_host_tests::variants::{variant, write_atomically};
 use rstest::rstest;
 use serde_json::json;
+
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A host with one Handler of claims from `evc.wasm`, variant `one`, that serves three claims.
 async fn serving(prefix: &str) -> (Hosted, Vec<String>, String) {
@@ -236,4 +239,28 @@ async fn a_config_map_is_a_source_that_may_go_and_come_back() {
     let three = put("three").await;
     hosted.serves("evc", &three).await;
     hosted.follow(&claims, "three").await;
+}
+
+#[tokio::test]
+async fn a_module_is_compiled_once_and_again_only_where_its_code_was_damaged() {
+    let mut hosted = Hosted::start("compiled").await;
+    let one = hosted.put("evc.wasm", "one", "ok");
+    hosted.apply("evc", &hosted.claims_from("evc.wasm")).await;
+    hosted.serves("evc", &one).await;
+    assert_eq!(hosted.operator.lines_with("DEBUG compiled").len(), 1);
+
+    let served_with = async |hosted: &mut Hosted, line: &str, claim: &str| {
+        hosted.restart().await;
+        hosted.operator.wait_for_line(line, DEADLINE).await;
+        hosted.make(&[claim.to_owned()]).await;
+        hosted.follow(&[claim.to_owned()], "one").await;
+    };
+    served_with(&mut hosted, "took compiled code that was kept", "a").await;
+    assert!(hosted.operator.lines_with("DEBUG compiled").is_empty());
+
+    let code = fs::read_dir(hosted.path("state/code")).unwrap();
+    for file in code {
+        fs::write(file.unwrap().path(), b"half").unwrap();
+    }
+    served_with(&mut hosted, "DEBUG compiled", "b").await;
 }

@@ -50,6 +50,12 @@ impl Component {
         }
     }
 
+    /// Its compiled code, for [`Runtime::load_code`](crate::Runtime::load_code); None if it cannot be told.
+    #[must_use]
+    pub fn code(&self) -> Option<Vec<u8>> {
+        self.pre.instance_pre().component().serialize().ok()
+    }
+
     /// The digest of the module's bytes.
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -1,3 +1,5 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -86,8 +88,50 @@ impl Runtime {
         module::check_header(bytes)?;
         let component = wasmtime::component::Component::new(&self.engine, bytes)
             .map_err(|error| ModuleError::Broken(format!("{error:#}")))?;
-        let imports = module::check_world(&component, &self.engine)?;
-        let pre = v0_1::link(&self.linker, &component)?;
+        self.link(&component, bytes)
+    }
+
+    /// What names the compiled code of a module: its digest, and all that decides what code comes of it.
+    #[must_use]
+    pub fn code_name(&self, digest: Digest) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.engine
+            .precompile_compatibility_hash()
+            .hash(&mut hasher);
+        let digest = digest.to_string();
+        let hex = digest.rsplit(':').next().unwrap_or_default();
+        format!("{hex}-{:016x}.cwasm", hasher.finish())
+    }
+
+    /// Links a module whose [code](Component::code) was kept in a file; the file is mapped, not read.
+    ///
+    /// # Errors
+    ///
+    /// When the file is none that an engine of this version and configuration wrote.
+    ///
+    /// # Safety
+    ///
+    /// The file must be what [`Component::code`] gave for these bytes, and nobody may change it: it is executed
+    /// as it is.
+    #[allow(
+        unsafe_code,
+        reason = "the one place where compiled code is taken on trust"
+    )]
+    pub unsafe fn load_code(&self, file: &Path, bytes: &[u8]) -> Result<Component, ModuleError> {
+        // SAFETY: the caller's promise is the one that is asked for here.
+        let component =
+            unsafe { wasmtime::component::Component::deserialize_file(&self.engine, file) };
+        let component = component.map_err(|error| ModuleError::Broken(format!("{error:#}")))?;
+        self.link(&component, bytes)
+    }
+
+    fn link(
+        &self,
+        component: &wasmtime::component::Component,
+        bytes: &[u8],
+    ) -> Result<Component, ModuleError> {
+        let imports = module::check_world(component, &self.engine)?;
+        let pre = v0_1::link(&self.linker, component)?;
         Ok(Component::new(
             pre,
             self.gates.clone(),

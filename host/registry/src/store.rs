@@ -1,3 +1,4 @@
+mod code;
 mod error;
 mod folder;
 mod owner;
@@ -17,14 +18,14 @@ use record::{GoodRecord, Record};
 const LONGEST_KEY: usize = 120;
 
 /// A directory that keeps what must survive a restart and the API server does not keep: the last good module
-/// of each handler, and what was rolled back.
+/// of each handler, what was rolled back, and compiled code.
 ///
 /// All methods block, for two seconds at most on another host: one at a time works on a directory, whichever
 /// host or thread it is of.
 ///
 /// # Who may write to it
 ///
-/// Whoever writes to the directory decides which module runs. So it, if it is there already, and what is
+/// Whoever writes to the directory decides which module runs, and what this process executes. So it, if it is there already, and what is
 /// within, must be owned by the user of this process or by root, must not be writable by others, and by a group
 /// only if this process is of it: an emptyDir or a volume with `fsGroup` passes. A directory of root that is
 /// everybody's (mode 0777, as kubelet makes an emptyDir without `fsGroup`) is not used itself, but
@@ -78,11 +79,11 @@ impl Store {
     }
 
     fn prepare(&self) -> Result<(), StoreError> {
-        for directory in [self.modules(), self.handlers()] {
+        for directory in [self.modules(), self.handlers(), self.codes()] {
             owner::settle_in(&self.folder.path, &directory)?;
         }
         let _hold = self.folder.hold()?;
-        for directory in [self.modules(), self.handlers()] {
+        for directory in [self.modules(), self.handlers(), self.codes()] {
             let probe = directory.join("probe");
             self.folder.write(&probe, b"")?;
             self.folder.remove(&probe)?;

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Instant;
 
 use handler_host_cluster::{Active, Wanted};
 use handler_host_core::{Description, Digest, Fault, Settings, one_line};
@@ -7,6 +6,7 @@ use handler_host_engine::{Component, DescribeError, Tally};
 use handler_host_registry::{FetchError, Fetched};
 
 use super::Host;
+use super::compiled::compile;
 
 /// A module that may take over: compiled, described for its config, and within its grant.
 #[derive(Clone)]
@@ -156,16 +156,4 @@ fn loaded(
         spec: settings.spec,
         fetched,
     }
-}
-
-fn compile(
-    host: &Host,
-    handler: &str,
-    fetched: &Fetched,
-) -> Result<Component, handler_host_engine::ModuleError> {
-    let started = Instant::now();
-    let component = host.runtime.load(&fetched.bytes)?;
-    let ms = started.elapsed().as_millis();
-    tracing::debug!(%handler, digest = %component.digest().short(), ms, "compiled");
-    Ok(component)
 }

@@ -1,6 +1,7 @@
 //! Handlers at work: which there are, and what becomes of each one's module.
 
 mod change;
+mod compiled;
 mod desk;
 mod kept;
 mod loaded;

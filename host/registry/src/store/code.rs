@@ -1,0 +1,111 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::folder::{UNFINISHED, name_of};
+use super::{Store, StoreError};
+
+/// How many files are kept: those of more modules than a host runs and tries.
+const MOST: usize = 64;
+
+/// Compiled code, so that a module known already need not be compiled again: by the next host, or by this one
+/// when it takes over. It can be deleted at any time; the 64 files written last are kept.
+impl Store {
+    /// The file of code of this name, if it is there; whole, as it was written.
+    #[must_use]
+    pub fn code(&self, name: &str) -> Option<PathBuf> {
+        let path = self.code_path(name);
+        let found = fs::symlink_metadata(&path).ok()?;
+        found.is_file().then_some(path)
+    }
+
+    /// Keeps code under a name, of ASCII letters, digits, `-` and `.`.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be written to.
+    pub fn keep_code(&self, name: &str, code: &[u8]) -> Result<PathBuf, StoreError> {
+        let _hold = self.folder.hold()?;
+        let path = self.code_path(name);
+        self.folder.write(&path, code)?;
+        self.drop_oldest()?;
+        Ok(path)
+    }
+
+    /// Forgets code that does not do.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be written to.
+    pub fn forget_code(&self, name: &str) -> Result<(), StoreError> {
+        let _hold = self.folder.hold()?;
+        self.folder.remove(&self.code_path(name))
+    }
+
+    fn drop_oldest(&self) -> Result<(), StoreError> {
+        let age = |path: &Path| {
+            let written = fs::metadata(path).and_then(|metadata| metadata.modified());
+            written.unwrap_or(SystemTime::UNIX_EPOCH)
+        };
+        let mut files = self.folder.list(&self.codes())?;
+        files.retain(|path| !name_of(path).starts_with(UNFINISHED));
+        files.sort_by_cached_key(|path| age(path));
+        let surplus = files.len().saturating_sub(MOST);
+        // One that is mapped goes when nobody has it mapped any more.
+        files
+            .iter()
+            .take(surplus)
+            .try_for_each(|path| self.folder.remove(path))
+    }
+
+    pub(super) fn codes(&self) -> PathBuf {
+        self.folder.path.join("code")
+    }
+
+    fn code_path(&self, name: &str) -> PathBuf {
+        let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        self.codes()
+            .join(name.chars().filter(is_plain).collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_found_as_it_was_kept_and_not_after_it_was_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        assert_eq!(store.code("a.bin"), None);
+        store.keep_code("a.bin", b"code").unwrap();
+        let again = Store::open(directory.path()).unwrap();
+        let found = again.code("a.bin").unwrap();
+        assert_eq!(fs::read(found).unwrap(), b"code");
+        again.forget_code("a.bin").unwrap();
+        assert_eq!(store.code("a.bin"), None);
+    }
+
+    #[test]
+    fn a_name_leads_nowhere_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let kept = store.keep_code("../../a/b", b"code").unwrap();
+        assert_eq!(kept.parent(), Some(store.codes().as_path()));
+    }
+
+    #[test]
+    fn the_oldest_go_when_there_are_too_many() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        for number in 0..=MOST {
+            let kept = store.keep_code(&format!("{number}.bin"), b"code").unwrap();
+            let written = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
+            fs::File::open(kept).unwrap().set_modified(written).unwrap();
+        }
+        store.keep_code("last.bin", b"code").unwrap();
+        assert_eq!(store.folder.list(&store.codes()).unwrap().len(), MOST);
+        assert_eq!(store.code("0.bin"), None);
+        assert!(store.code("last.bin").is_some());
+    }
+}
