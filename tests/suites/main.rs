@@ -19,6 +19,7 @@ mod grants;
 mod handler_crd;
 mod handlers;
 mod images;
+mod manifests;
 mod many;
 mod outcomes;
 mod preview;
