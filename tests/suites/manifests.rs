@@ -130,8 +130,10 @@ async fn kubectl_applies_the_example_without_a_warning_and_its_config_map_holds_
     assert_snapshot!(told, @"
     customresourcedefinition.apiextensions.k8s.io/ephemeralvolumeclaims.kopf.dev serverside-applied
     serviceaccount/evc serverside-applied
-    clusterrole.rbac.authorization.k8s.io/handler-host-evc serverside-applied
-    clusterrolebinding.rbac.authorization.k8s.io/handler-host-evc serverside-applied
+    role.rbac.authorization.k8s.io/handler-host:impersonate:evc serverside-applied
+    clusterrole.rbac.authorization.k8s.io/handler-host:evc serverside-applied
+    rolebinding.rbac.authorization.k8s.io/handler-host:impersonate:evc serverside-applied
+    clusterrolebinding.rbac.authorization.k8s.io/handler-host:evc serverside-applied
     configmap/evc serverside-applied
     handler.handler-host.dev/evc serverside-applied
     ");
