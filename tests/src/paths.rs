@@ -105,5 +105,5 @@ pub fn crds() -> [PathBuf; 3] {
 
 /// The CRD of Handlers, as `handler-host crd` prints it.
 pub fn handler_crd() -> PathBuf {
-    workspace().join("host/deploy/crd.yaml")
+    workspace().join("host/deploy/base/crd.yaml")
 }

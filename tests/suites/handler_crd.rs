@@ -1,15 +1,13 @@
 //! The definition of Handlers, as the real API server takes it: what it fills in, refuses and shows.
 
 use std::fs;
-use std::process::Stdio;
 
 use handler_host_tests::namespace::HANDLER;
-use handler_host_tests::{ControlPlane, Identity, child, handler_host, objects, paths};
+use handler_host_tests::{ControlPlane, Identity, handler_host, objects, paths};
 use insta::assert_snapshot;
 use kube::Error;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -50,26 +48,10 @@ async fn tried(handlers: &Api<DynamicObject>, handler: &Value) -> Result<Value, 
     }
 }
 
-/// Runs kubectl as the administrator; gives what it printed, to both outputs.
+/// Runs kubectl; gives whether it exited with 0 and what it printed, to both outputs.
 async fn kubectl(arguments: &[&str], input: &str) -> (bool, String) {
-    let kubeconfig = ControlPlane::shared().await.kubeconfig(Identity::Admin);
-    let cache = tempfile::tempdir().unwrap();
-    let mut kubectl = child::command(&paths::assets().unwrap().join("kubectl"))
-        .args(arguments)
-        .env("KUBECONFIG", kubeconfig)
-        .env("KUBECACHEDIR", cache.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = kubectl.stdin.take().unwrap();
-    stdin.write_all(input.as_bytes()).await.unwrap();
-    drop(stdin);
-    let output = kubectl.wait_with_output().await.unwrap();
-    let [stdout, stderr] =
-        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    (output.status.success(), stdout + &stderr)
+    let output = handler_host_tests::kubectl(ControlPlane::shared().await, arguments, input).await;
+    (output.code == Some(0), output.stdout + &output.stderr)
 }
 
 #[tokio::test]
@@ -79,7 +61,7 @@ async fn the_printed_definition_is_the_deployed_one() {
     let deployed = fs::read_to_string(paths::handler_crd()).unwrap();
     assert_eq!(
         printed.stdout, deployed,
-        "run `handler-host crd > host/deploy/crd.yaml`, and review the difference"
+        "run `handler-host crd > host/deploy/base/crd.yaml`, and review the difference"
     );
     let json = handler_host(["crd", "--output", "json"]).await;
     let json: Value = serde_json::from_str(&json.stdout).unwrap();

@@ -20,6 +20,7 @@ mod handler_crd;
 mod handlers;
 mod images;
 mod lease;
+mod manifests;
 mod many;
 mod outcomes;
 mod preview;

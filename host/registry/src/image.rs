@@ -1,3 +1,4 @@
+mod authorities;
 mod client;
 mod credentials;
 mod manifest;
@@ -12,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::fetched::check_pin;
 use crate::{Access, FetchError, Fetched, LARGEST, RegistryProblem};
+pub(crate) use authorities::authorities;
 pub(crate) use client::{Session, USER_AGENT, problem_of};
 pub(crate) use credentials::Credentials;
 pub(crate) use manifest::{CONFIG, Descriptor, LAYER, MANIFEST, Manifest};

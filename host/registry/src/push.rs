@@ -184,6 +184,7 @@ fn client(is_plain_http: bool, patience: &Patience) -> Result<oci_client::Client
         // An answer to an upload begins only when all of it is up.
         read_timeout: Some(patience.idle * 4),
         user_agent: crate::image::USER_AGENT,
+        extra_root_certificates: crate::image::authorities(),
         ..ClientConfig::default()
     };
     oci_client::Client::try_from(config).map_err(|error| RegistryProblem::NoTls(error.to_string()))

@@ -6,6 +6,7 @@ use reqwest::header::ACCEPT;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 
+use super::authorities::authorities;
 use super::credentials::{Credentials, Who};
 use super::manifest::Manifest;
 use super::token::Authorization;
@@ -203,14 +204,20 @@ impl Session {
 /// A client of registries. Those that speak TLS are never left for one that does not.
 fn http(is_plain_http: bool, patience: &Patience) -> Result<Client, RegistryProblem> {
     install_tls();
-    let builder = Client::builder()
-        .user_agent(USER_AGENT)
-        .connect_timeout(patience.connect)
-        .read_timeout(patience.idle)
-        .https_only(!is_plain_http);
-    builder
-        .build()
-        .map_err(|error| RegistryProblem::NoTls(innermost_cause(&error)))
+    let authorities = authorities();
+    let authorities = authorities
+        .iter()
+        .map(|authority| reqwest::Certificate::from_der(&authority.data));
+    let build = || {
+        Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(patience.connect)
+            .read_timeout(patience.idle)
+            .https_only(!is_plain_http)
+            .tls_certs_merge(authorities.collect::<reqwest::Result<Vec<_>>>()?)
+            .build()
+    };
+    build().map_err(|error| RegistryProblem::NoTls(innermost_cause(&error)))
 }
 
 /// Makes the provider that kube uses the one of this process.
