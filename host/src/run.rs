@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use handler_host_cluster::{Options, Wanted, watch_handlers};
-use handler_host_core::{Digest, Kind, ModuleSource, Place, Rollout, Settings};
+use handler_host_core::{Digest, Kind, ModuleSource, OnParentDelete, Place, Rollout, Settings};
 use handler_host_engine::{Component, Memo, Runtime};
 use handler_host_registry::{Access, Fetched, Store, read_file, suggested_name};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::arguments::{OnlyArguments, RunArguments};
+use crate::client::Clients;
 use crate::serve::{
     Desk, Ending, HandlerPlace, Host, Identity, Loaded, Role, Sink, Steward, Supervisor, load,
+    quoted,
 };
-use crate::{client, handlers, module, telemetry};
+use crate::{handlers, module, telemetry};
 
 /// How long a module without a Handler is on trial: whoever works on it looks at what becomes of it.
 const LOOK: Duration = Duration::from_secs(5);
@@ -85,8 +87,9 @@ async fn serve_module(
         orders: taken,
         ending,
         sink: Sink::log(&settings.name),
+        asked_of_rbac: asked_of_rbac(path, &settings.name, &arguments.only),
     };
-    let steward = Steward::new(host, Role::Only, settings, Identity::default(), desk);
+    let steward = Steward::new(host, Role::Only, settings, Identity::default(), desk)?;
     let mut serving = std::pin::pin!(steward.run(Some(loaded)));
     tokio::select! {
         ended = &mut serving => return ended,
@@ -94,6 +97,20 @@ async fn serve_module(
     }
     end.send_replace(Ending::Stop);
     serving.await
+}
+
+/// The arguments with which `rbac` prints what the module needs.
+fn asked_of_rbac(path: &Path, name: &str, arguments: &OnlyArguments) -> String {
+    let mut words = vec!["--module".to_owned(), quoted(&path.display().to_string())];
+    words.extend(["--name".to_owned(), name.to_owned()]);
+    for field in &arguments.config {
+        words.extend(["--config".to_owned(), quoted(field)]);
+    }
+    match arguments.on_parent_delete.into() {
+        OnParentDelete::Delete => {}
+        OnParentDelete::Orphan => words.push("--on-parent-delete orphan".to_owned()),
+    }
+    words.join(" ")
 }
 
 /// What a Handler would say of a module without one. Blocks.
@@ -128,6 +145,7 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
         },
         parent: wanted.parent,
         children: wanted.children,
+        account: None,
         config,
         call_limits,
         limits: wanted.limits,
@@ -166,25 +184,25 @@ async fn serve_handlers(arguments: &RunArguments, stop: impl Future<Output = ()>
         () = &mut stop => return Ok(()),
     };
     if arguments.handlers_from_cluster {
-        let news = watch_handlers(host.client.clone(), &arguments.handler_selector);
+        let news = watch_handlers(host.clients.own(), &arguments.handler_selector);
         return Supervisor::new(host, HandlerPlace::Cluster)
             .run(news, stop)
             .await;
     }
     let news = handlers::follow(arguments.handlers.clone(), read);
-    Supervisor::new(host, HandlerPlace::Files)
+    Supervisor::new(host, HandlerPlace::Files(arguments.handlers.clone()))
         .run(news, stop)
         .await
 }
 
 async fn host(arguments: &RunArguments, runtime: Runtime, store: Option<Store>) -> Result<Host> {
-    let client = client::connect(&arguments.cluster).await?;
+    let clients = Clients::connect(&arguments.cluster).await?;
     Ok(Host {
         runtime,
         memo: Memo::new(arguments.memo << 20),
         store,
         access: Access {
-            client: Some(client.clone()),
+            client: Some(clients.own()),
             ..Access::default()
         },
         options: Options {
@@ -192,7 +210,7 @@ async fn host(arguments: &RunArguments, runtime: Runtime, store: Option<Store>) 
             concurrency: usize::try_from(arguments.concurrency)?,
             revisit_interval: Duration::from_secs(1) / arguments.revisit_rate,
         },
-        client,
+        clients,
     })
 }
 

@@ -9,7 +9,9 @@
 //! ```
 
 mod active;
+mod actors;
 mod apply;
+mod authorization;
 mod cache;
 mod conflicts;
 mod controller;
@@ -37,6 +39,8 @@ mod watch;
 mod work;
 
 pub use active::{Active, FailedTrial};
+pub use actors::Actors;
+pub use authorization::{Authorization, Lack, Review};
 pub use controller::Options;
 pub use handler_report::{HandlerReporter, Say, now};
 pub use handlers::{HandlerNews, watch_handlers};

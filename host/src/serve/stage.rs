@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use handler_host_cluster::{ClusterError, Kinds, Serving, ServingNews, Wanted};
-use handler_host_core::GrantError;
+use handler_host_core::{GrantError, Rule};
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -55,6 +55,15 @@ impl Stage {
         match self {
             Self::Looking(looking) => looking.missing.borrow().clone(),
             Self::Refused(_) | Self::Ready(_) | Self::Serving(_) => String::new(),
+        }
+    }
+
+    /// The rights that serving takes, once the kinds are found; with parents that get a finalizer or not.
+    pub(crate) fn rules(&self, has_finalizer: bool) -> Option<Vec<Rule>> {
+        match self {
+            Self::Looking(_) | Self::Refused(_) => None,
+            Self::Ready(kinds) => Some(kinds.rules(has_finalizer)),
+            Self::Serving(serving) => Some(serving.rules(has_finalizer)),
         }
     }
 

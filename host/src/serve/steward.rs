@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::{Stream, StreamExt};
 use handler_host_cluster::resource::PreviewCounts;
-use handler_host_cluster::{Serving, Wanted};
+use handler_host_cluster::{Authorization, Review, Serving, Wanted};
 use handler_host_core::{Admission, Digest, Settings, Standing};
 use handler_host_engine::{Component, Tally};
 use handler_host_registry::{FetchError, Fetched, Rejected, follow};
@@ -13,10 +13,12 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Host;
+use super::authorized;
 use super::desk::{Desk, Ending, Identity, Order, Role, key, rejected};
 use super::loaded::{Loaded, Refused, load};
 use super::stage::{Stage, StageNews};
 use super::view::View;
+use crate::client::HandlerClient;
 
 /// How often the numbers in a Handler's status are looked at.
 const TICK: Duration = Duration::from_secs(2);
@@ -33,7 +35,9 @@ pub(crate) struct Steward {
     pub(super) settings: Settings,
     /// Under what its modules are kept: a Handler of the same name made anew is another.
     pub(super) key: String,
-    desk: Desk,
+    pub(super) desk: Desk,
+    /// Acts in the name of the handler's account.
+    pub(super) client: HandlerClient,
     pub(super) source: Pin<Box<dyn Stream<Item = Result<Fetched, FetchError>> + Send>>,
     pub(super) stage: Stage,
     tally: Arc<Tally>,
@@ -50,6 +54,8 @@ pub(crate) struct Steward {
     /// When what came to grief by chance is tried again.
     pub(super) again_at: Option<Instant>,
     pub(super) rejected: Option<Rejected>,
+    /// Of the account's rights, once it is known which it needs.
+    pub(super) review: Option<Review>,
     pub(super) view: View,
 }
 
@@ -58,6 +64,7 @@ enum Happening {
     Fetched(Result<Fetched, FetchError>),
     Stage(StageNews),
     Previewed(Result<(Digest, Result<PreviewCounts, String>), JoinError>),
+    Reviewed(Authorization),
     TrialOver,
     Again,
     Tick,
@@ -70,12 +77,13 @@ impl Steward {
         settings: Settings,
         identity: Identity,
         desk: Desk,
-    ) -> Self {
+    ) -> Result<Self> {
+        let client = host.clients.of_handler(settings.account.as_ref())?;
         let source = follow(settings.module.clone(), host.access.clone());
-        let stage = Stage::look(host.client.clone(), Wanted::from(&settings));
+        let stage = Stage::look(host.clients.own(), Wanted::from(&settings));
         let key = key(&settings.name, identity.uid.as_deref());
         let rejected = rejected(&identity, settings.spec);
-        Self {
+        Ok(Self {
             view: View::new(&settings, identity.generation, identity.status),
             source: Box::pin(source),
             stage,
@@ -85,6 +93,8 @@ impl Steward {
             settings,
             key,
             desk,
+            client,
+            review: None,
             latest: None,
             running: None,
             good: None,
@@ -93,7 +103,7 @@ impl Steward {
             previews: JoinSet::new(),
             again_at: None,
             rejected,
-        }
+        })
     }
 
     /// Serves until it is to end. `first` is a module to begin with, if one was loaded already.
@@ -130,6 +140,7 @@ impl Steward {
         loop {
             let happening = self.next(&mut tick).await;
             self.take(happening).await?;
+            self.review_rights();
             self.tell();
         }
     }
@@ -140,6 +151,7 @@ impl Steward {
             news = self.stage.next() => Happening::Stage(news),
             Some(fetched) = self.source.next() => Happening::Fetched(fetched),
             Some(previewed) = self.previews.join_next() => Happening::Previewed(previewed),
+            Some(found) = authorized::news(&mut self.review) => Happening::Reviewed(found),
             () = at(self.trial_ends) => Happening::TrialOver,
             () = at(self.again_at) => Happening::Again,
             _ = tick.tick() => Happening::Tick,
@@ -148,13 +160,10 @@ impl Steward {
 
     /// Says how it stands.
     fn tell(&mut self) {
-        let module_loaded = self.view.module_loaded();
-        let ready = self.view.ready(&self.stage, &module_loaded);
+        let said = self.view.conditions(&self.stage);
         let counts = self.stage.serving().map(Serving::counts);
-        let status = self
-            .view
-            .status(&ready, &module_loaded, counts, self.tally.counts());
-        self.desk.sink.say(&ready, &module_loaded, status);
+        let status = self.view.status(&said, counts, self.tally.counts());
+        self.desk.sink.say(said, status);
     }
 
     async fn take(&mut self, happening: Happening) -> Result<()> {
@@ -178,6 +187,10 @@ impl Steward {
             Happening::Stage(news) => self.advance(news).await,
             Happening::Previewed(previewed) => {
                 self.previewed(previewed);
+                Ok(())
+            }
+            Happening::Reviewed(authorization) => {
+                self.reviewed(&authorization);
                 Ok(())
             }
             Happening::TrialOver => self.end_trial().await,

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -13,7 +14,7 @@ use super::desk::{Desk, Ending, Identity, Order, Role, key};
 use super::loaded::Refused;
 use super::sink::PENDING;
 use super::steward::Steward;
-use super::{Host, Sink};
+use super::{Host, Sink, quoted};
 
 /// Looks after all handlers of a host: each has a steward of its own, so that none disturbs another.
 pub(crate) struct Supervisor {
@@ -28,10 +29,10 @@ pub(crate) struct Supervisor {
 }
 
 /// Where Handlers come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HandlerPlace {
-    /// Files: the log tells how they stand.
-    Files,
+    /// Files or directories of these paths: the log tells how they stand.
+    Files(Vec<PathBuf>),
     /// The cluster: their status tells it.
     Cluster,
 }
@@ -159,6 +160,7 @@ impl Supervisor {
             orders: taken,
             ending: ended,
             sink: self.sink(&handler),
+            asked_of_rbac: self.asked_of_rbac(&handler),
         };
         let name = name_of(&handler);
         let metadata = &handler.metadata;
@@ -168,10 +170,14 @@ impl Supervisor {
             status: handler.status.clone(),
         };
         let parent = settings.parent.clone();
-        let steward = Steward::new(self.host.clone(), Role::OneOfMany, settings, identity, desk);
-        let named = name.clone();
-        self.stewards
-            .spawn(async move { (named, steward.run(None).await) });
+        let (host, named) = (self.host.clone(), name.clone());
+        self.stewards.spawn(async move {
+            let steward = Steward::new(host, Role::OneOfMany, settings, identity, desk);
+            match steward {
+                Ok(steward) => (named, steward.run(None).await),
+                Err(error) => (named, Err(error)),
+            }
+        });
         let served = Served {
             handler,
             parent,
@@ -182,9 +188,19 @@ impl Supervisor {
     }
 
     fn sink(&self, handler: &Handler) -> Sink {
-        match self.place {
-            HandlerPlace::Files => Sink::log(&name_of(handler)),
-            HandlerPlace::Cluster => Sink::cluster(self.host.client.clone(), handler),
+        match &self.place {
+            HandlerPlace::Files(_) => Sink::log(&name_of(handler)),
+            HandlerPlace::Cluster => Sink::cluster(self.host.clients.own(), handler),
+        }
+    }
+
+    fn asked_of_rbac(&self, handler: &Handler) -> String {
+        match &self.place {
+            HandlerPlace::Cluster => format!("--handler {}", name_of(handler)),
+            HandlerPlace::Files(paths) => {
+                let paths = paths.iter().map(|path| quoted(&like_a_path(path)));
+                format!("--handler {}", paths.collect::<Vec<_>>().join(" "))
+            }
         }
     }
 
@@ -214,7 +230,7 @@ impl Supervisor {
             ],
             ..HandlerStatus::default()
         };
-        sink.say(&ready, &loaded, status);
+        sink.say(vec![("Ready", ready), ("ModuleLoaded", loaded)], status);
         self.waiting.insert(name, (handler, Some(sink)));
     }
 
@@ -244,6 +260,16 @@ impl Supervisor {
                 self.claim(handler, settings);
             }
         }
+    }
+}
+
+/// A word without a dot or slash is the name of a Handler in the cluster.
+fn like_a_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.contains(['.', '/']) {
+        text
+    } else {
+        format!("./{text}")
     }
 }
 

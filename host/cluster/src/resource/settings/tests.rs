@@ -57,6 +57,7 @@ fn what_a_handler_leaves_out_has_a_default() {
             kind_of("v1", "PersistentVolumeClaim"),
             OnParentDelete::Delete,
         )],
+        account: None,
         config: "{}".to_owned(),
         call_limits: CallLimits::default(),
         limits: Limits::default(),
