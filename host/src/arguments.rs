@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Push(PushArguments),
     /// Print the definition of Handlers: `handler-host crd | kubectl apply -f -`
     Crd(CrdArguments),
-    /// Print the roles that a handler needs: `handler-host rbac --handler evc | kubectl apply -f -`
+    /// Print the roles that a handler needs, for `kubectl apply -f -`
     Rbac(RbacArguments),
     /// Print a completion script for a shell, e.g. `source <(handler-host completions bash)`
     Completions {

@@ -33,6 +33,7 @@ pub struct Hosted {
     /// Where its modules are, and in `state` what it keeps.
     pub directory: TempDir,
     control_plane: &'static ControlPlane,
+    identity: Identity,
     arguments: Vec<String>,
 }
 
@@ -44,16 +45,23 @@ impl Hosted {
 
     /// With further arguments.
     pub async fn start_with(prefix: &str, arguments: &[&str]) -> Self {
+        Self::start_as(prefix, Identity::Host, arguments).await
+    }
+
+    /// As one of the control plane's users.
+    pub async fn start_as(prefix: &str, identity: Identity, arguments: &[&str]) -> Self {
         let control_plane = ControlPlane::shared().await;
         let namespace = Namespace::create(control_plane, prefix).await;
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory: {error}"));
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
-        let operator = options(control_plane, &namespace, &directory, &arguments).start();
+        let operator = Operator::of(control_plane, identity);
+        let operator = options(operator, &namespace, &directory, &arguments).start();
         Self {
             operator,
             namespace,
             directory,
             control_plane,
+            identity,
             arguments,
         }
     }
@@ -62,7 +70,8 @@ impl Hosted {
     pub async fn restart(&mut self) {
         self.operator.terminate().await;
         let (namespace, directory) = (&self.namespace, &self.directory);
-        self.operator = options(self.control_plane, namespace, directory, &self.arguments).start();
+        let operator = Operator::of(self.control_plane, self.identity);
+        self.operator = options(operator, namespace, directory, &self.arguments).start();
     }
 
     /// A path beside its modules.
@@ -280,7 +289,7 @@ impl Hosted {
     /// The host's requests in this namespace since a mark.
     pub async fn requests(&self, since: &Mark) -> Entries {
         let all = self.control_plane.audit_since(since).await;
-        all.by(Identity::Host.user())
+        all.by(self.identity.user())
             .in_namespace(&self.namespace.name)
     }
 
@@ -291,12 +300,12 @@ impl Hosted {
 }
 
 fn options(
-    control_plane: &ControlPlane,
+    operator: Options,
     namespace: &Namespace,
     directory: &TempDir,
     arguments: &[String],
 ) -> Options {
-    let options = Operator::of(control_plane, Identity::Host)
+    let options = operator
         .arg("--handlers-from-cluster")
         .arg("--handler-selector")
         .arg(format!("{LABEL}={}", namespace.name))

@@ -17,6 +17,8 @@ pub enum Identity {
     Admin,
     /// The user `handler-host`, with the rights of `tests/control-plane/host-role.yaml`.
     Host,
+    /// The host's service account, with the rights of `tests/control-plane/deployed-role.yaml`.
+    Deployed,
     /// The user `nobody`, without rights.
     Nobody,
     /// kube-controller-manager; may do everything, and is told apart from the admin in the audit log.
@@ -24,9 +26,10 @@ pub enum Identity {
 }
 
 impl Identity {
-    const ALL: [Identity; 4] = [
+    const ALL: [Identity; 5] = [
         Identity::Admin,
         Identity::Host,
+        Identity::Deployed,
         Identity::Nobody,
         Identity::ControllerManager,
     ];
@@ -36,6 +39,7 @@ impl Identity {
         match self {
             Identity::Admin => "admin",
             Identity::Host => "handler-host",
+            Identity::Deployed => "system:serviceaccount:handler-host:handler-host",
             Identity::Nobody => "nobody",
             Identity::ControllerManager => "kube-controller-manager",
         }
@@ -46,6 +50,7 @@ impl Identity {
         directory.join(match self {
             Identity::Admin => "admin.kubeconfig",
             Identity::Host => "host.kubeconfig",
+            Identity::Deployed => "deployed.kubeconfig",
             Identity::Nobody => "nobody.kubeconfig",
             Identity::ControllerManager => "controller-manager.kubeconfig",
         })
@@ -54,6 +59,7 @@ impl Identity {
     fn groups(self) -> &'static str {
         match self {
             Identity::Admin | Identity::ControllerManager => "system:masters",
+            Identity::Deployed => "system:serviceaccounts,system:serviceaccounts:handler-host",
             Identity::Host | Identity::Nobody => "",
         }
     }

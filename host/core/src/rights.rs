@@ -164,6 +164,12 @@ impl Rule {
             None => self.plural.clone(),
         }
     }
+
+    /// As people and `kubectl` name what it is about: `puppets.example.dev/status`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        place(&self.group, &self.plural, self.subresource)
+    }
 }
 
 /// What serving a handler takes, and nothing else. `children` are the resources of the granted kinds.
@@ -261,15 +267,20 @@ pub fn rights_in_words(rights: &[Right]) -> String {
     phrases.join(", ")
 }
 
-/// What a right is about, as `kubectl` names resources.
-fn place_of(right: &Right) -> String {
-    let mut place = right.plural.clone();
-    if !right.group.is_empty() {
-        place = format!("{place}.{}", right.group);
+fn place(group: &str, plural: &str, subresource: Option<&str>) -> String {
+    let mut place = plural.to_owned();
+    if !group.is_empty() {
+        place = format!("{place}.{group}");
     }
-    if let Some(subresource) = right.subresource {
+    if let Some(subresource) = subresource {
         place = format!("{place}/{subresource}");
     }
+    place
+}
+
+/// What a right is about, and where.
+fn place_of(right: &Right) -> String {
+    let place = place(&right.group, &right.plural, right.subresource);
     match &right.namespace {
         Some(namespace) => format!("{place} in namespace {namespace}"),
         None => place,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use handler_host_cluster::{Kinds, PreviewError, Wanted};
-use handler_host_core::Scope;
+use handler_host_core::{Rule, Scope};
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -58,8 +58,7 @@ async fn manifests(arguments: &RbacArguments) -> Result<Vec<Value>> {
         }
         let rules = kinds.rules(has_finalizer.unwrap_or_default());
         if client.is_none() {
-            let guessed: Vec<_> = rules.iter().map(objects::in_words).collect();
-            telemetry::note(&format!("guessed: {}", guessed.join(", ")));
+            telemetry::note(&guessed(&rules));
         }
         let account = arguments.service_account.clone().or(account);
         let needs = Needs {
@@ -94,6 +93,16 @@ async fn kinds(client: Option<&Client>, wanted: &Wanted) -> Result<Kinds> {
             }
             PreviewError::Grant(_) | PreviewError::Namespaces(_) => error.into(),
         })
+}
+
+/// What was guessed of the kinds that these rules are about.
+fn guessed(rules: &[Rule]) -> String {
+    let plurals = rules.iter().filter(|rule| rule.subresource.is_none());
+    let plurals: Vec<_> = plurals.map(Rule::place).collect();
+    format!(
+        "guessed that kinds are served as {}, and that parents have a status subresource",
+        plurals.join(", ")
+    )
 }
 
 fn text(manifests: Vec<Value>, output: CrdOutput) -> Result<String> {

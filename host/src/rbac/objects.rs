@@ -136,11 +136,3 @@ fn rules(rules: &[Rule]) -> Value {
     }
     json!(written)
 }
-
-/// What a rule is about, in a note: `puppets/status in tests.dev`.
-pub(super) fn in_words(rule: &Rule) -> String {
-    match rule.group.as_str() {
-        "" => rule.resource(),
-        group => format!("{} in {group}", rule.resource()),
-    }
-}

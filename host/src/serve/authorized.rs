@@ -34,6 +34,11 @@ impl Steward {
         self.review = Some(Review::start(self.actors(), account, rights, refused));
     }
 
+    pub(super) fn lacks_rights(&self) -> bool {
+        let authorized = self.view.authorized.as_ref();
+        authorized.is_some_and(|say| !say.is_true)
+    }
+
     /// Something else was found out about the rights.
     pub(super) fn reviewed(&mut self, authorization: &Authorization) {
         let namespaces = &self.host.options.namespaces;
@@ -43,8 +48,8 @@ impl Steward {
             &self.desk.asked_of_rbac,
             namespaces,
         );
-        let before = self.view.authorized.replace(say);
-        let was_lacking = before.is_some_and(|before| !before.is_true);
+        let was_lacking = self.lacks_rights();
+        self.view.authorized = Some(say);
         if was_lacking && authorization.lack == Lack::Nothing {
             tracing::info!(handler = %self.settings.name, "its account may do all that serving takes again");
             if let Some(serving) = self.stage.serving() {

@@ -193,6 +193,11 @@ impl Steward {
                 self.reviewed(&authorization);
                 Ok(())
             }
+            Happening::TrialOver if self.lacks_rights() => {
+                // A module that could not be tried proves nothing.
+                self.trial_ends = Some(Instant::now() + self.settings.rollout.window);
+                Ok(())
+            }
             Happening::TrialOver => self.end_trial().await,
             Happening::Again => {
                 self.again_at = None;
