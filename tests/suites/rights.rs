@@ -6,9 +6,9 @@ mod verbs;
 
 use std::fs;
 
-use handler_host_tests::handlers::{Hosted, names, thing};
-use handler_host_tests::namespace::{CLAIM, CONFIG_MAP, PVC};
-use handler_host_tests::objects::condition;
+use handler_host_tests::handlers::{Hosted, THINGS, names, thing};
+use handler_host_tests::namespace::{CLAIM, CONFIG_MAP, Kind};
+use handler_host_tests::objects::{condition, object};
 use handler_host_tests::shell::follow_advice;
 use handler_host_tests::{ControlPlane, DEADLINE, Entries, Identity, Mark, Operator};
 use serde_json::{Value, json};
@@ -57,10 +57,21 @@ async fn a_handler_with_an_account_is_served_in_its_name_alone() {
     hosted.follow(&claims, "one").await;
     hosted.ready(&claims).await;
 
+    // A preview is tried in its name too.
+    let spec = json!({"spec": {"rollout": {"preview": "Required"}}});
+    hosted.merge("evc", &spec).await;
+    hosted.told("evc", "ModuleLoaded", "True", "Loaded").await;
+    hosted.put("evc.wasm", "two", "ok");
+    let would_change = "change 2 and delete 0 children";
+    hosted
+        .told_that("evc", "ModuleLoaded", "AwaitingApproval", would_change)
+        .await;
+
     let requests = requests(&hosted, &mark).await.only(|it| it.code < 300);
     let of_objects = requests.only(|it| it.resource != "events");
     let by_evc = of_objects.only(|it| it.impersonated == evc);
     assert_eq!(of_objects.count(), by_evc.count(), "{of_objects}");
+    assert_eq!(by_evc.dry_runs().count(), claims.len(), "{by_evc}");
     for resource in ["ephemeralvolumeclaims", "persistentvolumeclaims"] {
         for verb in ["list", "watch", "patch"] {
             let found = by_evc.resource(resource).verb(verb);
@@ -116,12 +127,7 @@ async fn a_right_that_is_taken_away_is_named_and_used_when_it_is_given_back() {
         )
     );
     hosted.event("evc", "Forbidden").await;
-    let made = handler_host_tests::objects::object(
-        handler_host_tests::handlers::THINGS,
-        &thing(90),
-        "undisturbed",
-        &json!({}),
-    );
+    let made = object(THINGS, &thing(90), "undisturbed", &json!({}));
     hosted.namespace.create_object(&made).await.unwrap();
     let there = hosted
         .namespace
@@ -133,6 +139,17 @@ async fn a_right_that_is_taken_away_is_named_and_used_when_it_is_given_back() {
     hosted.ready(&["after".to_owned()]).await;
     hosted.serves("evc", &one).await;
     assert_eq!(hosted.operator.lines_with(&message).len(), 1);
+
+    // What could not be said is said then.
+    without(&hosted, "evc", "ephemeralvolumeclaims/status", "patch").await;
+    hosted.make(&["unsaid".to_owned()]).await;
+    let status = "patch ephemeralvolumeclaims.kopf.dev/status";
+    hosted
+        .told_that("evc", "Authorized", "Forbidden", status)
+        .await;
+    let message = hosted.told("evc", "Authorized", "False", "Forbidden").await;
+    follow_advice(&message).await;
+    hosted.ready(&["unsaid".to_owned()]).await;
     // One a pass, and passes back off.
     let refused = requests(&hosted, &mark).await.code(403);
     let refused = refused.resource("persistentvolumeclaims");
@@ -141,7 +158,7 @@ async fn a_right_that_is_taken_away_is_named_and_used_when_it_is_given_back() {
 
 /// Takes a verb out of the Role that was printed for a handler.
 async fn without(hosted: &Hosted, handler: &str, resource: &str, verb: &str) {
-    const ROLE: handler_host_tests::namespace::Kind = ("rbac.authorization.k8s.io/v1", "Role");
+    const ROLE: Kind = ("rbac.authorization.k8s.io/v1", "Role");
     let name = format!("handler-host:{}", hosted.name(handler));
     let mut role = hosted.namespace.get(ROLE, &name).await.unwrap();
     for rule in role["rules"].as_array_mut().unwrap() {
@@ -150,6 +167,9 @@ async fn without(hosted: &Hosted, handler: &str, resource: &str, verb: &str) {
             verbs.retain(|known| known != verb);
         }
     }
+    // One without verbs is none.
+    let rules = role["rules"].as_array_mut().unwrap();
+    rules.retain(|rule| rule["verbs"] != json!([]));
     let rules = json!({"rules": role["rules"]});
     hosted.namespace.merge(ROLE, &name, &rules).await.unwrap();
 }
@@ -183,44 +203,39 @@ async fn another_account_takes_over_at_once() {
 }
 
 #[tokio::test]
-async fn of_a_handler_from_a_file_the_log_says_once_what_is_missing() {
+async fn a_handler_from_a_file_is_granted_all_namespaces_as_the_log_says_once() {
     let hosted = Hosted::start_as("filed-rights", Identity::Deployed, &[]).await;
-    hosted.put("evc.wasm", "one", "ok");
+    hosted.install_thing(91).await;
+    hosted.put("91.wasm", "one", "ok");
+    let mut spec = hosted.things_from(91);
+    spec["serviceAccount"] = json!({"namespace": hosted.namespace.name, "name": "filed"});
     let directory = hosted.path("handlers");
     fs::create_dir(&directory).unwrap();
-    let name = hosted.name("filed");
     let handler = json!({
         "apiVersion": "handler-host.dev/v1alpha1", "kind": "Handler",
-        "metadata": {"name": name}, "spec": claims_as_evc(&hosted),
+        "metadata": {"name": hosted.name("filed")}, "spec": spec,
     });
-    fs::write(directory.join("evc.yaml"), handler.to_string()).unwrap();
+    fs::write(directory.join("things.yaml"), handler.to_string()).unwrap();
     let operator = Operator::of(ControlPlane::shared().await, Identity::Deployed);
     let mut operator = operator
-        .namespace(&hosted.namespace.name)
         .arg("--state-dir")
         .arg(hosted.path("other-state"))
         .arg("--handler")
         .arg(&directory)
         .start();
     let line = operator.wait_for_line("may not act as", DEADLINE).await;
-    let claims = names(1);
-    hosted.make(&claims).await;
-    assert!(
-        line.contains(&format!("rbac --handler {}", directory.display())),
-        "{line}"
-    );
+    let advice = format!("rbac --handler {} | kubectl", directory.display());
+    assert!(line.contains(&advice), "{line}");
+    let made = object(THINGS, &thing(91), "a", &json!({}));
+    hosted.namespace.create_object(&made).await.unwrap();
     follow_advice(&line).await;
-    hosted.follow(&claims, "one").await;
-    hosted.ready(&claims).await;
-    assert_eq!(
-        operator.lines_with("may not act as").len(),
-        1,
-        "{}",
-        operator.log()
-    );
-    operator.wait_for_line("again", DEADLINE).await;
-    let volumes = hosted.namespace.list(PVC).await;
-    assert_eq!(volumes.len(), 1);
+    let namespace = &hosted.namespace;
+    let there = namespace.wait_for(CONFIG_MAP, "a", "is made", DEADLINE, |_| true);
+    there.await;
+    let again = "may do all that serving takes again";
+    operator.wait_for_line(again, DEADLINE).await;
+    let lines = operator.lines_with("may not act as");
+    assert_eq!(lines.len(), 1, "{}", operator.log());
 }
 
 #[tokio::test]
