@@ -1,17 +1,86 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use handler_host_cluster::Fence;
-use handler_host_core::HOST;
+use handler_host_core::{Account, HOST};
+use http::{Response, StatusCode};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tokio::sync::Notify;
+use tower::util::MapResponseLayer;
 
 use crate::arguments::ClusterArguments;
+
+/// Clients for one cluster, in the host's own name and in others.
+pub(crate) struct Clients {
+    config: Config,
+    fence: Fence,
+    own: Client,
+}
+
+/// A client of one handler.
+pub(crate) struct HandlerClient {
+    pub(crate) client: Client,
+    /// Told of each request that the API server refused for want of a right.
+    pub(crate) refused: Arc<Notify>,
+}
+
+impl Clients {
+    /// All of them write nothing while the fence is closed.
+    pub(crate) async fn connect(arguments: &ClusterArguments, fence: &Fence) -> Result<Self> {
+        let config = configure(arguments).await?;
+        let own = build(config.clone(), fence, None)?;
+        let fence = fence.clone();
+        Ok(Self { config, fence, own })
+    }
+
+    /// Acts in the host's own name; there is one, whoever asks.
+    pub(crate) fn own(&self) -> Client {
+        self.own.clone()
+    }
+
+    /// A new one, to be kept: each has connections of its own. Acts in the name of an account, or without one
+    /// in the host's.
+    pub(crate) fn of_handler(&self, account: Option<&Account>) -> Result<HandlerClient> {
+        let mut config = self.config.clone();
+        if let Some(account) = account {
+            // Its groups are the API server's to tell.
+            config.auth_info.impersonate = Some(account.user());
+        }
+        let refused = Arc::new(Notify::new());
+        let client = build(config, &self.fence, Some(refused.clone()))?;
+        Ok(HandlerClient { client, refused })
+    }
+}
 
 /// A client for the cluster that the arguments name, which writes nothing while the fence is closed. Whether
 /// anybody answers, its requests tell.
 pub(crate) async fn connect(arguments: &ClusterArguments, fence: &Fence) -> Result<Client> {
+    build(configure(arguments).await?, fence, None)
+}
+
+/// The one place where clients are made.
+fn build(config: Config, fence: &Fence, refused: Option<Arc<Notify>>) -> Result<Client> {
+    let builder = ClientBuilder::try_from(config).map_err(|error| {
+        anyhow!(
+            "the cluster configuration will not do: {}",
+            handler_host_cluster::connection_problem(&error)
+        )
+    })?;
+    let look = MapResponseLayer::new(move |response: Response<_>| {
+        if let Some(refused) = &refused
+            && response.status() == StatusCode::FORBIDDEN
+        {
+            refused.notify_one();
+        }
+        response
+    });
+    Ok(builder.with_layer(&look).with_layer(fence).build())
+}
+
+async fn configure(arguments: &ClusterArguments) -> Result<Config> {
     let kubeconfig = arguments.kubeconfig.as_deref();
     let mut config = configuration(kubeconfig, arguments.context.as_deref()).await?;
     let agent = format!("{HOST}/{}", env!("CARGO_PKG_VERSION"));
@@ -20,13 +89,7 @@ pub(crate) async fn connect(arguments: &ClusterArguments, fence: &Fence) -> Resu
     config
         .headers
         .push((http::header::USER_AGENT, agent.parse()?));
-    let builder = ClientBuilder::try_from(config).map_err(|error| {
-        anyhow!(
-            "the cluster configuration will not do: {}",
-            handler_host_cluster::connection_problem(&error)
-        )
-    })?;
-    Ok(builder.with_layer(fence).build())
+    Ok(config)
 }
 
 async fn configuration(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config> {

@@ -8,6 +8,7 @@ mod handlers;
 mod inspect;
 mod module;
 mod push;
+mod rbac;
 mod render;
 mod run;
 mod serve;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Push(arguments) => push::push(&arguments),
         Command::Crd(arguments) => crd::crd(&arguments),
+        Command::Rbac(arguments) => rbac::rbac(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             let mut text = Vec::new();

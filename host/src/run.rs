@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use handler_host_cluster::{Election, Fence, LeaseName, Options, Wanted, watch_handlers};
-use handler_host_core::{Digest, HOST, Kind, ModuleSource, Place, Rollout, Settings};
+use handler_host_core::{
+    Digest, HOST, Kind, ModuleSource, OnParentDelete, Place, Rollout, Settings,
+};
 use handler_host_engine::{Component, Memo, Runtime};
 use handler_host_registry::{Access, Fetched, Store, read_file, suggested_name};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::arguments::{OnlyArguments, RunArguments};
+use crate::client::Clients;
 use crate::serve::{
-    Desk, Ending, HandlerPlace, Host, Identity, Loaded, Role, Sink, Steward, Supervisor, Warm, load,
+    Desk, Ending, HandlerPlace, Host, Identity, Loaded, Role, Sink, Steward, Supervisor, Warm,
+    load, quoted,
 };
 use crate::{client, handlers, module, telemetry};
 
@@ -85,8 +89,9 @@ async fn serve_module(
         orders: taken,
         ending,
         sink: Sink::log(&settings.name),
+        asked_of_rbac: asked_of_rbac(path, &settings.name, &arguments.only),
     };
-    let warm = Warm::nothing(&host, &settings);
+    let warm = Warm::nothing(&host, &settings)?;
     let steward = Steward::new(host, Role::Only, settings, Identity::default(), desk, warm);
     let mut serving = std::pin::pin!(steward.run(Some(loaded)));
     tokio::select! {
@@ -95,6 +100,20 @@ async fn serve_module(
     }
     end.send_replace(Ending::Stop);
     serving.await
+}
+
+/// The arguments with which `rbac` prints what the module needs.
+fn asked_of_rbac(path: &Path, name: &str, arguments: &OnlyArguments) -> String {
+    let mut words = vec!["--module".to_owned(), quoted(&path.display().to_string())];
+    words.extend(["--name".to_owned(), name.to_owned()]);
+    for field in &arguments.config {
+        words.extend(["--config".to_owned(), quoted(field)]);
+    }
+    match arguments.on_parent_delete.into() {
+        OnParentDelete::Delete => {}
+        OnParentDelete::Orphan => words.push("--on-parent-delete orphan".to_owned()),
+    }
+    words.join(" ")
 }
 
 /// What a Handler would say of a module without one. Blocks.
@@ -129,6 +148,7 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
         },
         parent: wanted.parent,
         children: wanted.children,
+        account: None,
         config,
         call_limits,
         limits: wanted.limits,
@@ -183,12 +203,12 @@ async fn serve_handlers(arguments: &RunArguments, stop: impl Future<Output = ()>
         tokio::spawn(election.run(ended))
     });
     let outcome = if arguments.handlers_from_cluster {
-        let news = watch_handlers(host.client.clone(), &arguments.handler_selector);
+        let news = watch_handlers(host.clients.own(), &arguments.handler_selector);
         let supervisor = Supervisor::new(host, HandlerPlace::Cluster);
         supervisor.run(news, leads, stop).await
     } else {
         let news = handlers::follow(arguments.handlers.clone(), read);
-        let supervisor = Supervisor::new(host, HandlerPlace::Files);
+        let supervisor = Supervisor::new(host, HandlerPlace::Files(arguments.handlers.clone()));
         supervisor.run(news, leads, stop).await
     };
     // Only now: what was under way needed it.
@@ -224,13 +244,13 @@ async fn host(
     store: Option<Store>,
     fence: &Fence,
 ) -> Result<Host> {
-    let client = client::connect(&arguments.cluster, fence).await?;
+    let clients = Clients::connect(&arguments.cluster, fence).await?;
     Ok(Host {
         runtime,
         memo: Memo::new(arguments.memo << 20),
         store,
         access: Access {
-            client: Some(client.clone()),
+            client: Some(clients.own()),
             ..Access::default()
         },
         options: Options {
@@ -238,7 +258,7 @@ async fn host(
             concurrency: usize::try_from(arguments.concurrency)?,
             revisit_interval: Duration::from_secs(1) / arguments.revisit_rate,
         },
-        client,
+        clients,
     })
 }
 

@@ -33,6 +33,7 @@ pub struct Hosted {
     /// Where its modules are, and in `state` what it keeps.
     pub directory: TempDir,
     control_plane: &'static ControlPlane,
+    identity: Identity,
     arguments: Vec<String>,
 }
 
@@ -44,22 +45,24 @@ impl Hosted {
 
     /// With further arguments.
     pub async fn start_with(prefix: &str, arguments: &[&str]) -> Self {
+        Self::start_as(prefix, Identity::Host, arguments).await
+    }
+
+    /// As one of the control plane's users.
+    pub async fn start_as(prefix: &str, identity: Identity, arguments: &[&str]) -> Self {
         let control_plane = ControlPlane::shared().await;
         let namespace = Namespace::create(control_plane, prefix).await;
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory: {error}"));
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
-        let operator = options(
-            control_plane,
-            &namespace,
-            &directory.path().join("state"),
-            &arguments,
-        );
-        let operator = operator.start();
+        let operator = Operator::of(control_plane, identity);
+        let states = directory.path().join("state");
+        let operator = options(operator, &namespace, &states, &arguments).start();
         Self {
             operator,
             namespace,
             directory,
             control_plane,
+            identity,
             arguments,
         }
     }
@@ -68,20 +71,15 @@ impl Hosted {
     pub async fn restart(&mut self) {
         self.operator.terminate().await;
         let (namespace, states) = (&self.namespace, self.path("state"));
-        self.operator = options(self.control_plane, namespace, &states, &self.arguments).start();
+        let operator = Operator::of(self.control_plane, self.identity);
+        self.operator = options(operator, namespace, &states, &self.arguments).start();
     }
 
     /// Starts a second host beside it, for the same Handlers, as [`Identity::SecondHost`].
     pub fn second_host(&self) -> Operator {
-        let (control_plane, namespace) = (self.control_plane, &self.namespace);
-        options(
-            control_plane,
-            namespace,
-            &self.path("second-state"),
-            &self.arguments,
-        )
-        .kubeconfig(control_plane.kubeconfig(Identity::SecondHost))
-        .start()
+        let operator = Operator::of(self.control_plane, Identity::SecondHost);
+        let states = self.path("second-state");
+        options(operator, &self.namespace, &states, &self.arguments).start()
     }
 
     /// A path beside its modules.
@@ -298,7 +296,7 @@ impl Hosted {
 
     /// The host's requests in this namespace since a mark.
     pub async fn requests(&self, since: &Mark) -> Entries {
-        self.requests_of(Identity::Host, since).await
+        self.requests_of(self.identity, since).await
     }
 
     /// Those of one of two hosts.
@@ -314,12 +312,12 @@ impl Hosted {
 }
 
 fn options(
-    control_plane: &ControlPlane,
+    operator: Options,
     namespace: &Namespace,
     states: &Path,
     arguments: &[String],
 ) -> Options {
-    let options = Operator::of(control_plane, Identity::Host)
+    let options = operator
         .arg("--handlers-from-cluster")
         .arg("--handler-selector")
         .arg(format!("{LABEL}={}", namespace.name))

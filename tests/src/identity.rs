@@ -19,6 +19,8 @@ pub enum Identity {
     Host,
     /// The user `handler-host-2`, with the same rights: another host beside it, told apart in the audit log.
     SecondHost,
+    /// The host's service account, with the rights of `tests/control-plane/deployed-role.yaml`.
+    Deployed,
     /// The user `nobody`, without rights.
     Nobody,
     /// kube-controller-manager; may do everything, and is told apart from the admin in the audit log.
@@ -26,10 +28,11 @@ pub enum Identity {
 }
 
 impl Identity {
-    const ALL: [Identity; 5] = [
+    const ALL: [Identity; 6] = [
         Identity::Admin,
         Identity::Host,
         Identity::SecondHost,
+        Identity::Deployed,
         Identity::Nobody,
         Identity::ControllerManager,
     ];
@@ -40,6 +43,7 @@ impl Identity {
             Identity::Admin => "admin",
             Identity::Host => "handler-host",
             Identity::SecondHost => "handler-host-2",
+            Identity::Deployed => "system:serviceaccount:handler-host:handler-host",
             Identity::Nobody => "nobody",
             Identity::ControllerManager => "kube-controller-manager",
         }
@@ -51,6 +55,7 @@ impl Identity {
             Identity::Admin => "admin.kubeconfig",
             Identity::Host => "host.kubeconfig",
             Identity::SecondHost => "second-host.kubeconfig",
+            Identity::Deployed => "deployed.kubeconfig",
             Identity::Nobody => "nobody.kubeconfig",
             Identity::ControllerManager => "controller-manager.kubeconfig",
         })
@@ -59,6 +64,7 @@ impl Identity {
     fn groups(self) -> &'static str {
         match self {
             Identity::Admin | Identity::ControllerManager => "system:masters",
+            Identity::Deployed => "system:serviceaccounts,system:serviceaccounts:handler-host",
             Identity::Host | Identity::SecondHost | Identity::Nobody => "",
         }
     }

@@ -22,6 +22,7 @@ pub mod registry;
 pub mod relay;
 pub mod server;
 pub mod servers;
+pub mod shell;
 pub mod variants;
 pub mod wait;
 

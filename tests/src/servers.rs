@@ -16,6 +16,7 @@ use crate::server::{Launch, Server};
 
 const AUDIT_POLICY: &str = include_str!("../control-plane/audit-policy.yaml");
 const HOST_ROLE: &str = include_str!("../control-plane/host-role.yaml");
+const DEPLOYED_ROLE: &str = include_str!("../control-plane/deployed-role.yaml");
 const CONTROLLERS: &str =
     "namespace-controller,garbage-collector-controller,persistentvolumeclaim-protection-controller";
 
@@ -80,7 +81,9 @@ impl Servers {
         let (api_server, server) =
             start_api_server(&launch("kube-apiserver", 1), directory, &etcd_url).await?;
         let admin = identity::client(&Identity::Admin.kubeconfig(directory)).await?;
-        manifest::apply(&admin, &manifest::parse(HOST_ROLE)?).await?;
+        for role in [HOST_ROLE, DEPLOYED_ROLE] {
+            manifest::apply(&admin, &manifest::parse(role)?).await?;
+        }
         for crd in &setup.crds {
             manifest::apply_crds(&admin, crd).await?;
         }
@@ -211,6 +214,8 @@ fn api_server_arguments(
         format!("--token-auth-file={}", tokens.display()),
         // No controller makes service accounts here.
         "--disable-admission-plugins=ServiceAccount".to_owned(),
+        // As some clusters have it, where owner references ask for a right of their own.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
         format!("--service-account-key-file={}", key.display()),
         format!("--service-account-signing-key-file={}", key.display()),

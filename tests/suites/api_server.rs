@@ -163,7 +163,7 @@ async fn a_host_without_rights_says_which_and_keeps_trying() {
     let nobody = Identity::Nobody;
     let mut operator = options.kubeconfig(control_plane.kubeconfig(nobody)).start();
     let line = operator
-        .wait_for_line("ephemeralvolumeclaims", DEADLINE)
+        .wait_for_line("watching kopf.dev/v1 EphemeralVolumeClaim", DEADLINE)
         .await;
     assert!(line.contains("User \"nobody\" cannot"), "{line}");
     eventually("it asked three times", DEADLINE, async || {
@@ -178,6 +178,10 @@ async fn a_host_without_rights_says_which_and_keeps_trying() {
         }
     })
     .await;
-    let lines = operator.lines_with("ephemeralvolumeclaims");
+    let lines =
+        operator.lines_with("User \"nobody\" cannot list resource \"ephemeralvolumeclaims\"");
     assert_eq!(lines.len(), 1, "{}", operator.log());
+    // And once as a whole, with its remedy.
+    operator.wait_for_line("nobody may not", DEADLINE).await;
+    assert_eq!(operator.lines_with("nobody may not").len(), 1);
 }

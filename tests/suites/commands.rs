@@ -274,6 +274,7 @@ async fn help_teaches_and_wrong_usage_has_a_code_of_its_own() {
       inspect      Say what a module is: digest, size, world, imports, and the kinds it handles
       push         Push a module to a registry as an OCI image, and print what pins it
       crd          Print the definition of Handlers: `handler-host crd | kubectl apply -f -`
+      rbac         Print the roles that a handler needs, for `kubectl apply -f -`
       completions  Print a completion script for a shell, e.g. `source <(handler-host completions bash)`
       help         Print this message or the help of the given subcommand(s)
 

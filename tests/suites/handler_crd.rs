@@ -138,6 +138,7 @@ async fn the_api_server_fills_in_what_a_handler_leaves_out() {
 async fn the_api_server_takes_every_source_and_bound() {
     let handlers = handlers().await;
     let mut handler = evc(&"a".repeat(48));
+    handler["spec"]["serviceAccount"] = json!({"namespace": "team-a", "name": "evc.team"});
     handler["spec"]["limits"] =
         json!({"memory": "1Gi", "deadline": "60s", "children": 1000, "childSize": "1Mi"});
     handler["spec"]["rollout"] =
@@ -288,6 +289,27 @@ async fn an_amount_out_of_bounds_is_refused() {
 }
 
 #[tokio::test]
+async fn an_account_that_could_not_be_is_refused() {
+    let account = |namespace: &str, name: &str| json!({"namespace": namespace, "name": name});
+    let cases = [
+        ("/spec/serviceAccount", json!({"name": "evc"})),
+        ("/spec/serviceAccount", account("", "evc")),
+        ("/spec/serviceAccount", account("team.a", "evc")),
+        ("/spec/serviceAccount", account("team-a", "")),
+        ("/spec/serviceAccount", account("team-a", "evc:admin")),
+        ("/spec/serviceAccount", account("team-a", "Evc")),
+    ];
+    assert_snapshot!(refusals(&cases).await, @r#"
+    spec.serviceAccount.namespace: Required value
+    spec.serviceAccount.namespace: Invalid value: "": must be a DNS label; use a-z, 0-9 and `-`, such as team-a
+    spec.serviceAccount.namespace: Invalid value: "team.a": must be a DNS label; use a-z, 0-9 and `-`, such as team-a
+    spec.serviceAccount.name: Invalid value: "": must be a DNS subdomain; use a-z, 0-9, `-` and `.`, such as evc
+    spec.serviceAccount.name: Invalid value: "evc:admin": must be a DNS subdomain; use a-z, 0-9, `-` and `.`, such as evc
+    spec.serviceAccount.name: Invalid value: "Evc": must be a DNS subdomain; use a-z, 0-9, `-` and `.`, such as evc
+    "#);
+}
+
+#[tokio::test]
 async fn kubectl_refuses_a_field_that_handlers_do_not_have() {
     let mut handler = evc("handler-crd-unknown");
     handler["spec"]["limts"] = json!({"memory": "1Gi"});
@@ -305,6 +327,8 @@ fn status() -> Value {
         "parent": {"apiVersion": "kopf.dev/v1", "kind": "EphemeralVolumeClaim"},
         "children": [{"apiVersion": "v1", "kind": "PersistentVolumeClaim"}],
     });
+    let mut described = kinds.clone();
+    described["finalizer"] = json!(true);
     let condition = |type_: &str, status: &str, reason: &str| {
         json!({
             "type": type_,
@@ -317,6 +341,7 @@ fn status() -> Value {
     json!({
         "observedGeneration": 1,
         "conditions": [
+            condition("Authorized", "False", "Forbidden"),
             condition("ModuleLoaded", "True", "Loaded"),
             condition("Ready", "False", "PreviewRequired"),
         ],
@@ -327,7 +352,7 @@ fn status() -> Value {
             "origin": "/modules/evc.wasm",
             "loadedAt": now,
         },
-        "described": kinds,
+        "described": described,
         "granted": kinds,
         "parents": 3,
         "failingParents": 0,
@@ -377,6 +402,11 @@ async fn kubectl_shows_parent_module_and_readiness() {
             "PreviewRequired"
         ]
     );
+    let (_, wide) = kubectl(&["get", "handlers", name, "--output", "wide"], "").await;
+    let mut rows = wide.lines().map(columns);
+    let (head, row) = (rows.next().unwrap(), rows.next().unwrap());
+    assert_eq!(head[5..], ["MODULE-REASON", "AUTHORIZED", "AGE"]);
+    assert_eq!(row[5..7], ["Loaded", "Forbidden"]);
     handlers
         .delete(name, &DeleteParams::default())
         .await

@@ -27,6 +27,7 @@ mod preview;
 mod preview_failures;
 mod quantities;
 mod restart;
+mod rights;
 mod rollback;
 mod sandbox;
 mod stage;

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::discovery::Served;
 use crate::received::Received;
 use crate::trouble::Trouble;
-use crate::watch::watch_problem;
+use crate::watch::{WatchBackoff, watch_problem};
 use crate::work::Work;
 
 /// Names of children at which foreign objects stand. Those objects carry no label of ours, so the watch
@@ -93,7 +93,7 @@ impl Conflicts {
             Some(namespace) => Api::namespaced_with(client, namespace, &served.resource),
             None => Api::all_with(client, &served.resource),
         };
-        let mut stream = pin!(watcher(api, Config::default()).default_backoff());
+        let mut stream = pin!(watcher(api, Config::default()).backoff(WatchBackoff::default()));
         let mut listed = HashSet::new();
         while let Some(event) = stream.next().await {
             let retry = match event {

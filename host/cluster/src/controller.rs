@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::ClusterError;
 use crate::active::{Active, FailedTrial, Running};
+use crate::actors::Actors;
 use crate::apply::ChildKind;
 use crate::conflicts::Conflicts;
 use crate::discovery::Served;
@@ -37,6 +38,9 @@ pub(crate) struct Watching {
 
 /// One handler's controller.
 pub(crate) struct Controller {
+    /// Publishes Events.
+    pub(crate) host: Client,
+    /// Reads and writes parents and children, in the name of the handler's account.
     pub(crate) client: Client,
     /// All that is granted; what the module that runs asks for may be less.
     pub(crate) grant: Grant,
@@ -55,7 +59,7 @@ pub(crate) struct Controller {
 
 impl Controller {
     pub(crate) fn new(
-        client: Client,
+        actors: &Actors,
         observed: Observed,
         options: &Options,
         active: Active,
@@ -77,7 +81,8 @@ impl Controller {
         };
         work.change(|queue| queue.set_revisit_interval(options.revisit_interval));
         let controller = Self {
-            client,
+            host: actors.host.clone(),
+            client: actors.handler.clone(),
             grant,
             parents,
             children,
@@ -154,6 +159,12 @@ impl Controller {
                 queue.revisit(key);
             }
         });
+    }
+
+    /// Has every parent looked at again as if it had never been seen: what was refused may be granted now.
+    pub(crate) fn look_again(&self) {
+        self.ledger.forget_what_was_left_behind();
+        self.revisit_all();
     }
 
     /// Says, once, that the trial of a module failed.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use handler_host_core::{Backoff, Kind, Scope};
+use handler_host_core::{Backoff, Kind, Resource, Scope};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, discovery};
 
@@ -23,6 +23,25 @@ impl Served {
         match namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &self.resource),
             None => Api::all_with(client.clone(), &self.resource),
+        }
+    }
+
+    /// As a kind is likely to be served.
+    pub(crate) fn guessed(kind: &Kind) -> Self {
+        let gvk = GroupVersionKind::gvk(kind.group(), kind.version(), &kind.kind);
+        Self {
+            kind: kind.clone(),
+            resource: ApiResource::from_gvk(&gvk),
+            scope: Scope::Namespaced,
+            has_status: true,
+        }
+    }
+
+    pub(crate) fn as_rights_name_it(&self) -> Resource {
+        Resource {
+            group: self.resource.group.clone(),
+            plural: self.resource.plural.clone(),
+            has_status: self.has_status,
         }
     }
 }

@@ -1,5 +1,6 @@
 use handler_host_core::{
-    Description, Grant, GrantError, Kind, Limits, OnParentDelete, Scope, Settings,
+    Description, Grant, GrantError, Kind, Limits, OnParentDelete, Resource, Rule, Scope, Settings,
+    rules,
 };
 use kube::Client;
 
@@ -92,13 +93,28 @@ impl Kinds {
     }
 
     /// As the API server serves them now; one that is missing is an error.
-    pub(crate) async fn now(client: &Client, wanted: &Wanted) -> Result<Self, PreviewError> {
+    ///
+    /// # Errors
+    ///
+    /// When a kind is not served, or can never be granted.
+    pub async fn now(client: &Client, wanted: &Wanted) -> Result<Self, PreviewError> {
         let parents = discover(client, &wanted.parent).await?;
         let mut children = Vec::new();
         for (kind, _) in &wanted.children {
             children.push(discover(client, kind).await?);
         }
         Ok(Self::of(wanted, parents, children)?)
+    }
+
+    /// As they are likely to be served: by a plural that is guessed, namespaced, with a status.
+    ///
+    /// # Errors
+    ///
+    /// When they can never be granted.
+    pub fn guessed(wanted: &Wanted) -> Result<Self, GrantError> {
+        let children = wanted.children.iter();
+        let children = children.map(|(kind, _)| Served::guessed(kind)).collect();
+        Self::of(wanted, Served::guessed(&wanted.parent), children)
     }
 
     fn of(wanted: &Wanted, parents: Served, children: Vec<Served>) -> Result<Self, GrantError> {
@@ -119,4 +135,30 @@ impl Kinds {
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
+
+    /// The rights that serving takes, with parents that get a finalizer or not.
+    #[must_use]
+    pub fn rules(&self, has_finalizer: bool) -> Vec<Rule> {
+        rules_of(
+            &self.grant,
+            &self.parents,
+            self.children.iter(),
+            has_finalizer,
+        )
+    }
+}
+
+pub(crate) fn rules_of<'a>(
+    grant: &Grant,
+    parents: &Served,
+    children: impl Iterator<Item = &'a Served>,
+    has_finalizer: bool,
+) -> Vec<Rule> {
+    let children: Vec<Resource> = children.map(Served::as_rights_name_it).collect();
+    rules(
+        grant,
+        &parents.as_rights_name_it(),
+        &children,
+        has_finalizer,
+    )
 }

@@ -65,6 +65,13 @@ impl Ledger {
         records.values().filter(|record| record.is_failing).count()
     }
 
+    /// The next look at every parent is a pass.
+    pub(crate) fn forget_what_was_left_behind(&self) {
+        for record in self.records().values_mut() {
+            record.fingerprint = None;
+        }
+    }
+
     /// The parent is gone.
     pub(crate) fn forget(&self, key: &Key) {
         self.records().remove(key);

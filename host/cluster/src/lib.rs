@@ -9,7 +9,9 @@
 //! ```
 
 mod active;
+mod actors;
 mod apply;
+mod authorization;
 mod cache;
 mod conflicts;
 mod controller;
@@ -40,6 +42,8 @@ mod watch;
 mod work;
 
 pub use active::{Active, FailedTrial};
+pub use actors::Actors;
+pub use authorization::{Authorization, Lack, Review};
 pub use controller::Options;
 pub use election::{Election, LeaseName};
 pub use fence::{Fence, Fenced, FencedService};

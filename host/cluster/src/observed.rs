@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use handler_host_core::{Grant, HANDLER_LABEL, Object, Scope};
+use handler_host_core::{Grant, HANDLER_LABEL, Object, Rule, Scope};
 use kube::Client;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -10,7 +10,7 @@ use crate::ClusterError;
 use crate::apply::ChildKind;
 use crate::cache::Cache;
 use crate::conflicts::Conflicts;
-use crate::kinds::Kinds;
+use crate::kinds::{Kinds, rules_of};
 use crate::watch::Watch;
 use crate::work::Work;
 
@@ -66,6 +66,13 @@ impl Kinds {
 }
 
 impl Observed {
+    /// The rights that serving takes, with parents that get a finalizer or not.
+    #[must_use]
+    pub fn rules(&self, has_finalizer: bool) -> Vec<Rule> {
+        let children = self.children.iter().map(|child| &child.served);
+        rules_of(&self.grant, &self.parents.served, children, has_finalizer)
+    }
+
     fn watch(&mut self, client: &Client, namespace: Option<&String>) {
         let work = self.work.clone();
         let on_parent = move |parent: &Object| work.change(|queue| queue.add(parent.key()));

@@ -190,7 +190,7 @@ impl Controller {
             ..ObjectReference::default()
         };
         for event in events {
-            match publish(&self.client, self.reporter.clone(), event, &reference).await {
+            match publish(&self.host, self.reporter.clone(), event, &reference).await {
                 Ok(()) => self.event_trouble.is_over(),
                 // An Event lost is news lost, not work: the condition says the same.
                 Err(refusal) => self.event_trouble.met(&refusal),

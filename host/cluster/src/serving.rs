@@ -1,13 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handler_host_core::{Trial, TrialFailure};
-use kube::Client;
+use handler_host_core::{Rule, Trial, TrialFailure};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::active::{Active, FailedTrial, Running};
+use crate::actors::Actors;
 use crate::controller::{Controller, Options};
+use crate::kinds::rules_of;
 use crate::observed::Observed;
 use crate::{ClusterError, GrantError};
 
@@ -44,13 +45,13 @@ impl Serving {
     ///
     /// When the module describes more than is granted.
     pub fn start(
-        client: Client,
+        actors: &Actors,
         observed: Observed,
         options: &Options,
         active: Active,
     ) -> Result<Self, GrantError> {
         let (sender, failed_trials) = mpsc::unbounded_channel();
-        let (controller, watching) = Controller::new(client, observed, options, active, sender)?;
+        let (controller, watching) = Controller::new(actors, observed, options, active, sender)?;
         let controller = Arc::new(controller);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(
@@ -101,6 +102,24 @@ impl Serving {
             self.controller.revisit_all();
         }
         Some(judged)
+    }
+
+    /// Looks at every parent again: what was refused may be granted now.
+    pub fn look_again(&self) {
+        self.controller.look_again();
+    }
+
+    /// The rights that serving takes, with parents that get a finalizer or not.
+    #[must_use]
+    pub fn rules(&self, has_finalizer: bool) -> Vec<Rule> {
+        let Controller {
+            grant,
+            parents,
+            children,
+            ..
+        } = &*self.controller;
+        let children = children.iter().map(|child| &child.served);
+        rules_of(grant, &parents.served, children, has_finalizer)
     }
 
     /// How its parents stand now.

@@ -1,12 +1,14 @@
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use handler_host_core::{Key, Kind, Object, Scope};
 use kube::Client;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, DefaultBackoff, Event};
 use tokio::sync::oneshot;
 
 use crate::apply::ChildKind;
@@ -15,6 +17,29 @@ use crate::discovery::Served;
 use crate::received::Received;
 use crate::refusal::connection_problem;
 use crate::trouble::Trouble;
+
+/// The longest that a watch waits after an error: a right that was granted is to be noticed within seconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a watch waits before it is tried again.
+#[derive(Default)]
+pub(crate) struct WatchBackoff(DefaultBackoff);
+
+impl Iterator for WatchBackoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        // Not all watches at once.
+        let longest = LONGEST_WAIT.mul_f64(1.0 - fastrand::f64() / 4.0);
+        self.0.next().map(|delay| delay.min(longest))
+    }
+}
+
+impl Backoff for WatchBackoff {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
 
 /// One watch: of a kind, in a namespace or in all, filled into a cache.
 pub(crate) struct Watch {
@@ -51,7 +76,7 @@ impl Watch {
         if !self.labels.is_empty() {
             config = config.labels(&self.labels);
         }
-        let stream = kube::runtime::watcher(api, config).default_backoff();
+        let stream = kube::runtime::watcher(api, config).backoff(WatchBackoff::default());
         self.follow(stream, filled, on_change).await;
     }
 

@@ -26,6 +26,7 @@ mod quantity;
 mod queue;
 mod retry;
 mod revisits;
+mod rights;
 mod settings;
 mod status;
 mod text;
@@ -51,6 +52,9 @@ pub use plan::{ChildRef, Step, accepted_mark, plan};
 pub use quantity::{canonical, whole};
 pub use queue::{Next, Queue, Task};
 pub use retry::Backoff;
+pub use rights::{
+    Account, AccountError, Resource, Right, Rule, Verb, rights, rights_in_words, rules,
+};
 pub use settings::{CallLimits, Image, ModuleSource, Place, PreviewPolicy, Rollout, Settings};
 pub use status::{HandlerIdentity, Observed, StatusInput, failure_told, status_patch};
 pub use text::one_line;

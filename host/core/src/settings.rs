@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Digest, Kind, Limits, OnParentDelete};
+use crate::{Account, Digest, Kind, Limits, OnParentDelete};
 
 /// What a `Handler` resource says, read and checked: where its module comes from, what it may do, and how
 /// a new module takes over.
@@ -17,6 +17,8 @@ pub struct Settings {
     pub parent: Kind,
     /// The kinds it may return, and what becomes of each when its parent goes.
     pub children: Vec<(Kind, OnParentDelete)>,
+    /// In whose name its parents and children are read and written; None for the host's own account.
+    pub account: Option<Account>,
     /// Its config, a JSON object as text.
     pub config: String,
     /// What one call may use.

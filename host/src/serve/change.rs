@@ -24,7 +24,12 @@ impl Steward {
             self.held = None;
             self.host.clear_rejected(&self.key).await;
         }
-        if Wanted::from(&self.settings) != Wanted::from(&before) {
+        let is_regranted = Wanted::from(&self.settings) != Wanted::from(&before);
+        if is_regranted || before.account != self.settings.account {
+            self.client = self
+                .host
+                .clients
+                .of_handler(self.settings.account.as_ref())?;
             self.regrant(before.call_limits.deadline).await;
         }
         if before.module != self.settings.module {
@@ -64,7 +69,7 @@ impl Steward {
         }
     }
 
-    /// Other kinds are other watches: what is there ends and begins anew, with the modules that are still
+    /// Other kinds, and another account, are other watches: what is there ends and begins anew, with the modules that are still
     /// granted what they describe. What is granted no more is not granted a moment longer.
     async fn regrant(&mut self, deadline: Duration) {
         let wanted = Wanted::from(&self.settings);
@@ -77,10 +82,12 @@ impl Steward {
         self.running = self.running.take().or_else(|| self.good.clone());
         self.good = self.good.take().or_else(|| self.running.clone());
         self.trial_ends = None;
+        self.review = None;
+        self.view.authorized = None;
         if self.running.is_none() {
             self.view.lost_module();
         }
-        let looking = Stage::look(self.host.client.clone(), wanted);
+        let looking = Stage::look(self.host.clients.own(), wanted);
         let stage = std::mem::replace(&mut self.stage, looking);
         stage.stop(deadline + WRITES_PATIENCE).await;
     }

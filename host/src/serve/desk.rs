@@ -49,6 +49,8 @@ pub(crate) struct Desk {
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     pub(crate) ending: watch::Receiver<Ending>,
     pub(crate) sink: Sink,
+    /// The arguments with which `handler-host rbac` prints what it needs.
+    pub(crate) asked_of_rbac: String,
 }
 
 /// The module that was rolled back under the present spec, as the Handler's status says: that outlives the

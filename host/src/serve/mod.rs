@@ -1,5 +1,6 @@
 //! Handlers at work: which there are, and what becomes of each one's module.
 
+mod authorized;
 mod change;
 mod compiled;
 mod desk;
@@ -19,8 +20,10 @@ use std::sync::Arc;
 use handler_host_cluster::Options;
 use handler_host_engine::{Memo, Runtime};
 use handler_host_registry::{Access, Store};
-use kube::Client;
 
+use crate::client::Clients;
+
+pub(crate) use authorized::quoted;
 pub(crate) use desk::{Desk, Ending, Identity, Role};
 pub(crate) use loaded::{Loaded, load};
 pub(crate) use sink::Sink;
@@ -30,7 +33,7 @@ pub(crate) use supervisor::{HandlerPlace, Supervisor};
 
 /// What all handlers of this host share.
 pub(crate) struct Host {
-    pub(crate) client: Client,
+    pub(crate) clients: Clients,
     pub(crate) runtime: Runtime,
     pub(crate) memo: Arc<Memo>,
     /// Where good modules are kept; None where nothing can be.

@@ -3,12 +3,14 @@ use std::sync::Arc;
 use handler_host_cluster::resource::PreviewCounts;
 use handler_host_cluster::{Active, Candidate, Wanted, preview};
 use handler_host_core::Settings;
+use kube::Client;
 
 use super::Host;
 use crate::summary::Counts;
 
 /// What a module would do to the parents there are, in numbers; an error says why that is not known.
 pub(crate) async fn counts(
+    client: &Client,
     host: &Arc<Host>,
     settings: &Settings,
     active: Active,
@@ -18,7 +20,7 @@ pub(crate) async fn counts(
         active,
         namespaces: host.options.namespaces.clone(),
     };
-    let outcome = preview(&host.client, &candidate, |_| {}).await;
+    let outcome = preview(client, &candidate, |_| {}).await;
     let outcome = outcome.map_err(|error| error.to_string())?;
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let counts = Counts::of(&outcome);

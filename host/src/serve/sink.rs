@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Sink {
     handler: String,
     written: Option<Written>,
-    said: Option<(Say, Say)>,
+    said: Vec<(&'static str, Say)>,
 }
 
 struct Written {
@@ -24,7 +24,7 @@ impl Sink {
         Self {
             handler: handler.to_owned(),
             written: None,
-            said: None,
+            said: Vec::new(),
         }
     }
 
@@ -43,13 +43,16 @@ impl Sink {
         }
     }
 
-    /// Says how the handler stands: `Ready` and `ModuleLoaded` into the log where they changed, all of it into
-    /// the status.
-    pub(crate) fn say(&mut self, ready: &Say, module_loaded: &Say, status: HandlerStatus) {
-        let before = self.said.replace((ready.clone(), module_loaded.clone()));
-        let (ready_before, loaded_before) = before.unzip();
-        self.announce(module_loaded, loaded_before.as_ref());
-        self.announce(ready, ready_before.as_ref());
+    /// Says how the handler stands: conditions, by type, into the log where they changed, all of it into the
+    /// status.
+    pub(crate) fn say(&mut self, said: Vec<(&'static str, Say)>, status: HandlerStatus) {
+        // What `Ready` comes to is the last word.
+        for (type_, say) in said.iter().rev() {
+            let mut before = self.said.iter();
+            let before = before.find(|(known, _)| known == type_);
+            self.announce(say, before.map(|(_, say)| say));
+        }
+        self.said = said;
         if let Some(written) = &self.written {
             written.statuses.send_replace(status);
         }
@@ -62,8 +65,8 @@ impl Sink {
         }
         let (handler, reason) = (&self.handler, say.reason);
         match reason {
-            // Of a module that does not run, ModuleLoaded tells.
-            PENDING | PREVIEWING | MODULE_NOT_LOADED => {}
+            // Of a module that does not run, ModuleLoaded tells; of rights, Authorized.
+            PENDING | PREVIEWING | MODULE_NOT_LOADED | NOT_AUTHORIZED => {}
             AWAITING_APPROVAL => {
                 tracing::info!(%handler, reason, "{}", say.message);
                 self.publish(Severity::Normal, reason, &say.message);
@@ -94,6 +97,9 @@ impl Sink {
 pub(crate) const PENDING: &str = "Pending";
 /// The reason while no module runs.
 pub(crate) const MODULE_NOT_LOADED: &str = "ModuleNotLoaded";
+/// The reason while the handler's account lacks rights, and that of the condition that says which.
+pub(crate) const NOT_AUTHORIZED: &str = "NotAuthorized";
+pub(crate) const FORBIDDEN: &str = "Forbidden";
 /// The reason while a kind is missing in the cluster.
 pub(crate) const KIND_NOT_SERVED: &str = "KindNotServed";
 /// The reason while it is found out what a held module would do.

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use handler_host_cluster::{ClusterError, Kinds, Observed, Serving, ServingNews, Wanted};
-use handler_host_core::GrantError;
+use handler_host_core::{GrantError, Rule};
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Host;
+use crate::client::HandlerClient;
 
 /// How far a handler is on its way to serving.
 pub(crate) enum Stage {
@@ -52,9 +53,13 @@ impl Stage {
         Self::Looking(Looking { task, missing })
     }
 
-    /// Begins to watch kinds that were found.
-    pub(crate) fn observe(kinds: Kinds, host: &Host) -> Result<Self, ClusterError> {
-        let observed = kinds.observe(&host.client, &host.options.namespaces)?;
+    /// Begins to watch kinds that were found, in the name of the handler's account.
+    pub(crate) fn observe(
+        kinds: Kinds,
+        host: &Host,
+        client: &HandlerClient,
+    ) -> Result<Self, ClusterError> {
+        let observed = kinds.observe(&client.client, &host.options.namespaces)?;
         Ok(Self::Ready(Box::new(observed)))
     }
 
@@ -74,6 +79,15 @@ impl Stage {
         match std::mem::replace(self, Self::Refused(String::new())) {
             Self::Ready(observed) => Some(*observed),
             Self::Looking(_) | Self::Refused(_) | Self::Serving(_) => None,
+        }
+    }
+
+    /// The rights that serving takes, once the kinds are found; with parents that get a finalizer or not.
+    pub(crate) fn rules(&self, has_finalizer: bool) -> Option<Vec<Rule>> {
+        match self {
+            Self::Looking(_) | Self::Refused(_) => None,
+            Self::Ready(observed) => Some(observed.rules(has_finalizer)),
+            Self::Serving(serving) => Some(serving.rules(has_finalizer)),
         }
     }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use anyhow::Result;
 use futures::{Stream, StreamExt};
 use handler_host_cluster::{ServingNews, Wanted};
-use handler_host_core::Settings;
+use handler_host_core::{Account, Settings};
 use handler_host_registry::{FetchError, Fetched, follow};
 
 use super::Host;
 use super::desk::{Desk, Ending, Order};
 use super::loaded::{Loaded, load};
 use super::stage::{Stage, StageNews};
+use crate::client::HandlerClient;
 
 /// How many modules are kept ready: the one that runs elsewhere, the one it would return to, and one that
 /// came since.
@@ -28,6 +29,9 @@ pub(crate) struct Standby {
 /// What a handler has ready that stood by.
 pub(crate) struct Warm {
     wanted: Wanted,
+    account: Option<Account>,
+    /// Acts in the name of that account.
+    pub(super) client: HandlerClient,
     /// Of the kinds that are wanted.
     pub(super) stage: Stage,
     /// The latest last.
@@ -36,18 +40,20 @@ pub(crate) struct Warm {
 
 impl Warm {
     /// Of a handler that never stood by: its kinds are looked for.
-    pub(crate) fn nothing(host: &Host, settings: &Settings) -> Self {
+    pub(crate) fn nothing(host: &Host, settings: &Settings) -> Result<Self> {
         let wanted = Wanted::from(settings);
-        Self {
-            stage: Stage::look(host.client.clone(), wanted.clone()),
+        Ok(Self {
+            client: host.clients.of_handler(settings.account.as_ref())?,
+            account: settings.account.clone(),
+            stage: Stage::look(host.clients.own(), wanted.clone()),
             wanted,
             modules: Vec::new(),
-        }
+        })
     }
 
     /// Whether it is of any use under these settings.
     pub(crate) fn fits(&self, settings: &Settings) -> bool {
-        self.wanted == Wanted::from(settings)
+        self.wanted == Wanted::from(settings) && self.account == settings.account
     }
 }
 
@@ -68,19 +74,19 @@ impl Standby {
             tokio::select! {
                 biased;
                 true = is_to_end => return Ok(self.warm),
-                Some(order) = desk.orders.recv() => self.take(order),
+                Some(order) = desk.orders.recv() => self.take(order)?,
                 news = self.warm.stage.next() => self.advance(news)?,
                 Some(fetched) = self.source.next() => self.fetched(fetched).await,
             }
         }
     }
 
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: Order) -> Result<()> {
         match order {
             Order::Change(settings, _) => {
                 self.settings = *settings;
                 if !self.warm.fits(&self.settings) {
-                    self.warm = Warm::nothing(&self.host, &self.settings);
+                    self.warm = Warm::nothing(&self.host, &self.settings)?;
                 }
                 // Also where only the config changed: it is described anew.
                 let access = self.host.access.clone();
@@ -89,13 +95,14 @@ impl Standby {
             // Whoever serves says so.
             Order::Refuse(..) => {}
         }
+        Ok(())
     }
 
     fn advance(&mut self, news: StageNews) -> Result<()> {
         match news {
             StageNews::Missing => {}
             StageNews::Found(Ok(kinds)) => {
-                let observed = Stage::observe(*kinds, &self.host);
+                let observed = Stage::observe(*kinds, &self.host, &self.warm.client);
                 let refused =
                     |error: handler_host_cluster::ClusterError| Stage::Refused(error.to_string());
                 self.warm.stage = observed.unwrap_or_else(refused);

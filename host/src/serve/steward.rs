@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::{Stream, StreamExt};
 use handler_host_cluster::resource::PreviewCounts;
-use handler_host_cluster::{Serving, now};
+use handler_host_cluster::{Authorization, Review, Serving, now};
 use handler_host_core::{Admission, Digest, Settings, Standing};
 use handler_host_engine::{Component, Tally};
 use handler_host_registry::{FetchError, Fetched, Rejected, follow};
@@ -13,11 +13,13 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Host;
+use super::authorized;
 use super::desk::{Desk, Ending, Identity, Order, Role, key, rejected};
 use super::loaded::{Loaded, Refused, load};
 use super::stage::{Stage, StageNews};
 use super::standby::Warm;
 use super::view::View;
+use crate::client::HandlerClient;
 
 /// How often the numbers in a Handler's status are looked at.
 const TICK: Duration = Duration::from_secs(2);
@@ -34,7 +36,9 @@ pub(crate) struct Steward {
     pub(super) settings: Settings,
     /// Under what its modules are kept: a Handler of the same name made anew is another.
     pub(super) key: String,
-    desk: Desk,
+    pub(super) desk: Desk,
+    /// Acts in the name of the handler's account.
+    pub(super) client: HandlerClient,
     pub(super) source: Pin<Box<dyn Stream<Item = Result<Fetched, FetchError>> + Send>>,
     pub(super) stage: Stage,
     tally: Arc<Tally>,
@@ -55,6 +59,8 @@ pub(crate) struct Steward {
     /// When what came to grief by chance is tried again.
     pub(super) again_at: Option<Instant>,
     pub(super) rejected: Option<Rejected>,
+    /// Of the account's rights, once it is known which it needs.
+    pub(super) review: Option<Review>,
     pub(super) view: View,
 }
 
@@ -63,6 +69,7 @@ enum Happening {
     Fetched(Result<Fetched, FetchError>),
     Stage(StageNews),
     Previewed(Result<(Digest, Result<PreviewCounts, String>), JoinError>),
+    Reviewed(Authorization),
     TrialOver,
     Again,
     Tick,
@@ -95,6 +102,8 @@ impl Steward {
             settings,
             key,
             desk,
+            client: warm.client,
+            review: None,
             latest: None,
             running: None,
             good: None,
@@ -140,6 +149,7 @@ impl Steward {
         loop {
             let happening = self.next(&mut tick).await;
             self.take(happening).await?;
+            self.review_rights();
             self.tell();
         }
     }
@@ -150,6 +160,7 @@ impl Steward {
             news = self.stage.next() => Happening::Stage(news),
             Some(fetched) = self.source.next() => Happening::Fetched(fetched),
             Some(previewed) = self.previews.join_next() => Happening::Previewed(previewed),
+            Some(found) = authorized::news(&mut self.review) => Happening::Reviewed(found),
             () = at(self.trial_ends) => Happening::TrialOver,
             () = at(self.again_at) => Happening::Again,
             _ = tick.tick() => Happening::Tick,
@@ -158,13 +169,10 @@ impl Steward {
 
     /// Says how it stands.
     fn tell(&mut self) {
-        let module_loaded = self.view.module_loaded();
-        let ready = self.view.ready(&self.stage, &module_loaded);
+        let said = self.view.conditions(&self.stage);
         let counts = self.stage.serving().map(Serving::counts);
-        let status = self
-            .view
-            .status(&ready, &module_loaded, counts, self.tally.counts());
-        self.desk.sink.say(&ready, &module_loaded, status);
+        let status = self.view.status(&said, counts, self.tally.counts());
+        self.desk.sink.say(said, status);
     }
 
     async fn take(&mut self, happening: Happening) -> Result<()> {
@@ -188,6 +196,15 @@ impl Steward {
             Happening::Stage(news) => self.advance(news).await,
             Happening::Previewed(previewed) => {
                 self.previewed(previewed);
+                Ok(())
+            }
+            Happening::Reviewed(authorization) => {
+                self.reviewed(&authorization);
+                Ok(())
+            }
+            Happening::TrialOver if self.lacks_rights() => {
+                // A module that could not be tried proves nothing.
+                self.trial_ends = Some(Instant::now() + self.settings.rollout.window);
                 Ok(())
             }
             Happening::TrialOver => self.end_trial().await,

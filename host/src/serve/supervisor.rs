@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -14,7 +15,7 @@ use super::loaded::Refused;
 use super::sink::PENDING;
 use super::standby::{Standby, Warm};
 use super::steward::Steward;
-use super::{Host, Sink};
+use super::{Host, Sink, quoted};
 
 /// Looks after all handlers of a host: each has a steward of its own, so that none disturbs another.
 pub(crate) struct Supervisor {
@@ -31,10 +32,10 @@ pub(crate) struct Supervisor {
 }
 
 /// Where Handlers come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HandlerPlace {
-    /// Files: the log tells how they stand.
-    Files,
+    /// Files or directories of these paths: the log tells how they stand.
+    Files(Vec<PathBuf>),
     /// The cluster: their status tells it.
     Cluster,
 }
@@ -175,20 +176,20 @@ impl Supervisor {
         match self.claims.claim(&name, &settings.parent) {
             Ok(()) => {
                 self.waiting.remove(&name);
-                let warm = Warm::nothing(&self.host, &settings);
-                self.start(handler, settings, warm);
+                self.start(handler, settings, None);
             }
             Err(taken) => self.refuse(handler, Refused::new("ParentTaken", &taken.to_string())),
         }
     }
 
-    fn start(&mut self, handler: Handler, settings: Settings, warm: Warm) {
+    fn start(&mut self, handler: Handler, settings: Settings, warm: Option<Warm>) {
         let (orders, taken) = mpsc::unbounded_channel();
         let (ending, ended) = watch::channel(Ending::No);
         let desk = Desk {
             orders: taken,
             ending: ended,
             sink: self.sink(&handler),
+            asked_of_rbac: self.asked_of_rbac(&handler),
         };
         let name = name_of(&handler);
         let metadata = &handler.metadata;
@@ -199,15 +200,24 @@ impl Supervisor {
         };
         let parent = settings.parent.clone();
         let (host, named) = (self.host.clone(), name.clone());
-        if self.leads {
-            let steward = Steward::new(host, Role::OneOfMany, settings, identity, desk, warm);
-            let serve = async move { (named, steward.run(None).await.map(|()| None)) };
-            self.attendants.spawn(serve);
-        } else {
-            let standby = Standby::new(host, settings, warm);
-            let stand_by = async move { (named, standby.run(desk).await.map(Some)) };
-            self.attendants.spawn(stand_by);
-        }
+        let leads = self.leads;
+        self.attendants.spawn(async move {
+            let attend = async {
+                let warm = match warm {
+                    Some(warm) => warm,
+                    None => Warm::nothing(&host, &settings)?,
+                };
+                if leads {
+                    let role = Role::OneOfMany;
+                    let steward = Steward::new(host, role, settings, identity, desk, warm);
+                    steward.run(None).await.map(|()| None)
+                } else {
+                    let standby = Standby::new(host, settings, warm);
+                    standby.run(desk).await.map(Some)
+                }
+            };
+            (named, attend.await)
+        });
         let served = Served {
             handler,
             parent,
@@ -218,9 +228,19 @@ impl Supervisor {
     }
 
     fn sink(&self, handler: &Handler) -> Sink {
-        match self.place {
-            HandlerPlace::Cluster if self.leads => Sink::cluster(self.host.client.clone(), handler),
-            HandlerPlace::Cluster | HandlerPlace::Files => Sink::log(&name_of(handler)),
+        match &self.place {
+            HandlerPlace::Cluster if self.leads => Sink::cluster(self.host.clients.own(), handler),
+            HandlerPlace::Cluster | HandlerPlace::Files(_) => Sink::log(&name_of(handler)),
+        }
+    }
+
+    fn asked_of_rbac(&self, handler: &Handler) -> String {
+        match &self.place {
+            HandlerPlace::Cluster => format!("--handler {}", name_of(handler)),
+            HandlerPlace::Files(paths) => {
+                let paths = paths.iter().map(|path| quoted(&like_a_path(path)));
+                format!("--handler {}", paths.collect::<Vec<_>>().join(" "))
+            }
         }
     }
 
@@ -255,7 +275,7 @@ impl Supervisor {
             ],
             ..HandlerStatus::default()
         };
-        sink.say(&ready, &loaded, status);
+        sink.say(vec![("Ready", ready), ("ModuleLoaded", loaded)], status);
         self.waiting.insert(name, (handler, Some(sink)));
     }
 
@@ -282,8 +302,7 @@ impl Supervisor {
         if let Some(Served { handler, .. }) = self.served.remove(name) {
             match Settings::try_from(&handler) {
                 Ok(settings) => {
-                    let fitting = warm.filter(|warm| warm.fits(&settings));
-                    let warm = fitting.unwrap_or_else(|| Warm::nothing(&self.host, &settings));
+                    let warm = warm.filter(|warm| warm.fits(&settings));
                     return self.start(handler, settings, warm);
                 }
                 Err(error) => self.refuse(handler, Refused::new("InvalidSpec", &error.to_string())),
@@ -296,6 +315,16 @@ impl Supervisor {
                 self.claim(handler, settings);
             }
         }
+    }
+}
+
+/// A word without a dot or slash is the name of a Handler in the cluster.
+fn like_a_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.contains(['.', '/']) {
+        text
+    } else {
+        format!("./{text}")
     }
 }
 

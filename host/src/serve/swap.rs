@@ -56,9 +56,10 @@ impl Steward {
         self.view.held(digest);
         self.previews.abort_all();
         let (host, settings) = (self.host.clone(), self.settings.clone());
+        let client = self.client.client.clone();
         let active = candidate.active.clone();
         self.previews
-            .spawn(async move { (digest, counts(&host, &settings, active).await) });
+            .spawn(async move { (digest, counts(&client, &host, &settings, active).await) });
         self.held = Some(candidate);
     }
 
@@ -86,7 +87,7 @@ impl Steward {
     pub(super) async fn advance(&mut self, news: StageNews) -> Result<()> {
         match news {
             StageNews::Missing => Ok(()),
-            StageNews::Found(Ok(kinds)) => match Stage::observe(*kinds, &self.host) {
+            StageNews::Found(Ok(kinds)) => match Stage::observe(*kinds, &self.host, &self.client) {
                 Ok(stage) => {
                     self.stage = stage;
                     self.serve()
@@ -108,8 +109,8 @@ impl Steward {
             return Ok(());
         };
         let first = self.good.as_ref().unwrap_or(running).active.clone();
-        let (client, options) = (self.host.client.clone(), &self.host.options);
-        match Serving::start(client, observed, options, first) {
+        let (actors, options) = (self.actors(), &self.host.options);
+        match Serving::start(&actors, observed, options, first) {
             Ok(serving) => {
                 if self.is_on_trial() {
                     let rollout = self.settings.rollout;

@@ -8,7 +8,9 @@ use handler_host_engine::{MemoCounts, WORLD_VERSION};
 use handler_host_registry::Rejected;
 
 use super::loaded::{Loaded, Refused};
-use super::sink::{AWAITING_APPROVAL, KIND_NOT_SERVED, MODULE_NOT_LOADED, PENDING, PREVIEWING};
+use super::sink::{
+    AWAITING_APPROVAL, KIND_NOT_SERVED, MODULE_NOT_LOADED, NOT_AUTHORIZED, PENDING, PREVIEWING,
+};
 use super::stage::Stage;
 
 /// How a handler stands, as its status tells it.
@@ -25,6 +27,8 @@ pub(crate) struct View {
     spec_refused: Option<Refused>,
     /// Why the source gives no module now.
     source: Option<Refused>,
+    /// Whether its account may do what serving takes; None while that is not known.
+    pub(crate) authorized: Option<Say>,
     /// What an earlier host said last: the same module taken over again is no swap.
     remembered: Option<HandlerStatus>,
 }
@@ -56,6 +60,7 @@ impl View {
             progress: Progress::Pending,
             spec_refused: None,
             source: None,
+            authorized: None,
             remembered,
         }
     }
@@ -139,7 +144,10 @@ impl View {
     pub(crate) fn took_over(&mut self, loaded: &Loaded, from: Option<Digest>) {
         let digest = loaded.digest();
         let description = &loaded.active.description;
-        self.described = Some(kinds(&description.parent, description.children.iter()));
+        self.described = Some(KindsStatus {
+            finalizer: Some(description.has_finalizer),
+            ..kinds(&description.parent, description.children.iter())
+        });
         self.runs(&loaded.fetched.origin);
         if from == Some(digest) {
             return;
@@ -172,7 +180,18 @@ impl View {
         self.progress = Progress::Pending;
     }
 
-    pub(crate) fn module_loaded(&self) -> Say {
+    /// All that is said of it, as conditions of these types.
+    pub(crate) fn conditions(&self, stage: &Stage) -> Vec<(&'static str, Say)> {
+        let module_loaded = self.module_loaded();
+        let mut said = vec![
+            ("Ready", self.ready(stage, &module_loaded)),
+            ("ModuleLoaded", module_loaded),
+        ];
+        said.extend(self.authorized.clone().map(|say| ("Authorized", say)));
+        said
+    }
+
+    fn module_loaded(&self) -> Say {
         let not = |reason, message: String| Say {
             is_true: false,
             reason,
@@ -216,7 +235,7 @@ impl View {
         }
     }
 
-    pub(crate) fn ready(&self, stage: &Stage, module_loaded: &Say) -> Say {
+    fn ready(&self, stage: &Stage, module_loaded: &Say) -> Say {
         let not = |reason, message: String| Say {
             is_true: false,
             reason,
@@ -237,6 +256,10 @@ impl View {
                 MODULE_NOT_LOADED,
                 "No module runs; ModuleLoaded says why.".to_owned(),
             ),
+            Stage::Serving(_) if self.authorized.as_ref().is_some_and(|it| !it.is_true) => not(
+                NOT_AUTHORIZED,
+                "Its account lacks rights; Authorized says which.".to_owned(),
+            ),
             Stage::Serving(_) => Say {
                 is_true: true,
                 reason: "Serving",
@@ -247,8 +270,7 @@ impl View {
 
     pub(crate) fn status(
         &self,
-        ready: &Say,
-        module_loaded: &Say,
+        said: &[(&'static str, Say)],
         counts: Option<Counts>,
         memo: MemoCounts,
     ) -> HandlerStatus {
@@ -256,10 +278,10 @@ impl View {
         let total = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         HandlerStatus {
             observed_generation: self.generation,
-            conditions: vec![
-                ready.condition("Ready", self.generation),
-                module_loaded.condition("ModuleLoaded", self.generation),
-            ],
+            conditions: said
+                .iter()
+                .map(|(type_, say)| say.condition(type_, self.generation))
+                .collect(),
             module: self.module.clone(),
             described: self.described.clone(),
             granted: Some(self.granted.clone()),
@@ -305,5 +327,6 @@ fn kinds<'a>(parent: &Kind, children: impl Iterator<Item = &'a Kind>) -> KindsSt
     KindsStatus {
         parent: kind(parent),
         children: children.map(kind).collect(),
+        finalizer: None,
     }
 }

@@ -23,7 +23,7 @@ pub use read::{ReadError, read as read_handler};
 pub use rollout::{Preview, RolloutSpec};
 pub use settings::SettingsError;
 pub use source::{ConfigMapSource, ModuleSpec, PullSecret};
-pub use spec::{ChildSpec, Handler, HandlerSpec, KindSpec, ParentDeletion};
+pub use spec::{ChildSpec, Handler, HandlerSpec, KindSpec, ParentDeletion, ServiceAccountSpec};
 pub use status::{
     CandidateStatus, HandlerStatus, KindsStatus, ModuleStatus, PreviewCounts, RollbackStatus,
     SwapStatus,

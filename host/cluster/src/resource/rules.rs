@@ -120,6 +120,19 @@ pub(super) fn api_version() -> Rule {
         .message("must be `version` or `group/version`; write v1 or kopf.dev/v1")
 }
 
+/// A name that a namespace could have.
+pub(super) fn namespace() -> Rule {
+    Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        .message("must be a DNS label; use a-z, 0-9 and `-`, such as team-a")
+}
+
+/// A name that a service account could have.
+pub(super) fn account() -> Rule {
+    let part = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+    Rule::new(format!("self.matches('^{part}([.]{part})*$')"))
+        .message("must be a DNS subdomain; use a-z, 0-9, `-` and `.`, such as evc")
+}
+
 /// A CamelCase word.
 pub(super) fn kind() -> Rule {
     Rule::new("self.matches('^[A-Z][A-Za-z0-9]*$')")

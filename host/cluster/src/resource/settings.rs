@@ -2,15 +2,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use handler_host_core::{
-    CallLimits, Digest, DigestError, Image, Kind, KindError, Limits, ModuleSource, OnParentDelete,
-    Place, Rollout, Settings, is_handler_name,
+    Account, AccountError, CallLimits, Digest, DigestError, Image, Kind, KindError, Limits,
+    ModuleSource, OnParentDelete, Place, Rollout, Settings, is_handler_name,
 };
 use serde_json::Value;
 
 use super::limits::LimitsSpec;
 use super::rollout::RolloutSpec;
 use super::source::{ConfigMapSource, ModuleSpec};
-use super::spec::{ChildSpec, Handler};
+use super::spec::{ChildSpec, Handler, ServiceAccountSpec};
 use super::{APPROVE_ANNOTATION, image, rules};
 
 /// How many kinds of children a handler may have.
@@ -89,6 +89,9 @@ pub enum SettingsError {
     /// A number of children out of bounds.
     #[error("spec.limits.children {0} is not within 0 to {MOST_CHILDREN}; write it as 100")]
     Children(i32),
+    /// An account that there can be none of.
+    #[error("spec.serviceAccount: {0}")]
+    Account(#[from] AccountError),
     /// A share that is none.
     #[error("spec.rollout.maxFailureRatio {0} is not within 0 to 1; write it as 0.5")]
     Ratio(f64),
@@ -118,6 +121,7 @@ impl TryFrom<&Handler> for Settings {
             module: module_source(&spec.module)?,
             children: children(&spec.children, &parent)?,
             parent,
+            account: account(spec.service_account.as_ref())?,
             config: Value::Object(spec.config.clone()).to_string(),
             call_limits: call_limits(&spec.limits)?,
             limits: limits(&spec.limits)?,
@@ -154,6 +158,11 @@ fn children(
         children.push((kind, child.on_parent_delete.into()));
     }
     Ok(children)
+}
+
+fn account(spec: Option<&ServiceAccountSpec>) -> Result<Option<Account>, SettingsError> {
+    let account = spec.map(|spec| Account::new(&spec.namespace, &spec.name));
+    Ok(account.transpose()?)
 }
 
 fn module_source(module: &ModuleSpec) -> Result<ModuleSource, SettingsError> {

@@ -31,6 +31,8 @@ use super::status::HandlerStatus;
     printcolumn(name = "Module", type_ = "string", json_path = ".status.module.shortDigest", description = "The module that serves: the first digits of its digest"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether it serves"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it does or does not"),
+    printcolumn(name = "Module-Reason", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type==\"ModuleLoaded\")].reason", description = "Whether the module that the spec names could be loaded"),
+    printcolumn(name = "Authorized", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type==\"Authorized\")].reason", description = "Whether its account may do all that serving takes"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
 )]
 #[x_kube(validation = Rule::new(
@@ -49,6 +51,10 @@ pub struct HandlerSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["apiVersion".into(), "kind".into()]))]
     pub children: Vec<ChildSpec>,
+    /// In whose name its parents and children are read and written. The host's own account, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ServiceAccountSpec")]
+    pub service_account: Option<ServiceAccountSpec>,
     /// What the handler gets as its config.
     #[serde(default)]
     #[schemars(schema_with = "any_object")]
@@ -86,6 +92,19 @@ impl From<&Kind> for KindSpec {
             kind: kind.kind.clone(),
         }
     }
+}
+
+/// A service account, which the host impersonates.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceAccountSpec {
+    /// Its namespace.
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = rules::namespace())]
+    pub namespace: String,
+    /// Its name.
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = rules::account())]
+    pub name: String,
 }
 
 /// A kind that a handler may return.

@@ -16,6 +16,7 @@ pub struct HandlerStatus {
     #[schemars(with = "i64")]
     pub observed_generation: Option<i64>,
     /// `Ready`: whether it serves. `ModuleLoaded`: whether the module that the spec names could be loaded.
+    /// `Authorized`: whether its account may do all that serving it takes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -107,6 +108,10 @@ pub struct KindsStatus {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub children: Vec<KindSpec>,
+    /// Whether parents get a finalizer; only a module knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub finalizer: Option<bool>,
 }
 
 /// One module taking over from another.

@@ -57,6 +57,7 @@ fn what_a_handler_leaves_out_has_a_default() {
             kind_of("v1", "PersistentVolumeClaim"),
             OnParentDelete::Delete,
         )],
+        account: None,
         config: "{}".to_owned(),
         call_limits: CallLimits::default(),
         limits: Limits::default(),
@@ -81,6 +82,7 @@ fn what_a_handler_says_is_taken() {
             {"apiVersion": "v1", "kind": "Secret", "onParentDelete": "Orphan"},
             {"apiVersion": "v1", "kind": "ConfigMap"},
         ],
+        "/spec/serviceAccount": {"namespace": "team-a", "name": "evc"},
         "/spec/config": {"z": 1, "a": [null, {"y": 1, "b": 2}]},
         "/spec/limits": {"memory": "1Gi", "deadline": "500ms", "children": 0, "childSize": "0.5Mi"},
         "/spec/rollout": {"preview": "Required", "maxFailureRatio": 1, "window": "24h"},
@@ -105,6 +107,7 @@ fn what_a_handler_says_is_taken() {
         (kind_of("v1", "ConfigMap"), OnParentDelete::Delete),
     ];
     assert_eq!(settings.children, children);
+    assert_eq!(settings.account, Account::new("team-a", "evc").ok());
     assert_eq!(settings.config, r#"{"a":[null,{"b":2,"y":1}],"z":1}"#);
     let call_limits = CallLimits {
         memory: 1 << 30,
@@ -164,6 +167,14 @@ fn another_spec_has_another_digest_and_the_same_has_the_same() {
 }
 
 #[rstest]
+#[case::an_account_without_namespace(
+    json!({"/spec/serviceAccount": {"namespace": "", "name": "evc"}}),
+    "spec.serviceAccount: namespace \"\" is not a DNS label of at most 63 characters; use a-z, 0-9 and `-`, such as team-a"
+)]
+#[case::an_account_of_no_name(
+    json!({"/spec/serviceAccount": {"namespace": "a", "name": "a:b"}}),
+    "spec.serviceAccount: name \"a:b\" is not a DNS subdomain; use a-z, 0-9, `-` and `.`, such as evc"
+)]
 #[case::no_source(
     json!({"/spec/module": {}}),
     "spec.module names no source; give one of path, configMap and image"
@@ -317,7 +328,7 @@ fn a_handler_has_at_most_32_kinds_of_children() {
 )]
 #[case::an_unknown_field_of_the_spec(
     json!({"/spec/limts": {"memory": "1Gi"}}),
-    "spec.limts is no field of a Handler; there it has children, config, limits, module, parent, rollout"
+    "spec.limts is no field of a Handler; there it has children, config, limits, module, parent, rollout, serviceAccount"
 )]
 #[case::an_unknown_field_of_a_child(
     json!({"/spec/children": [{"apiVersion": "v1", "kind": "Secret", "name": "a"}]}),

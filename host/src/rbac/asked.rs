@@ -1,0 +1,118 @@
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use handler_host_cluster::resource::Handler;
+use handler_host_cluster::{Wanted, connection_problem};
+use handler_host_core::{Account, Place, Settings};
+use handler_host_engine::Runtime;
+use kube::{Api, Client};
+use tokio::task::spawn_blocking;
+
+use crate::arguments::{ModuleArguments, RbacArguments};
+use crate::{handlers, module};
+
+/// A handler whose rights are asked for.
+pub(super) struct Asked {
+    pub(super) wanted: Wanted,
+    /// The account that its Handler names.
+    pub(super) account: Option<Account>,
+    /// Whether its parents get a finalizer; None where nobody knows.
+    pub(super) has_finalizer: Option<bool>,
+}
+
+/// The handlers that the arguments name.
+pub(super) async fn asked(
+    arguments: &RbacArguments,
+    client: Option<&Client>,
+) -> Result<Vec<Asked>> {
+    if arguments.handlers.is_empty() {
+        return Ok(vec![of_module(arguments).await?]);
+    }
+    let mut all = Vec::new();
+    for which in &arguments.handlers {
+        let found = if which.contains(['.', '/']) {
+            handlers::read(&[which.into()])?
+        } else {
+            vec![in_cluster(which, client).await?]
+        };
+        for handler in found {
+            all.push(of_handler(handler, arguments.module.as_deref()).await?);
+        }
+    }
+    Ok(all)
+}
+
+/// A module without a Handler: granted what it describes.
+async fn of_module(arguments: &RbacArguments) -> Result<Asked> {
+    let Some(path) = arguments.module.clone() else {
+        bail!("no handler is named; name one with --module or --handler");
+    };
+    let only = &arguments.only;
+    let (name, on_parent_delete) = (only.name.clone(), only.on_parent_delete.into());
+    let module = ModuleArguments {
+        module: path,
+        config: only.config.clone(),
+        limits: only.limits.clone(),
+    };
+    let load = move || module::load(&Runtime::new(1)?, &module);
+    let loaded = spawn_blocking(load).await??;
+    let name = name.unwrap_or(loaded.suggested_name);
+    let wanted = Wanted::of_description(&name, &loaded.description, on_parent_delete);
+    wanted.grant()?;
+    Ok(Asked {
+        wanted,
+        account: None,
+        has_finalizer: Some(loaded.description.has_finalizer),
+    })
+}
+
+/// Whether parents get a finalizer, only a module knows: the one that is named, the one that runs, or the one
+/// that would.
+async fn of_handler(handler: Handler, named: Option<&Path>) -> Result<Asked> {
+    let settings = Settings::try_from(&handler)?;
+    let described = handler.status.and_then(|status| status.described);
+    let has_finalizer = match (named, described.and_then(|kinds| kinds.finalizer)) {
+        (Some(path), _) => Some(asks_for_finalizer(path, &settings).await?),
+        (None, Some(has_finalizer)) => Some(has_finalizer),
+        (None, None) => match &settings.module.place {
+            // One that cannot be loaded here may be loaded where the host runs.
+            Place::File(path) => asks_for_finalizer(path, &settings).await.ok(),
+            Place::ConfigMap { .. } | Place::Image(_) => None,
+        },
+    };
+    Ok(Asked {
+        wanted: Wanted::from(&settings),
+        account: settings.account,
+        has_finalizer,
+    })
+}
+
+async fn asks_for_finalizer(path: &Path, settings: &Settings) -> Result<bool> {
+    let (path, config, limits) = (
+        path.to_owned(),
+        settings.config.clone(),
+        settings.call_limits,
+    );
+    let describe = move || {
+        let (_, component) = module::compile(&Runtime::new(1)?, &path)?;
+        module::describe(&component, &path, &config, limits)
+    };
+    Ok(spawn_blocking(describe).await??.has_finalizer)
+}
+
+async fn in_cluster(name: &str, client: Option<&Client>) -> Result<Handler> {
+    let Some(client) = client else {
+        bail!("--guess asks no cluster, so Handler {name} cannot be read; name a file of it");
+    };
+    let api: Api<Handler> = Api::all(client.clone());
+    match api.get_opt(name).await {
+        Ok(Some(handler)) => Ok(handler),
+        Ok(None) => bail!(
+            "there is no Handler {name} in the cluster; `kubectl get handlers` lists them, or name a file"
+        ),
+        Err(error) => Err(anyhow!(
+            "Handler {name} cannot be read: {}; name a file of it",
+            connection_problem(&error)
+        )),
+    }
+}

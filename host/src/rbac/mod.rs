@@ -1,0 +1,121 @@
+//! What a handler's account needs, as manifests.
+
+mod asked;
+mod objects;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow, bail};
+use handler_host_cluster::{Fence, Kinds, PreviewError, Wanted};
+use handler_host_core::{Rule, Scope};
+use kube::Client;
+use serde_json::{Value, json};
+
+use self::asked::{Asked, asked};
+use self::objects::{Needs, objects};
+use crate::arguments::{CrdOutput, RbacArguments};
+use crate::{client, telemetry};
+
+pub(crate) use self::objects::Subject;
+
+/// The host's own account where the manifests of this project put it.
+pub(crate) const HOST_ACCOUNT: &str = "handler-host/handler-host";
+
+/// Prints the roles that handlers need, for `kubectl apply`.
+pub(crate) fn rbac(arguments: &RbacArguments) -> Result<ExitCode> {
+    telemetry::start_quietly();
+    let threads = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
+    let manifests = threads.block_on(manifests(arguments));
+    threads.shutdown_background();
+    telemetry::print(text(manifests?, arguments.output)?.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn manifests(arguments: &RbacArguments) -> Result<Vec<Value>> {
+    let client = match arguments.guess {
+        true => None,
+        false => {
+            let client = client::connect(&arguments.cluster, &Fence::closed()).await;
+            Some(client.map_err(|error| anyhow!("{error}; or add --guess to ask no cluster"))?)
+        }
+    };
+    let mut manifests: Vec<Value> = Vec::new();
+    for Asked {
+        wanted,
+        account,
+        has_finalizer,
+    } in asked(arguments, client.as_ref()).await?
+    {
+        let kinds = kinds(client.as_ref(), &wanted).await?;
+        if kinds.grant().parent_scope == Scope::Cluster && !arguments.namespaces.is_empty() {
+            bail!("{}", PreviewError::Namespaces(wanted.parent));
+        }
+        if has_finalizer.is_none() {
+            telemetry::note(&format!(
+                "the module of handler {} was not asked whether its parents get a finalizer, which is taken for no; if they do, add --module FILE",
+                wanted.name
+            ));
+        }
+        let rules = kinds.rules(has_finalizer.unwrap_or_default());
+        if client.is_none() {
+            telemetry::note(&guessed(&rules));
+        }
+        let account = arguments.service_account.clone().or(account);
+        let needs = Needs {
+            handler: &wanted.name,
+            account: account.as_ref(),
+            host: &arguments.host_account,
+            rules: &rules,
+            namespaces: &arguments.namespaces,
+        };
+        for object in objects(&needs) {
+            // Handlers may share an account.
+            if !manifests.contains(&object) {
+                manifests.push(object);
+            }
+        }
+    }
+    Ok(manifests)
+}
+
+async fn kinds(client: Option<&Client>, wanted: &Wanted) -> Result<Kinds> {
+    let Some(client) = client else {
+        return Ok(Kinds::guessed(wanted)?);
+    };
+    let guess = "or add --guess to ask no cluster";
+    Kinds::now(client, wanted)
+        .await
+        .map_err(|error| match error {
+            PreviewError::NotServed(_) => anyhow!("{error}, {guess}"),
+            PreviewError::Refused { action, message }
+            | PreviewError::Unavailable { action, message } => {
+                anyhow!("{action}: {message}; try again when the API server answers, {guess}")
+            }
+            PreviewError::Grant(_) | PreviewError::Namespaces(_) => error.into(),
+        })
+}
+
+/// What was guessed of the kinds that these rules are about.
+fn guessed(rules: &[Rule]) -> String {
+    let plurals = rules.iter().filter(|rule| rule.subresource.is_none());
+    let plurals: Vec<_> = plurals.map(Rule::place).collect();
+    format!(
+        "guessed that kinds are served as {}, and that parents have a status subresource",
+        plurals.join(", ")
+    )
+}
+
+fn text(manifests: Vec<Value>, output: CrdOutput) -> Result<String> {
+    match output {
+        CrdOutput::Json => {
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests});
+            Ok(serde_json::to_string_pretty(&list)?)
+        }
+        CrdOutput::Yaml => {
+            let documents = manifests.iter().map(serde_saphyr::to_string);
+            let documents = documents.collect::<Result<Vec<_>, _>>()?;
+            let documents: Vec<_> = documents.iter().map(|it| it.trim_end()).collect();
+            Ok(documents.join("\n---\n"))
+        }
+    }
+}

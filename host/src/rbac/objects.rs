@@ -1,0 +1,138 @@
+use std::str::FromStr;
+
+use handler_host_core::{Account, AccountError, Rule};
+use serde_json::{Value, json};
+
+/// Who is given rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// A service account.
+    Account(Account),
+    /// A user of this name.
+    User(String),
+}
+
+impl FromStr for Subject {
+    type Err = AccountError;
+
+    /// `NAMESPACE/NAME` is an account; what has no slash is a user.
+    fn from_str(text: &str) -> Result<Self, AccountError> {
+        if let Some(account) = Account::of_user(text) {
+            return Ok(Self::Account(account));
+        }
+        match text.split_once('/') {
+            Some((namespace, name)) => Account::new(namespace, name).map(Self::Account),
+            None => Ok(Self::User(text.to_owned())),
+        }
+    }
+}
+
+/// What one handler needs.
+pub(super) struct Needs<'a> {
+    pub(super) handler: &'a str,
+    /// Its own account; None if it is served in the host's name.
+    pub(super) account: Option<&'a Account>,
+    pub(super) host: &'a Subject,
+    pub(super) rules: &'a [Rule],
+    /// Where; everywhere if there are none.
+    pub(super) namespaces: &'a [String],
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// The manifests: the account, its roles, and the host's right to act in its name.
+pub(super) fn objects(needs: &Needs<'_>) -> Vec<Value> {
+    let mut objects = Vec::new();
+    if let Some(account) = needs.account {
+        objects.push(json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": metadata(&account.name, Some(&account.namespace)),
+        }));
+    }
+    let subject = match needs.account {
+        Some(account) => Subject::Account(account.clone()),
+        None => needs.host.clone(),
+    };
+    let name = format!("handler-host:{}", needs.handler);
+    let rules = rules(needs.rules);
+    if needs.namespaces.is_empty() {
+        objects.extend(bound(&name, None, &rules, &subject));
+    }
+    for namespace in needs.namespaces {
+        objects.extend(bound(&name, Some(namespace), &rules, &subject));
+    }
+    if let Some(account) = needs.account
+        && subject != *needs.host
+    {
+        let name = format!("handler-host:impersonate:{}", account.name);
+        let rules = json!([{
+            "apiGroups": [""],
+            "resources": ["serviceaccounts"],
+            "resourceNames": [account.name],
+            "verbs": ["impersonate"],
+        }]);
+        objects.extend(bound(&name, Some(&account.namespace), &rules, needs.host));
+    }
+    objects
+}
+
+/// A role and its binding, in a namespace or for all of the cluster.
+fn bound(name: &str, namespace: Option<&str>, rules: &Value, subject: &Subject) -> [Value; 2] {
+    let scope = if namespace.is_some() { "" } else { "Cluster" };
+    let subject = match subject {
+        Subject::Account(account) => json!({
+            "kind": "ServiceAccount",
+            "namespace": account.namespace,
+            "name": account.name,
+        }),
+        Subject::User(name) => json!({"apiGroup": RBAC, "kind": "User", "name": name}),
+    };
+    let role = format!("{scope}Role");
+    [
+        json!({
+            "apiVersion": format!("{RBAC}/v1"),
+            "kind": role,
+            "metadata": metadata(name, namespace),
+            "rules": rules,
+        }),
+        json!({
+            "apiVersion": format!("{RBAC}/v1"),
+            "kind": format!("{scope}RoleBinding"),
+            "metadata": metadata(name, namespace),
+            "roleRef": {"apiGroup": RBAC, "kind": role, "name": name},
+            "subjects": [subject],
+        }),
+    ]
+}
+
+fn metadata(name: &str, namespace: Option<&str>) -> Value {
+    let mut metadata = json!({
+        "name": name,
+        // By which all of them are found again.
+        "labels": {"app.kubernetes.io/part-of": "handler-host"},
+    });
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    metadata
+}
+
+/// As roles write them: resources with the same verbs are one rule.
+fn rules(rules: &[Rule]) -> Value {
+    let mut written: Vec<Value> = Vec::new();
+    for rule in rules {
+        let verbs: Vec<_> = rule.verbs.iter().map(|verb| verb.as_str()).collect();
+        let (groups, verbs) = (json!([rule.group]), json!(verbs));
+        let resource = json!(rule.resource());
+        let mut before = written.iter_mut();
+        let same = before.find(|it| it["apiGroups"] == groups && it["verbs"] == verbs);
+        match same.and_then(|same| same["resources"].as_array_mut()) {
+            Some(resources) => resources.push(resource),
+            None => {
+                written.push(json!({"apiGroups": groups, "resources": [resource], "verbs": verbs}))
+            }
+        }
+    }
+    json!(written)
+}
