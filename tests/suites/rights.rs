@@ -140,7 +140,20 @@ async fn a_right_that_is_taken_away_is_named_and_used_when_it_is_given_back() {
     hosted.serves("evc", &one).await;
     assert_eq!(hosted.operator.lines_with(&message).len(), 1);
 
-    // What could not be said is said then.
+    // One a pass, and passes back off.
+    let refused = requests(&hosted, &mark).await.code(403);
+    let refused = refused.resource("persistentvolumeclaims");
+    assert!((1..=20).contains(&refused.count()), "{refused}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_said_for_want_of_a_right_is_said_when_it_is_granted() {
+    let hosted = Hosted::start_as("unsaid", Identity::Deployed, &[]).await;
+    let one = hosted.put("evc.wasm", "one", "ok");
+    hosted.apply("evc", &claims_as_evc(&hosted)).await;
+    let message = hosted.told("evc", "Authorized", "False", "Forbidden").await;
+    follow_advice(&message).await;
+    hosted.serves("evc", &one).await;
     without(&hosted, "evc", "ephemeralvolumeclaims/status", "patch").await;
     hosted.make(&["unsaid".to_owned()]).await;
     let status = "patch ephemeralvolumeclaims.kopf.dev/status";
@@ -150,10 +163,6 @@ async fn a_right_that_is_taken_away_is_named_and_used_when_it_is_given_back() {
     let message = hosted.told("evc", "Authorized", "False", "Forbidden").await;
     follow_advice(&message).await;
     hosted.ready(&["unsaid".to_owned()]).await;
-    // One a pass, and passes back off.
-    let refused = requests(&hosted, &mark).await.code(403);
-    let refused = refused.resource("persistentvolumeclaims");
-    assert!((1..=20).contains(&refused.count()), "{refused}");
 }
 
 /// Takes a verb out of the Role that was printed for a handler.

@@ -129,9 +129,11 @@ fn rules(rules: &[Rule]) -> Value {
         let same = before.find(|it| it["apiGroups"] == groups && it["verbs"] == verbs);
         match same.and_then(|same| same["resources"].as_array_mut()) {
             Some(resources) => resources.push(resource),
-            None => {
-                written.push(json!({"apiGroups": groups, "resources": [resource], "verbs": verbs}))
-            }
+            None => written.push(json!({
+                "apiGroups": groups,
+                "resources": [resource],
+                "verbs": verbs,
+            })),
         }
     }
     json!(written)
