@@ -189,7 +189,8 @@ pub(crate) struct OnlyArguments {
 const RUN_HELP: &str = "\
 With --module, the module's own description is printed and granted: it may apply the kinds it describes, in \
 its parents' namespaces, and nothing else. A Handler grants what it lists, and has limits of its own instead of \
---deadline and --memory. `handler-host crd` prints its CRD.
+--deadline and --memory. `handler-host crd` prints its CRD. With spec.serviceAccount its parents and children \
+are read and written as that account; `handler-host rbac` prints the roles that it needs.
 
 Modules and Handlers are followed: a new module is compiled and checked beside the one that runs, takes over \
 without a restart, and is on trial for a while; a bad one changes nothing. `handler-host diff` shows before \

@@ -61,7 +61,7 @@ const RBAC_HELP: &str = "\
 The rights are those that the API server asks for when the host serves the handler, and no others: to watch \
 its parents and children, to write children, and to write the parents' status and, where the module wants \
 one, finalizer. They go to the handler's account, and the host is given the right to act as that account. \
-What is printed names no namespace's creation: the account's must be there.
+The account's namespace must be there already.
 
 What a kind is called in roles, and whether it has a status subresource, the cluster says; one that is not \
 served is an error. With --guess nobody is asked, and what was guessed is told on standard error. Where that \
