@@ -165,6 +165,28 @@ async fn what_could_not_be_said_for_want_of_a_right_is_said_when_it_is_granted()
     hosted.ready(&["unsaid".to_owned()]).await;
 }
 
+#[tokio::test]
+async fn a_module_that_failed_its_trial_for_want_of_a_right_is_tried_anew() {
+    let hosted = Hosted::start_as("trial-rights", Identity::Deployed, &[]).await;
+    let one = hosted.put("evc.wasm", "one", "ok");
+    hosted.apply("evc", &claims_as_evc(&hosted)).await;
+    let message = hosted.told("evc", "Authorized", "False", "Forbidden").await;
+    follow_advice(&message).await;
+    hosted.serves("evc", &one).await;
+    let claims = names(3);
+    hosted.make(&claims).await;
+    hosted.ready(&claims).await;
+    without(&hosted, "evc", "persistentvolumeclaims", "patch").await;
+    let two = hosted.put("evc.wasm", "two", "ok");
+    hosted
+        .told("evc", "ModuleLoaded", "False", "RolledBack")
+        .await;
+    let message = hosted.told("evc", "Authorized", "False", "Forbidden").await;
+    follow_advice(&message).await;
+    hosted.serves("evc", &two).await;
+    hosted.follow(&claims, "two").await;
+}
+
 /// Takes a verb out of the Role that was printed for a handler.
 async fn without(hosted: &Hosted, handler: &str, resource: &str, verb: &str) {
     const ROLE: Kind = ("rbac.authorization.k8s.io/v1", "Role");
