@@ -140,7 +140,20 @@ async fn a_right_that_is_taken_away_is_named_and_used_when_it_is_given_back() {
     hosted.serves("evc", &one).await;
     assert_eq!(hosted.operator.lines_with(&message).len(), 1);
 
-    // What could not be said is said then.
+    // One a pass, and passes back off.
+    let refused = requests(&hosted, &mark).await.code(403);
+    let refused = refused.resource("persistentvolumeclaims");
+    assert!((1..=20).contains(&refused.count()), "{refused}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_said_for_want_of_a_right_is_said_when_it_is_granted() {
+    let hosted = Hosted::start_as("unsaid", Identity::Deployed, &[]).await;
+    let one = hosted.put("evc.wasm", "one", "ok");
+    hosted.apply("evc", &claims_as_evc(&hosted)).await;
+    let message = hosted.told("evc", "Authorized", "False", "Forbidden").await;
+    follow_advice(&message).await;
+    hosted.serves("evc", &one).await;
     without(&hosted, "evc", "ephemeralvolumeclaims/status", "patch").await;
     hosted.make(&["unsaid".to_owned()]).await;
     let status = "patch ephemeralvolumeclaims.kopf.dev/status";
@@ -150,10 +163,28 @@ async fn a_right_that_is_taken_away_is_named_and_used_when_it_is_given_back() {
     let message = hosted.told("evc", "Authorized", "False", "Forbidden").await;
     follow_advice(&message).await;
     hosted.ready(&["unsaid".to_owned()]).await;
-    // One a pass, and passes back off.
-    let refused = requests(&hosted, &mark).await.code(403);
-    let refused = refused.resource("persistentvolumeclaims");
-    assert!((1..=20).contains(&refused.count()), "{refused}");
+}
+
+#[tokio::test]
+async fn a_module_that_failed_its_trial_for_want_of_a_right_is_tried_anew() {
+    let hosted = Hosted::start_as("trial-rights", Identity::Deployed, &[]).await;
+    let one = hosted.put("evc.wasm", "one", "ok");
+    hosted.apply("evc", &claims_as_evc(&hosted)).await;
+    let message = hosted.told("evc", "Authorized", "False", "Forbidden").await;
+    follow_advice(&message).await;
+    hosted.serves("evc", &one).await;
+    let claims = names(3);
+    hosted.make(&claims).await;
+    hosted.ready(&claims).await;
+    without(&hosted, "evc", "persistentvolumeclaims", "patch").await;
+    let two = hosted.put("evc.wasm", "two", "ok");
+    hosted
+        .told("evc", "ModuleLoaded", "False", "RolledBack")
+        .await;
+    let message = hosted.told("evc", "Authorized", "False", "Forbidden").await;
+    follow_advice(&message).await;
+    hosted.serves("evc", &two).await;
+    hosted.follow(&claims, "two").await;
 }
 
 /// Takes a verb out of the Role that was printed for a handler.

@@ -27,7 +27,7 @@ pub(crate) fn rbac(arguments: &RbacArguments) -> Result<ExitCode> {
     let threads = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
     let manifests = threads.block_on(manifests(arguments));
     threads.shutdown_background();
-    telemetry::print(text(manifests?, arguments.output)?.trim_end())?;
+    telemetry::print(text(&manifests?, arguments.output)?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -105,7 +105,7 @@ fn guessed(rules: &[Rule]) -> String {
     )
 }
 
-fn text(manifests: Vec<Value>, output: CrdOutput) -> Result<String> {
+fn text(manifests: &[Value], output: CrdOutput) -> Result<String> {
     match output {
         CrdOutput::Json => {
             let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests});

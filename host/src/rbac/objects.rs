@@ -62,9 +62,7 @@ pub(super) fn objects(needs: &Needs<'_>) -> Vec<Value> {
     for namespace in needs.namespaces {
         objects.extend(bound(&name, Some(namespace), &rules, &subject));
     }
-    if let Some(account) = needs.account
-        && subject != *needs.host
-    {
+    if let Some(account) = needs.account {
         let name = format!("handler-host:impersonate:{}", account.name);
         let rules = json!([{
             "apiGroups": [""],
@@ -129,10 +127,26 @@ fn rules(rules: &[Rule]) -> Value {
         let same = before.find(|it| it["apiGroups"] == groups && it["verbs"] == verbs);
         match same.and_then(|same| same["resources"].as_array_mut()) {
             Some(resources) => resources.push(resource),
-            None => {
-                written.push(json!({"apiGroups": groups, "resources": [resource], "verbs": verbs}))
-            }
+            None => written.push(json!({
+                "apiGroups": groups,
+                "resources": [resource],
+                "verbs": verbs,
+            })),
         }
     }
     json!(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_an_account_or_a_user() {
+        let account = Subject::Account(Account::new("ops", "host").unwrap());
+        assert_eq!("ops/host".parse(), Ok(account.clone()));
+        assert_eq!("system:serviceaccount:ops:host".parse(), Ok(account));
+        assert_eq!("jane".parse(), Ok(Subject::User("jane".to_owned())));
+        assert!("ops/".parse::<Subject>().is_err());
+    }
 }

@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use anyhow::Result;
 use handler_host_cluster::{Actors, Authorization, Lack, Review, Say};
 use handler_host_core::{Account, Settings, rights, rights_in_words};
 
@@ -40,7 +41,7 @@ impl Steward {
     }
 
     /// Something else was found out about the rights.
-    pub(super) fn reviewed(&mut self, authorization: &Authorization) {
+    pub(super) async fn reviewed(&mut self, authorization: &Authorization) -> Result<()> {
         let namespaces = &self.host.options.namespaces;
         let say = say(
             authorization,
@@ -51,11 +52,24 @@ impl Steward {
         let was_lacking = self.lacks_rights();
         self.view.authorized = Some(say);
         if was_lacking && authorization.lack == Lack::Nothing {
-            tracing::info!(handler = %self.settings.name, "its account may do all that serving takes again");
-            if let Some(serving) = self.stage.serving() {
-                serving.look_again();
-            }
+            return self.go_on().await;
         }
+        Ok(())
+    }
+
+    /// All rights are there again.
+    async fn go_on(&mut self) -> Result<()> {
+        tracing::info!(handler = %self.settings.name, "its account may do all that serving takes again");
+        if let Some(serving) = self.stage.serving() {
+            serving.look_again();
+        }
+        // A module that failed its trial meanwhile may have failed for want of a right.
+        if self.rejected.take().is_some() {
+            self.host.clear_rejected(&self.key).await;
+            self.view.begin_anew();
+            self.consider().await?;
+        }
+        Ok(())
     }
 }
 

@@ -198,10 +198,7 @@ impl Steward {
                 self.previewed(previewed);
                 Ok(())
             }
-            Happening::Reviewed(authorization) => {
-                self.reviewed(&authorization);
-                Ok(())
-            }
+            Happening::Reviewed(authorization) => self.reviewed(&authorization).await,
             Happening::TrialOver if self.lacks_rights() => {
                 // A module that could not be tried proves nothing.
                 self.trial_ends = Some(Instant::now() + self.settings.rollout.window);

@@ -1,8 +1,9 @@
 //! The host's own account where it is deployed: what it may do, and what it may not.
 
-use handler_host_tests::namespace::{CLAIM, PVC};
+use handler_host_tests::namespace::{CLAIM, HANDLER, PVC};
+use handler_host_tests::objects::{config_map, object};
 use handler_host_tests::shell::shell;
-use handler_host_tests::{ControlPlane, Identity, Namespace, evc, objects};
+use handler_host_tests::{ControlPlane, Identity, Namespace, evc};
 use insta::assert_snapshot;
 use kube::Client;
 use serde_json::{Value, json};
@@ -55,118 +56,112 @@ async fn the_hosts_account_may_do_little() {
 /// A request that the host's account is to be refused: method and path, body, and headers.
 type Attempt = (&'static str, String, Value, Vec<(&'static str, String)>);
 
-fn attempts(namespace: &str) -> Vec<Attempt> {
-    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+fn plain(method: &'static str, path: impl Into<String>, body: Value) -> Attempt {
+    (method, path.into(), body, Vec::new())
+}
+
+fn reads(namespace: &str) -> Vec<Attempt> {
+    let core = format!("/api/v1/namespaces/{namespace}");
+    let paths = [
+        "/api/v1/secrets".to_owned(),
+        "/api/v1/namespaces/handler-host/secrets".to_owned(),
+        format!("{core}/configmaps"),
+        format!("{core}/persistentvolumeclaims"),
+        format!("/apis/{}/ephemeralvolumeclaims", CLAIM.0),
+    ];
+    paths.map(|path| plain("GET", path, Value::Null)).into()
+}
+
+fn writes(namespace: &str) -> Vec<Attempt> {
     let core = format!("/api/v1/namespaces/{namespace}");
     let claims = format!(
         "/apis/{}/namespaces/{namespace}/ephemeralvolumeclaims",
         CLAIM.0
     );
-    let pod = objects::object(
-        "v1",
-        "Pod",
-        "tried",
-        &json!({"spec": {"containers": [{"name": "a", "image": "a"}]}}),
-    );
-    let volume = objects::object(
-        PVC.0,
-        PVC.1,
-        "tried",
-        &json!({"spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": "1Gi"}},
-        }}),
-    );
-    let map = objects::config_map("tried", "key", "a");
-    let role = objects::object(
-        "rbac.authorization.k8s.io/v1",
-        "ClusterRole",
-        "tried",
-        &json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}),
-    );
-    let binding = objects::object(
-        "rbac.authorization.k8s.io/v1",
-        "ClusterRoleBinding",
-        "tried",
-        &json!({
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "namespace": "handler-host", "name": "handler-host"}],
-        }),
-    );
-    let handler = objects::object(
-        "handler-host.dev/v1alpha1",
-        "Handler",
-        "tried",
-        &json!({"spec": {"module": {"path": "/a"}, "parent": {"apiVersion": "v1", "kind": "Pod"}}}),
-    );
-    let plain = |method, path: String, body: Value| (method, path, body, Vec::new());
-    let as_somebody = |header, name: &str| {
-        let user = (
-            "Impersonate-User",
-            "system:serviceaccount:handler-host:evc".to_owned(),
-        );
-        let headers = match header {
-            "Impersonate-User" => vec![(header, name.to_owned())],
-            _ => vec![user, (header, name.to_owned())],
-        };
-        ("GET", "/version".to_owned(), Value::Null, headers)
-    };
+    let spec = json!({
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+    });
+    let volume = object(PVC.0, PVC.1, "tried", &json!({"spec": spec}));
+    let map = config_map("tried", "key", "a");
+    let pod = json!({"spec": {"containers": [{"name": "a", "image": "a"}]}});
+    let pod = object("v1", "Pod", "tried", &pod);
+    let handler = json!({
+        "module": {"path": "/a"},
+        "parent": {"apiVersion": "v1", "kind": "Pod"},
+    });
+    let handler = object(HANDLER.0, HANDLER.1, "tried", &json!({"spec": handler}));
+    let own = "/api/v1/namespaces/handler-host";
     vec![
-        plain("GET", "/api/v1/secrets".to_owned(), Value::Null),
-        plain(
-            "GET",
-            "/api/v1/namespaces/handler-host/secrets".to_owned(),
-            Value::Null,
-        ),
-        plain("GET", format!("{core}/configmaps"), Value::Null),
-        plain("POST", format!("{core}/pods"), pod.clone()),
-        plain(
-            "POST",
-            "/api/v1/namespaces/handler-host/pods".to_owned(),
-            pod,
-        ),
         plain("POST", format!("{core}/persistentvolumeclaims"), volume),
         plain("POST", format!("{core}/configmaps"), map.clone()),
-        plain(
-            "POST",
-            "/api/v1/namespaces/handler-host/configmaps".to_owned(),
-            map,
-        ),
-        plain("GET", claims.clone(), Value::Null),
+        plain("POST", format!("{own}/configmaps"), map),
         plain("POST", claims, evc("tried", "1Gi")),
-        plain("POST", format!("{rbac}/clusterroles"), role),
-        plain("POST", format!("{rbac}/clusterrolebindings"), binding),
+        plain("POST", format!("{core}/pods"), pod.clone()),
+        plain("POST", format!("{own}/pods"), pod),
+        plain("POST", format!("/apis/{}/handlers", HANDLER.0), handler),
+    ]
+}
+
+/// What would give it more rights.
+fn rights_for_itself() -> Vec<Attempt> {
+    let rbac = "rbac.authorization.k8s.io";
+    let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+    let binding = json!({
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{
+            "kind": "ServiceAccount", "namespace": "handler-host", "name": "handler-host",
+        }],
+    });
+    let version = format!("{rbac}/v1");
+    let (all, own) = (
+        format!("/apis/{version}"),
+        format!("/apis/{version}/namespaces/handler-host"),
+    );
+    let role = |kind| object(&version, kind, "tried", &json!({"rules": rules}));
+    let bound = |kind| object(&version, kind, "tried", &binding);
+    let account = object("v1", "ServiceAccount", "tried", &json!({}));
+    let accounts = "/api/v1/namespaces/handler-host/serviceaccounts";
+    vec![
+        plain("POST", format!("{all}/clusterroles"), role("ClusterRole")),
+        plain("POST", format!("{own}/roles"), role("Role")),
         plain(
             "POST",
-            "/apis/handler-host.dev/v1alpha1/handlers".to_owned(),
-            handler,
+            format!("{all}/clusterrolebindings"),
+            bound("ClusterRoleBinding"),
         ),
-        plain(
-            "POST",
-            "/api/v1/namespaces/handler-host/serviceaccounts".to_owned(),
-            objects::object("v1", "ServiceAccount", "tried", &json!({})),
-        ),
-        as_somebody("Impersonate-User", "admin"),
-        as_somebody(
-            "Impersonate-User",
-            "system:serviceaccount:kube-system:default",
-        ),
-        as_somebody(
-            "Impersonate-User",
-            &format!("system:serviceaccount:{namespace}:evc"),
-        ),
-        as_somebody("Impersonate-Group", "system:masters"),
-        as_somebody("Impersonate-Uid", "1"),
-        as_somebody("Impersonate-Extra-Scopes", "all"),
+        plain("POST", format!("{own}/rolebindings"), bound("RoleBinding")),
+        plain("POST", accounts, account),
+    ]
+}
+
+fn impersonations(namespace: &str) -> Vec<Attempt> {
+    let as_user = |user: &str, more: &[(&'static str, &str)]| {
+        let mut headers = vec![("Impersonate-User", user.to_owned())];
+        headers.extend(
+            more.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        ("GET", "/version".to_owned(), Value::Null, headers)
+    };
+    let allowed = "system:serviceaccount:handler-host:evc";
+    vec![
+        as_user("admin", &[]),
+        as_user("system:serviceaccount:kube-system:default", &[]),
+        as_user(&format!("system:serviceaccount:{namespace}:evc"), &[]),
+        as_user(allowed, &[("Impersonate-Group", "system:masters")]),
+        as_user(allowed, &[("Impersonate-Uid", "1")]),
+        as_user(allowed, &[("Impersonate-Extra-Scopes", "all")]),
     ]
 }
 
 /// The code and message of the answer; as a dry run, since some may be allowed.
 async fn tried(client: &Client, attempt: &Attempt) -> (u16, String) {
     let (method, path, body, headers) = attempt;
-    let body = match body {
-        Value::Null => Vec::new(),
-        body => body.to_string().into_bytes(),
+    let body = if body.is_null() {
+        Vec::new()
+    } else {
+        body.to_string().into_bytes()
     };
     let path = if *method == "POST" {
         format!("{path}?dryRun=All")
@@ -193,7 +188,14 @@ async fn what_the_hosts_account_has_no_business_with_is_refused() {
     let namespace = Namespace::create(control_plane, "refused").await;
     let host = control_plane.client_as(Identity::Deployed).await;
     let mut told = Vec::new();
-    for attempt in attempts(&namespace.name) {
+    let name = &namespace.name;
+    let attempts = [
+        reads(name),
+        writes(name),
+        rights_for_itself(),
+        impersonations(name),
+    ];
+    for attempt in attempts.concat() {
         // Else it would be refused for another reason.
         let (code, message) = tried(&namespace.client, &attempt).await;
         assert_eq!(code, 200, "{attempt:?}: {message}");
@@ -206,16 +208,19 @@ async fn what_the_hosts_account_has_no_business_with_is_refused() {
     list resource "secrets" in API group "" at the cluster scope
     list resource "secrets" in API group "" in the namespace "handler-host"
     list resource "configmaps" in API group "" in the namespace "NAMESPACE"
-    create resource "pods" in API group "" in the namespace "NAMESPACE"
-    create resource "pods" in API group "" in the namespace "handler-host"
+    list resource "persistentvolumeclaims" in API group "" in the namespace "NAMESPACE"
+    list resource "ephemeralvolumeclaims" in API group "kopf.dev" at the cluster scope
     create resource "persistentvolumeclaims" in API group "" in the namespace "NAMESPACE"
     create resource "configmaps" in API group "" in the namespace "NAMESPACE"
     create resource "configmaps" in API group "" in the namespace "handler-host"
-    list resource "ephemeralvolumeclaims" in API group "kopf.dev" in the namespace "NAMESPACE"
     create resource "ephemeralvolumeclaims" in API group "kopf.dev" in the namespace "NAMESPACE"
-    create resource "clusterroles" in API group "rbac.authorization.k8s.io" at the cluster scope
-    create resource "clusterrolebindings" in API group "rbac.authorization.k8s.io" at the cluster scope
+    create resource "pods" in API group "" in the namespace "NAMESPACE"
+    create resource "pods" in API group "" in the namespace "handler-host"
     create resource "handlers" in API group "handler-host.dev" at the cluster scope
+    create resource "clusterroles" in API group "rbac.authorization.k8s.io" at the cluster scope
+    create resource "roles" in API group "rbac.authorization.k8s.io" in the namespace "handler-host"
+    create resource "clusterrolebindings" in API group "rbac.authorization.k8s.io" at the cluster scope
+    create resource "rolebindings" in API group "rbac.authorization.k8s.io" in the namespace "handler-host"
     create resource "serviceaccounts" in API group "" in the namespace "handler-host"
     impersonate resource "users" in API group "" at the cluster scope
     impersonate resource "serviceaccounts" in API group "" in the namespace "kube-system"

@@ -3,6 +3,7 @@
 use handler_host_tests::shell::shell;
 use handler_host_tests::{Identity, paths};
 use insta::assert_snapshot;
+use serde_json::Value;
 
 fn guest(name: &str) -> String {
     paths::guest(name).unwrap().display().to_string()
@@ -23,214 +24,61 @@ async fn a_module_gets_a_cluster_role_for_its_account() {
     let arguments = format!("--module {} --service-account team-a/evc", guest("evc"));
     let (code, printed, told) = rbac(&arguments).await;
     assert_eq!((code, told.as_str()), (Some(0), ""));
-    assert_snapshot!(printed, @r#"
-    apiVersion: v1
-    kind: ServiceAccount
-    metadata:
-      labels:
-        app.kubernetes.io/part-of: handler-host
-      name: evc
-      namespace: team-a
-    ---
-    apiVersion: rbac.authorization.k8s.io/v1
-    kind: ClusterRole
-    metadata:
-      labels:
-        app.kubernetes.io/part-of: handler-host
-      name: handler-host:evc
-    rules:
-    - apiGroups:
-      - kopf.dev
-      resources:
-      - ephemeralvolumeclaims
-      verbs:
-      - list
-      - watch
-    - apiGroups:
-      - kopf.dev
-      resources:
-      - ephemeralvolumeclaims/status
-      verbs:
-      - patch
-    - apiGroups:
-      - kopf.dev
-      resources:
-      - ephemeralvolumeclaims/finalizers
-      verbs:
-      - update
-    - apiGroups:
-      - ""
-      resources:
-      - persistentvolumeclaims
-      verbs:
-      - get
-      - list
-      - watch
-      - create
-      - patch
-      - delete
-    ---
-    apiVersion: rbac.authorization.k8s.io/v1
-    kind: ClusterRoleBinding
-    metadata:
-      labels:
-        app.kubernetes.io/part-of: handler-host
-      name: handler-host:evc
-    roleRef:
-      apiGroup: rbac.authorization.k8s.io
-      kind: ClusterRole
-      name: handler-host:evc
-    subjects:
-    - kind: ServiceAccount
-      name: evc
-      namespace: team-a
-    ---
-    apiVersion: rbac.authorization.k8s.io/v1
-    kind: Role
-    metadata:
-      labels:
-        app.kubernetes.io/part-of: handler-host
-      name: handler-host:impersonate:evc
-      namespace: team-a
-    rules:
-    - apiGroups:
-      - ""
-      resourceNames:
-      - evc
-      resources:
-      - serviceaccounts
-      verbs:
-      - impersonate
-    ---
-    apiVersion: rbac.authorization.k8s.io/v1
-    kind: RoleBinding
-    metadata:
-      labels:
-        app.kubernetes.io/part-of: handler-host
-      name: handler-host:impersonate:evc
-      namespace: team-a
-    roleRef:
-      apiGroup: rbac.authorization.k8s.io
-      kind: Role
-      name: handler-host:impersonate:evc
-    subjects:
-    - kind: ServiceAccount
-      name: handler-host
-      namespace: handler-host
-    "#);
+    assert_snapshot!("a_module", printed);
+}
+
+/// One line an object: what it is, what it allows, and whom.
+fn lines(printed: &str) -> String {
+    let list: Value = serde_json::from_str(printed).unwrap();
+    let words = |value: &Value| {
+        let words = value.as_array().unwrap().iter();
+        words
+            .map(|it| it.as_str().unwrap())
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    let line = |object: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or("*").to_owned();
+        let metadata = &object["metadata"];
+        let mut line = vec![
+            text(&object["kind"]),
+            text(&metadata["namespace"]),
+            text(&metadata["name"]),
+        ];
+        for rule in object["rules"].as_array().into_iter().flatten() {
+            line.push(format!(
+                "{} {};",
+                words(&rule["resources"]),
+                words(&rule["verbs"])
+            ));
+        }
+        for subject in object["subjects"].as_array().into_iter().flatten() {
+            line.push(format!(
+                "{} {}",
+                text(&subject["kind"]),
+                text(&subject["name"])
+            ));
+        }
+        line.join(" ")
+    };
+    let objects = list["items"].as_array().unwrap().iter();
+    objects.map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
 async fn with_namespaces_there_is_a_role_in_each_and_without_an_account_the_hosts_is_bound() {
     let arguments = format!(
-        "--module {} --config finalizer=true --on-parent-delete orphan --namespace a --namespace b --host-account jane",
+        "--output json --module {} --config finalizer=true --on-parent-delete orphan --namespace a --namespace b --host-account jane",
         guest("puppet")
     );
     let (code, printed, told) = rbac(&arguments).await;
     assert_eq!((code, told.as_str()), (Some(0), ""));
-    assert_snapshot!(printed, @r#"
-    apiVersion: rbac.authorization.k8s.io/v1
-    kind: Role
-    metadata:
-      labels:
-        app.kubernetes.io/part-of: handler-host
-      name: handler-host:puppet
-      namespace: a
-    rules:
-    - apiGroups:
-      - tests.handler-host.dev
-      resources:
-      - puppets
-      verbs:
-      - list
-      - watch
-      - patch
-    - apiGroups:
-      - tests.handler-host.dev
-      resources:
-      - puppets/status
-      verbs:
-      - patch
-    - apiGroups:
-      - ""
-      resources:
-      - configmaps
-      - persistentvolumeclaims
-      verbs:
-      - get
-      - list
-      - watch
-      - create
-      - patch
-      - delete
-    ---
-    apiVersion: rbac.authorization.k8s.io/v1
-    kind: RoleBinding
-    metadata:
-      labels:
-        app.kubernetes.io/part-of: handler-host
-      name: handler-host:puppet
-      namespace: a
-    roleRef:
-      apiGroup: rbac.authorization.k8s.io
-      kind: Role
-      name: handler-host:puppet
-    subjects:
-    - apiGroup: rbac.authorization.k8s.io
-      kind: User
-      name: jane
-    ---
-    apiVersion: rbac.authorization.k8s.io/v1
-    kind: Role
-    metadata:
-      labels:
-        app.kubernetes.io/part-of: handler-host
-      name: handler-host:puppet
-      namespace: b
-    rules:
-    - apiGroups:
-      - tests.handler-host.dev
-      resources:
-      - puppets
-      verbs:
-      - list
-      - watch
-      - patch
-    - apiGroups:
-      - tests.handler-host.dev
-      resources:
-      - puppets/status
-      verbs:
-      - patch
-    - apiGroups:
-      - ""
-      resources:
-      - configmaps
-      - persistentvolumeclaims
-      verbs:
-      - get
-      - list
-      - watch
-      - create
-      - patch
-      - delete
-    ---
-    apiVersion: rbac.authorization.k8s.io/v1
-    kind: RoleBinding
-    metadata:
-      labels:
-        app.kubernetes.io/part-of: handler-host
-      name: handler-host:puppet
-      namespace: b
-    roleRef:
-      apiGroup: rbac.authorization.k8s.io
-      kind: Role
-      name: handler-host:puppet
-    subjects:
-    - apiGroup: rbac.authorization.k8s.io
-      kind: User
-      name: jane
-    "#);
+    assert_snapshot!(lines(&printed), @r"
+    Role a handler-host:puppet puppets list,watch,patch; puppets/status patch; configmaps,persistentvolumeclaims get,list,watch,create,patch,delete;
+    RoleBinding a handler-host:puppet User jane
+    Role b handler-host:puppet puppets list,watch,patch; puppets/status patch; configmaps,persistentvolumeclaims get,list,watch,create,patch,delete;
+    RoleBinding b handler-host:puppet User jane
+    ");
 }
 
 #[tokio::test]
@@ -241,23 +89,13 @@ async fn what_is_guessed_is_told() {
     );
     let (code, printed, told) = rbac(&arguments).await;
     assert_eq!(code, Some(0));
-    let list: serde_json::Value = serde_json::from_str(&printed).unwrap();
-    let kinds: Vec<_> = list["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["kind"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        kinds,
-        [
-            "ServiceAccount",
-            "ClusterRole",
-            "ClusterRoleBinding",
-            "Role",
-            "RoleBinding"
-        ]
-    );
+    assert_snapshot!(lines(&printed), @r"
+    ServiceAccount a b
+    ClusterRole * handler-host:evc ephemeralvolumeclaims list,watch; ephemeralvolumeclaims/status patch; ephemeralvolumeclaims/finalizers update; persistentvolumeclaims get,list,watch,create,patch,delete;
+    ClusterRoleBinding * handler-host:evc ServiceAccount b
+    Role a handler-host:impersonate:b serviceaccounts impersonate;
+    RoleBinding a handler-host:impersonate:b ServiceAccount handler-host
+    ");
     assert_snapshot!(told, @r"
     guessed that kinds are served as ephemeralvolumeclaims.kopf.dev, persistentvolumeclaims, and that parents have a status subresource
     ");
