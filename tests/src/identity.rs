@@ -21,14 +21,31 @@ pub enum Identity {
     Nobody,
     /// kube-controller-manager; may do everything, and is told apart from the admin in the audit log.
     ControllerManager,
+    /// kube-scheduler, where there is a node; with its own rights, like the two after it.
+    Scheduler,
+    /// kube-proxy.
+    Proxy,
+    /// The kubelet of the node.
+    Kubelet,
 }
 
 impl Identity {
-    const ALL: [Identity; 4] = [
+    /// Those of every control plane.
+    pub(crate) const CONTROL_PLANE: [Identity; 4] = [
         Identity::Admin,
         Identity::Host,
         Identity::Nobody,
         Identity::ControllerManager,
+    ];
+    /// Those of one with a node.
+    pub(crate) const WITH_NODE: [Identity; 7] = [
+        Identity::Admin,
+        Identity::Host,
+        Identity::Nobody,
+        Identity::ControllerManager,
+        Identity::Scheduler,
+        Identity::Proxy,
+        Identity::Kubelet,
     ];
 
     /// The user name, as the audit log has it.
@@ -38,6 +55,9 @@ impl Identity {
             Identity::Host => "handler-host",
             Identity::Nobody => "nobody",
             Identity::ControllerManager => "kube-controller-manager",
+            Identity::Scheduler => "system:kube-scheduler",
+            Identity::Proxy => "system:kube-proxy",
+            Identity::Kubelet => "system:node:node",
         }
     }
 
@@ -48,13 +68,17 @@ impl Identity {
             Identity::Host => "host.kubeconfig",
             Identity::Nobody => "nobody.kubeconfig",
             Identity::ControllerManager => "controller-manager.kubeconfig",
+            Identity::Scheduler => "scheduler.kubeconfig",
+            Identity::Proxy => "proxy.kubeconfig",
+            Identity::Kubelet => "kubelet.kubeconfig",
         })
     }
 
     fn groups(self) -> &'static str {
         match self {
             Identity::Admin | Identity::ControllerManager => "system:masters",
-            Identity::Host | Identity::Nobody => "",
+            Identity::Kubelet => "system:nodes",
+            Identity::Host | Identity::Nobody | Identity::Scheduler | Identity::Proxy => "",
         }
     }
 }
@@ -63,10 +87,10 @@ impl Identity {
 pub(crate) struct Tokens(Vec<(Identity, String)>);
 
 impl Tokens {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(identities: &[Identity]) -> Result<Self> {
         let mut random = File::open("/dev/urandom").context("cannot read /dev/urandom")?;
         let mut tokens = Vec::new();
-        for identity in Identity::ALL {
+        for &identity in identities {
             let mut bytes = [0; 16];
             random.read_exact(&mut bytes)?;
             let token = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
