@@ -4,10 +4,11 @@ mod container;
 
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::Result;
+use serde_json::Value;
 
 pub use self::container::{Container, Memory};
 use crate::control_plane::ControlPlane;
@@ -55,8 +56,8 @@ impl Node {
         self.place.address
     }
 
-    /// Gives the node the image of an OCI layout under this name, which should not end in `:latest`: of others the
-    /// kubelet believes that they are there. Panics if that fails.
+    /// Gives the node the image of an OCI layout, for Pods that ask for `name` with the pull policy `Never` or
+    /// `IfNotPresent`. Panics if that fails.
     pub async fn load_image(&self, layout: &Path, name: &str) {
         if let Err(error) = images::import(layout, name).await {
             panic!("no image {name}: {error:#}");
@@ -64,7 +65,7 @@ impl Node {
     }
 
     /// The layout of an image of our own, such as `probe`: see tests/node/images.
-    pub fn own_image(&self, name: &str) -> std::path::PathBuf {
+    pub fn own_image(&self, name: &str) -> PathBuf {
         match paths::node() {
             Ok(directory) => directory.join("images").join(name),
             Err(error) => panic!("no image {name}: {error:#}"),
@@ -87,7 +88,7 @@ impl Node {
     }
 
     /// A running container of a Pod, given as the API server shows it, by name.
-    pub fn container(&self, pod: &serde_json::Value, name: &str) -> Container {
+    pub fn container(&self, pod: &Value, name: &str) -> Container {
         Container::find(&self.place.cgroup, pod, name)
             .unwrap_or_else(|error| panic!("no container {name}: {error:#}"))
     }
