@@ -17,6 +17,9 @@ use crate::identity::Identity;
 use crate::servers::Place;
 use crate::{images, paths};
 
+/// Where `tests/node/run` looks for logs after a failure.
+const DIRECTORY: &str = "/run/node/control-plane";
+
 /// The node of this process, in the namespaces that `tests/node/run` made around it. Everything on it ends with
 /// them, and they with this process, however it ends.
 pub struct Node {
@@ -42,7 +45,7 @@ impl Node {
     fn start() -> Result<Self> {
         Ok(Node {
             place: Place::here()?,
-            control_plane: ControlPlane::start_with(["--node"])?,
+            control_plane: ControlPlane::start_with(["--node", "--keep", DIRECTORY])?,
         })
     }
 
