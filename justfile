@@ -32,6 +32,12 @@ test: control-plane build
 suites filter="": control-plane build
     cargo test --locked --workspace --test suites -- --test-threads {{ threads }} {{ filter }}
 
+# Run the suites that need Pods on a real node, or those whose names contain FILTER; needs root
+e2e filter="": _node control-plane build
+    tests/node/build
+    cargo --config "target.'cfg(all())'.runner = '{{ justfile_directory() }}/tests/node/run'" \
+        test --locked --workspace --test e2e -- --ignored --test-threads {{ threads }} {{ filter }}
+
 # Measure what claims and swaps cost, beside a bare client; optimised, minutes to build
 bench: control-plane (_guest "guest-evc") (_guest "tests/guests/chameleon")
     cargo build --locked --release --workspace --bins --bench claims --bench swap
@@ -57,6 +63,10 @@ demo-swap: control-plane build
 # The same control plane and host, to play with until Ctrl-C
 up: control-plane build
     tests/demo --stay
+
+# First of all, since it may refuse, and the rest takes minutes.
+_node:
+    tests/node/install
 
 _guest folder:
     #!/usr/bin/env bash

@@ -45,6 +45,8 @@ pub struct Entry {
     pub user_agent: String,
     /// When the request arrived, RFC 3339 with microseconds.
     pub received: String,
+    /// When it was answered, in the same form; for a watch, when it began.
+    pub answered: String,
 }
 
 impl Entry {
@@ -231,6 +233,8 @@ struct Event {
     response_status: ResponseStatus,
     #[serde(default)]
     request_received_timestamp: String,
+    #[serde(default)]
+    stage_timestamp: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -276,6 +280,7 @@ impl From<Event> for Entry {
             uri: event.request_uri,
             user_agent: event.user_agent,
             received: event.request_received_timestamp,
+            answered: event.stage_timestamp,
         }
     }
 }

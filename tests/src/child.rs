@@ -34,7 +34,8 @@ pub fn signal(pid: u32, signal: Signal) {
     }
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+/// A program that the shell would find.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
         .map(|directory| directory.join(name))
         .find(|path| path.is_file())

@@ -1,5 +1,6 @@
 //! The control plane that all tests of a run share.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -61,11 +62,18 @@ impl ControlPlane {
     }
 
     fn start(crds: &[PathBuf]) -> Result<Self> {
-        let mut command = Command::new(paths::binary("control-plane")?);
-        for crd in crds {
-            command.arg("--crd").arg(crd);
-        }
-        let mut child = command
+        let crds = crds
+            .iter()
+            .flat_map(|crd| ["--crd".as_ref(), crd.as_os_str()]);
+        Self::start_with(crds)
+    }
+
+    /// Starts `control-plane` with these arguments.
+    pub(crate) fn start_with<S: AsRef<OsStr>>(
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let mut child = Command::new(paths::binary("control-plane")?)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

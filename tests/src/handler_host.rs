@@ -1,6 +1,7 @@
 //! `handler-host` run to its end, for commands that need no cluster and for bad input.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::{child, paths};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a run of `handler-host` left behind.
+/// What a run of a program left behind.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// The exit code; none when a signal ended it.
@@ -34,7 +35,17 @@ pub async fn handler_host_with<S: AsRef<OsStr>>(
     input: &str,
 ) -> Output {
     let program = paths::handler_host().unwrap_or_else(|error| panic!("{error:#}"));
-    let mut child = child::command(&program)
+    run(&program, arguments, environment, input).await
+}
+
+/// Runs any program likewise.
+pub(crate) async fn run<S: AsRef<OsStr>>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = S>,
+    environment: &[(&str, &str)],
+    input: &str,
+) -> Output {
+    let mut child = child::command(program)
         .args(arguments)
         .envs(environment.iter().copied())
         .stdin(Stdio::piped())
@@ -54,6 +65,6 @@ pub async fn handler_host_with<S: AsRef<OsStr>>(
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         },
         Ok(Err(error)) => panic!("cannot wait for handler-host: {error}"),
-        Err(_) => panic!("handler-host did not end within {DEADLINE:?}"),
+        Err(_) => panic!("{} did not end within {DEADLINE:?}", program.display()),
     }
 }

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 pub use self::objects::{THINGS, digest, module_map, names, thing};
 use crate::audit::{Entries, Mark};
 use crate::control_plane::ControlPlane;
+use crate::deployed::deployed;
 use crate::identity::Identity;
 use crate::namespace::{CLAIM, EVENT, Namespace, PVC, to_value};
 use crate::objects::{condition, evc, resource};
@@ -51,6 +52,9 @@ impl Hosted {
     /// As one of the control plane's users.
     pub async fn start_as(prefix: &str, identity: Identity, arguments: &[&str]) -> Self {
         let control_plane = ControlPlane::shared().await;
+        if identity == Identity::Deployed {
+            deployed().await;
+        }
         let namespace = Namespace::create(control_plane, prefix).await;
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory: {error}"));
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();

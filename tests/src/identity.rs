@@ -19,22 +19,39 @@ pub enum Identity {
     Host,
     /// The user `handler-host-2`, with the same rights: another host beside it, told apart in the audit log.
     SecondHost,
-    /// The host's service account, with the rights of `tests/control-plane/deployed-role.yaml`.
+    /// The host's service account, with the rights of `host/deploy/base`, once that is [deployed](crate::deployed).
     Deployed,
     /// The user `nobody`, without rights.
     Nobody,
     /// kube-controller-manager; may do everything, and is told apart from the admin in the audit log.
     ControllerManager,
+    /// kube-scheduler, where there is a node; with its own rights, like the two after it.
+    Scheduler,
+    /// kube-proxy.
+    Proxy,
+    /// The kubelet of the node.
+    Kubelet,
 }
 
 impl Identity {
-    const ALL: [Identity; 6] = [
+    /// Those of every control plane.
+    pub(crate) const CONTROL_PLANE: [Identity; 6] = [
         Identity::Admin,
         Identity::Host,
         Identity::SecondHost,
         Identity::Deployed,
         Identity::Nobody,
         Identity::ControllerManager,
+    ];
+    /// Those of one with a node.
+    pub(crate) const WITH_NODE: [Identity; 7] = [
+        Identity::Admin,
+        Identity::Host,
+        Identity::Nobody,
+        Identity::ControllerManager,
+        Identity::Scheduler,
+        Identity::Proxy,
+        Identity::Kubelet,
     ];
 
     /// The user name, as the audit log has it.
@@ -46,6 +63,9 @@ impl Identity {
             Identity::Deployed => "system:serviceaccount:handler-host:handler-host",
             Identity::Nobody => "nobody",
             Identity::ControllerManager => "kube-controller-manager",
+            Identity::Scheduler => "system:kube-scheduler",
+            Identity::Proxy => "system:kube-proxy",
+            Identity::Kubelet => "system:node:node",
         }
     }
 
@@ -58,6 +78,9 @@ impl Identity {
             Identity::Deployed => "deployed.kubeconfig",
             Identity::Nobody => "nobody.kubeconfig",
             Identity::ControllerManager => "controller-manager.kubeconfig",
+            Identity::Scheduler => "scheduler.kubeconfig",
+            Identity::Proxy => "proxy.kubeconfig",
+            Identity::Kubelet => "kubelet.kubeconfig",
         })
     }
 
@@ -65,7 +88,12 @@ impl Identity {
         match self {
             Identity::Admin | Identity::ControllerManager => "system:masters",
             Identity::Deployed => "system:serviceaccounts,system:serviceaccounts:handler-host",
-            Identity::Host | Identity::SecondHost | Identity::Nobody => "",
+            Identity::Kubelet => "system:nodes",
+            Identity::Host
+            | Identity::SecondHost
+            | Identity::Nobody
+            | Identity::Scheduler
+            | Identity::Proxy => "",
         }
     }
 }
@@ -74,10 +102,10 @@ impl Identity {
 pub(crate) struct Tokens(Vec<(Identity, String)>);
 
 impl Tokens {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(identities: &[Identity]) -> Result<Self> {
         let mut random = File::open("/dev/urandom").context("cannot read /dev/urandom")?;
         let mut tokens = Vec::new();
-        for identity in Identity::ALL {
+        for &identity in identities {
             let mut bytes = [0; 16];
             random.read_exact(&mut bytes)?;
             let token = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

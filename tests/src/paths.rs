@@ -94,6 +94,18 @@ pub fn registry() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The directory of kubelet, kube-scheduler, kube-proxy, and the images of Pods of our own.
+pub fn node() -> Result<PathBuf> {
+    let directory = target().join("node");
+    if !directory.join("images").is_dir() {
+        bail!(
+            "{} is missing: a node needs a kubelet and its company; run `just e2e`, or tests/node/build",
+            directory.join("images").display()
+        );
+    }
+    Ok(directory)
+}
+
 /// The CRDs every shared control plane is given.
 pub fn crds() -> [PathBuf; 3] {
     [

@@ -1,7 +1,7 @@
 //! A real registry of images.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -20,7 +20,7 @@ pub const PASSWORD: &str = "open-sesame";
 /// Both as registries keep them: bcrypt is all they take. Made by golang.org/x/crypto/bcrypt with cost 4.
 const HTPASSWD: &str = "ali:$2a$04$WDpiTGAeVTbNwPt2EdKENuCu1t3tZMWC3TbsVHyUXbIc/zlXb2Zg.\n";
 
-/// The registry that the distribution project makes, on a free loopback port, without TLS. It and what it
+/// The registry that the distribution project makes, on a free port, without TLS. It and what it
 /// holds are gone when this is dropped.
 pub struct Registry {
     address: SocketAddr,
@@ -31,17 +31,24 @@ pub struct Registry {
 impl Registry {
     /// An empty registry that everybody may use. Panics if it cannot be started.
     pub async fn start() -> Self {
-        let started = Self::try_start(None).await;
+        let started = Self::try_start(Ipv4Addr::LOCALHOST, None).await;
         started.unwrap_or_else(|error| panic!("no registry: {error:#}"))
     }
 
     /// An empty registry that only [`USER`] with [`PASSWORD`] may use. Panics if it cannot be started.
     pub async fn start_with_password() -> Self {
-        let started = Self::try_start(Some(HTPASSWD)).await;
+        let started = Self::try_start(Ipv4Addr::LOCALHOST, Some(HTPASSWD)).await;
         started.unwrap_or_else(|error| panic!("no registry: {error:#}"))
     }
 
-    async fn try_start(htpasswd: Option<&str>) -> Result<Self> {
+    /// An empty registry that everybody may use, on an address that Pods reach: see
+    /// [`Node::address`](crate::Node::address). Panics if it cannot be started.
+    pub async fn start_on(address: Ipv4Addr) -> Self {
+        let started = Self::try_start(address, None).await;
+        started.unwrap_or_else(|error| panic!("no registry: {error:#}"))
+    }
+
+    async fn try_start(address: Ipv4Addr, htpasswd: Option<&str>) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let passwords = match htpasswd {
             Some(htpasswd) => {
@@ -60,9 +67,10 @@ impl Registry {
             // It would send traces to a collector that nobody runs.
             environment: &[("OTEL_TRACES_EXPORTER", "none")],
         };
+        let at = |port: u16| SocketAddr::from((address, port));
         let arguments = |ports: &[u16]| {
             let path = directory.path().join("config.yaml");
-            let config = config(directory.path(), ports[0], passwords.as_deref());
+            let config = config(directory.path(), at(ports[0]), passwords.as_deref());
             // JSON is YAML.
             fs::write(&path, config.to_string())?;
             Ok(vec!["serve".to_owned(), path.display().to_string()])
@@ -100,16 +108,12 @@ pub fn login(registry: &str, password: &str) -> Value {
     json!({"auths": {registry: {"username": USER, "password": password}}})
 }
 
-fn at(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
-}
-
-fn config(directory: &Path, port: u16, htpasswd: Option<&Path>) -> Value {
+fn config(directory: &Path, address: SocketAddr, htpasswd: Option<&Path>) -> Value {
     let mut config = json!({
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": true}},
         "storage": {"filesystem": {"rootdirectory": directory.join("storage")}},
-        "http": {"addr": at(port).to_string()},
+        "http": {"addr": address.to_string()},
     });
     if let Some(path) = htpasswd {
         config["auth"] = json!({"htpasswd": {"realm": "tests", "path": path}});

@@ -158,7 +158,11 @@ fn is_write<B>(request: &Request<B>) -> bool {
     let is_dry_run = uri
         .query()
         .is_some_and(|query| query.split('&').any(|pair| pair == "dryRun=All"));
-    let is_review = uri.path().starts_with("/apis/authorization.k8s.io/");
+    let is_review = ["authentication", "authorization"].iter().any(|about| {
+        let path = uri.path().strip_prefix("/apis/");
+        path.and_then(|path| path.strip_prefix(about))
+            .is_some_and(|path| path.starts_with(".k8s.io/"))
+    });
     !matches!(*request.method(), Method::GET | Method::HEAD) && !is_dry_run && !is_review
 }
 
@@ -182,11 +186,12 @@ mod tests {
         "/api/v1/namespaces/a/configmaps/b?&dryRun=All&force=true",
         false
     )]
-    #[case::review(
+    #[case::access_review(
         "POST",
         "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
         false
     )]
+    #[case::review("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", false)]
     #[tokio::test]
     async fn only_writes_need_an_open_fence(
         #[case] method: &str,

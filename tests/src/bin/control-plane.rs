@@ -15,7 +15,7 @@ use std::thread;
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use handler_host_tests::paths;
-use handler_host_tests::servers::{Servers, Setup};
+use handler_host_tests::servers::{Place, Purpose, Servers, Setup};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -36,6 +36,9 @@ struct Arguments {
     /// Apply the CRDs in FILE before it is ready (repeatable)
     #[arg(long = "crd", value_name = "FILE")]
     crds: Vec<PathBuf>,
+    /// Run a node with Pods beside it; only in the namespaces that tests/node/run makes
+    #[arg(long)]
+    node: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -55,6 +58,11 @@ async fn run(arguments: Arguments) -> Result<()> {
         assets: paths::assets()?,
         directory: directory.path().to_owned(),
         crds: arguments.crds,
+        purpose: if arguments.node {
+            Purpose::Node(Place::here()?)
+        } else {
+            Purpose::Clients
+        },
     };
     let mut stop = pin!(asked_to_stop(arguments.stay));
     let (mut servers, ready) = tokio::select! {

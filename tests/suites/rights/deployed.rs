@@ -1,5 +1,6 @@
 //! The host's own account where it is deployed: what it may do, and what it may not.
 
+use handler_host_tests::deployed::deployed;
 use handler_host_tests::namespace::{CLAIM, HANDLER, PVC};
 use handler_host_tests::objects::{config_map, object};
 use handler_host_tests::shell::shell;
@@ -28,6 +29,7 @@ async fn rights(namespace: &str) -> String {
 
 #[tokio::test]
 async fn the_hosts_account_may_do_little() {
+    deployed().await;
     assert_snapshot!(rights("handler-host").await, @r"
     Resources Non-Resource URLs Resource Names Verbs
     [/.well-known/openid-configuration/] [] [get]
@@ -38,7 +40,8 @@ async fn the_hosts_account_may_do_little() {
     events.events.k8s.io [] [] [create]
     handlers.handler-host.dev [] [] [get list watch]
     handlers.handler-host.dev/status [] [] [patch]
-    leases.coordination.k8s.io [] [] [get list watch create update patch]
+    leases.coordination.k8s.io [] [] [create]
+    leases.coordination.k8s.io [] [handler-host] [get list watch update]
     serviceaccounts [] [] [impersonate]
     ");
     assert_snapshot!(rights("default").await, @r"
@@ -184,6 +187,7 @@ async fn tried(client: &Client, attempt: &Attempt) -> (u16, String) {
 
 #[tokio::test]
 async fn what_the_hosts_account_has_no_business_with_is_refused() {
+    deployed().await;
     let control_plane = ControlPlane::shared().await;
     let namespace = Namespace::create(control_plane, "refused").await;
     let host = control_plane.client_as(Identity::Deployed).await;
@@ -233,6 +237,7 @@ async fn what_the_hosts_account_has_no_business_with_is_refused() {
 
 #[tokio::test]
 async fn the_hosts_account_may_act_as_the_accounts_beside_it() {
+    deployed().await;
     let host = ControlPlane::shared()
         .await
         .client_as(Identity::Deployed)

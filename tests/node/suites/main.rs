@@ -1,0 +1,6 @@
+//! The suites that need real Pods. `just e2e` runs them where a node may run; elsewhere they are ignored.
+
+// Clippy's allowance for tests knows only functions marked as such, not what they share.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod node;
