@@ -1,14 +1,17 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use handler_host_cluster::Traffic;
 use handler_host_core::HOST;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use crate::arguments::ClusterArguments;
 
-/// A client for the cluster that the arguments name. Whether anybody answers, its requests tell.
-pub(crate) async fn connect(arguments: &ClusterArguments) -> Result<Client> {
+/// A client for the cluster that the arguments name, whose traffic is noted. Whether anybody answers, its
+/// requests tell.
+pub(crate) async fn connect(arguments: &ClusterArguments, traffic: &Traffic) -> Result<Client> {
     let kubeconfig = arguments.kubeconfig.as_deref();
     let mut config = configuration(kubeconfig, arguments.context.as_deref()).await?;
     let agent = format!("{HOST}/{}", env!("CARGO_PKG_VERSION"));
@@ -17,12 +20,13 @@ pub(crate) async fn connect(arguments: &ClusterArguments) -> Result<Client> {
     config
         .headers
         .push((http::header::USER_AGENT, agent.parse()?));
-    Client::try_from(config).map_err(|error| {
+    let builder = ClientBuilder::try_from(config).map_err(|error| {
         anyhow!(
             "the cluster configuration will not do: {}",
             handler_host_cluster::connection_problem(&error)
         )
-    })
+    })?;
+    Ok(builder.with_layer(traffic).build())
 }
 
 async fn configuration(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use handler_host_cluster::resource::Handler;
 use handler_host_cluster::{
-    Active, Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, Progress, Wanted,
+    Active, Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, Progress, Traffic, Wanted,
     connection_problem, preview,
 };
 use handler_host_core::{Change, Key, Kind, Settings};
@@ -82,7 +82,7 @@ async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Clien
         config: loaded.config.into(),
         limits: loaded.limits,
     };
-    let client = client::connect(&arguments.cluster).await?;
+    let client = client::connect(&arguments.cluster, &Traffic::default()).await?;
     Ok((client, candidate(wanted, active, arguments)))
 }
 
@@ -95,7 +95,7 @@ async fn of_handler(
     let path = arguments.module.module.clone();
     let compile = move || module::compile(&runtime, &path).map(|(_, component)| component);
     let component = spawn_blocking(compile).await??;
-    let client = client::connect(&arguments.cluster).await?;
+    let client = client::connect(&arguments.cluster, &Traffic::default()).await?;
     let settings = settings(which, &client).await?;
     let limits = settings.call_limits;
     let (path, config) = (arguments.module.module.clone(), settings.config.clone());

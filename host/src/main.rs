@@ -7,12 +7,14 @@ mod diff;
 mod handlers;
 mod inspect;
 mod module;
+mod probes;
 mod push;
 mod render;
 mod run;
 mod serve;
 mod summary;
 mod telemetry;
+mod traces;
 mod unified;
 
 use std::process::ExitCode;
@@ -23,7 +25,7 @@ use crate::arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Run(arguments) => run::run(arguments),
+        Command::Run(arguments) => run::run(*arguments),
         Command::Diff(arguments) => Ok(diff::diff(&arguments)),
         Command::Render(arguments) => render::render(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),

@@ -11,10 +11,12 @@ use handler_host_registry::{Access, Fetched, Store, read_file, suggested_name};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::arguments::{OnlyArguments, RunArguments};
+use crate::arguments::{OnlyArguments, RunArguments, TelemetryArguments};
+use crate::probes::{Gauges, Probes};
 use crate::serve::{
     Desk, Ending, HandlerPlace, Host, Identity, Loaded, Role, Sink, Steward, Supervisor, load,
 };
+use crate::traces::Traces;
 use crate::{client, handlers, module, telemetry};
 
 /// How long a module without a Handler is on trial: whoever works on it looks at what becomes of it.
@@ -22,9 +24,15 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Serves handlers until the host is told to stop.
 pub(crate) fn run(arguments: RunArguments) -> Result<ExitCode> {
-    telemetry::start(arguments.log_format);
     let threads = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
+    let endpoint = arguments.telemetry.otlp_endpoint.as_ref();
+    let traces = endpoint.map(|endpoint| Traces::to(endpoint, threads.handle().clone()));
+    let traces = traces.transpose()?;
+    telemetry::start(arguments.telemetry.log_format, traces.as_ref());
     let outcome = threads.block_on(run_until_stopped(arguments));
+    if let Some(traces) = traces {
+        traces.stop();
+    }
     // A module still being loaded, or a call that outlived the host's patience, must not keep the program.
     threads.shutdown_background();
     outcome.map(|()| ExitCode::SUCCESS)
@@ -40,16 +48,29 @@ async fn run_until_stopped(arguments: RunArguments) -> Result<()> {
             _ = interrupt.recv() => {}
         }
     };
+    let gauges = Gauges::default();
+    let _probes = probes(&arguments.telemetry, &gauges).await?;
     match &arguments.module {
-        Some(path) => serve_module(path, &arguments, stop).await,
-        None => serve_handlers(&arguments, stop).await,
+        Some(path) => serve_module(path, &arguments, gauges, stop).await,
+        None => serve_handlers(&arguments, gauges, stop).await,
     }
+}
+
+/// Answers those who look at the gauges, if anybody is to.
+async fn probes(arguments: &TelemetryArguments, gauges: &Gauges) -> Result<Option<Probes>> {
+    let Some(address) = arguments.listen else {
+        return Ok(None);
+    };
+    let max_silence = Duration::from_secs(arguments.max_silence);
+    let probes = Probes::listen(address, gauges.clone(), max_silence).await?;
+    Ok(Some(probes))
 }
 
 /// Serves one module, granted what it describes.
 async fn serve_module(
     path: &Path,
     arguments: &RunArguments,
+    gauges: Gauges,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
@@ -61,7 +82,7 @@ async fn serve_module(
             only(&path, &only_arguments, &runtime).map(|only| (only, runtime))
         })
         .await??;
-        let host = Arc::new(host(arguments, runtime, None).await?);
+        let host = Arc::new(host(arguments, runtime, None, gauges).await?);
         let compiled = Some(only.component);
         let loaded = load(
             &host,
@@ -81,11 +102,17 @@ async fn serve_module(
     let (end, ending) = watch::channel(Ending::No);
     // Nobody gives orders: what a Handler could change, the arguments fix.
     let (_orders, taken) = mpsc::unbounded_channel();
+    let gauges = &host.gauges;
+    gauges.meters.handlers_are(1);
     let desk = Desk {
         orders: taken,
         ending,
-        sink: Sink::log(&settings.name),
+        sink: Sink::log(&settings.name, gauges),
     };
+    gauges
+        .readiness
+        .stands(&settings.name, Some("its turn".to_owned()));
+    gauges.readiness.handlers_are_read();
     let steward = Steward::new(host, Role::Only, settings, Identity::default(), desk);
     let mut serving = std::pin::pin!(steward.run(Some(loaded)));
     tokio::select! {
@@ -152,14 +179,19 @@ struct Only {
 }
 
 /// Serves Handlers, from files or from the cluster.
-async fn serve_handlers(arguments: &RunArguments, stop: impl Future<Output = ()>) -> Result<()> {
+async fn serve_handlers(
+    arguments: &RunArguments,
+    gauges: Gauges,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
     let prepare = async {
         // What is wrong with a file is told before any cluster is asked.
         let read = handlers::read(&arguments.handlers)?;
         let runtime = Runtime::new(arguments.concurrency)?;
         let store = store(arguments.state_dir.as_deref());
-        anyhow::Ok((Arc::new(host(arguments, runtime, store).await?), read))
+        let host = host(arguments, runtime, store, gauges).await?;
+        anyhow::Ok((Arc::new(host), read))
     };
     let (host, read) = tokio::select! {
         prepared = prepare => prepared?,
@@ -177,8 +209,13 @@ async fn serve_handlers(arguments: &RunArguments, stop: impl Future<Output = ()>
         .await
 }
 
-async fn host(arguments: &RunArguments, runtime: Runtime, store: Option<Store>) -> Result<Host> {
-    let client = client::connect(&arguments.cluster).await?;
+async fn host(
+    arguments: &RunArguments,
+    runtime: Runtime,
+    store: Option<Store>,
+    gauges: Gauges,
+) -> Result<Host> {
+    let client = client::connect(&arguments.cluster, &gauges.traffic()).await?;
     Ok(Host {
         runtime,
         memo: Memo::new(arguments.memo << 20),
@@ -191,7 +228,9 @@ async fn host(arguments: &RunArguments, runtime: Runtime, store: Option<Store>) 
             namespaces: arguments.namespaces.clone(),
             concurrency: usize::try_from(arguments.concurrency)?,
             revisit_interval: Duration::from_secs(1) / arguments.revisit_rate,
+            vitals: gauges.vitals.clone(),
         },
+        gauges,
         client,
     })
 }

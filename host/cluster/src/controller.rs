@@ -1,24 +1,27 @@
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use handler_host_core::{Backoff, Grant, HANDLER_LABEL, Key, Object, Scope, Task, TrialFailure};
 use kube::Client;
 use kube::runtime::events::Reporter;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
-use crate::ClusterError;
 use crate::active::{Active, FailedTrial, Running};
 use crate::apply::ChildKind;
 use crate::conflicts::Conflicts;
 use crate::discovery::Served;
 use crate::kinds::Kinds;
 use crate::ledger::Ledger;
+use crate::meters::{HandlerMeters, Known as _};
 use crate::trouble::Trouble;
-use crate::watch::Watch;
+use crate::vitals::{PulseOf, Vitals};
+use crate::watch::{Fill, Watch};
 use crate::work::Work;
+use crate::{ClusterError, TRACES};
 
 /// How a handler is served.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct Options {
     pub concurrency: usize,
     /// The least time between two parents that are looked at again after a swap.
     pub revisit_interval: Duration,
+    /// Where it shows that it is alive.
+    pub vitals: Vitals,
 }
 
 /// One handler's controller.
@@ -45,6 +50,11 @@ pub(crate) struct Controller {
     pub(crate) reporter: Reporter,
     pub(crate) event_trouble: Trouble,
     pub(crate) write_trouble: Trouble,
+    pub(crate) meters: Arc<HandlerMeters>,
+    vitals: Vitals,
+    /// How far each watch is.
+    fills: OnceLock<Vec<Arc<Fill>>>,
+    settled: Arc<Notify>,
     running: RwLock<Arc<Running>>,
     failed_trials: UnboundedSender<FailedTrial>,
 }
@@ -55,6 +65,7 @@ impl Controller {
         kinds: Kinds,
         options: &Options,
         active: Active,
+        meters: Arc<HandlerMeters>,
         failed_trials: UnboundedSender<FailedTrial>,
     ) -> Result<Self, ClusterError> {
         let Kinds {
@@ -71,7 +82,8 @@ impl Controller {
             controller: grant.field_manager(),
             instance: None,
         };
-        let work = Work::default();
+        let work = Work::new(Arc::clone(&meters));
+        meters.workers_are(options.concurrency.max(1));
         work.change(|queue| queue.set_revisit_interval(options.revisit_interval));
         Ok(Self {
             client,
@@ -85,6 +97,10 @@ impl Controller {
             reporter,
             event_trouble: Trouble::with_consequence("publishing Events", "the Event is dropped"),
             write_trouble: Trouble::at("applying children"),
+            meters,
+            vitals: options.vitals.clone(),
+            fills: OnceLock::new(),
+            settled: Arc::default(),
             running: RwLock::new(Arc::new(running)),
             failed_trials,
         })
@@ -110,6 +126,8 @@ impl Controller {
         for key in parents {
             self.work.change(|queue| queue.add(key));
         }
+        let what = format!("the workers of handler {}", self.grant.handler);
+        self.work.begins(self.vitals.pulse(PulseOf::Loop, what));
         for _ in 0..options.concurrency.max(1) {
             tasks.spawn(self.clone().worker());
         }
@@ -150,6 +168,19 @@ impl Controller {
         });
     }
 
+    /// Whether each watch has come as far as it can: its cache is filled, or the API server refuses it.
+    pub(crate) fn is_warm(&self) -> bool {
+        let fills = self.fills.get();
+        fills.is_some_and(|fills| fills.iter().all(|fill| fill.is_settled()))
+    }
+
+    /// Waits until that is so.
+    pub(crate) async fn warm(&self) {
+        while !self.is_warm() {
+            self.settled.notified().await;
+        }
+    }
+
     /// Says, once, that the trial of a module failed.
     pub(crate) fn trial_failed(&self, running: &Running, failure: TrialFailure) {
         // Whoever would return to the module before is gone only when all of this is.
@@ -185,6 +216,9 @@ impl Controller {
                 tasks.spawn(conflicts.watch(served, namespace.clone(), client, work));
             }
         }
+        let (filled, fills) = filled.into_iter().unzip();
+        let _ = self.fills.set(fills);
+        self.settled.notify_one();
         filled
     }
 
@@ -195,8 +229,9 @@ impl Controller {
         labels: String,
         tasks: &mut JoinSet<()>,
         on_change: impl Fn(&Object) + Send + Sync + 'static,
-    ) -> oneshot::Receiver<()> {
+    ) -> (oneshot::Receiver<()>, Arc<Fill>) {
         let (filled, is_filled) = oneshot::channel();
+        let fill = Arc::new(Fill::new(&self.settled));
         let watch = Watch {
             served: kind.served.clone(),
             namespace: namespace
@@ -204,9 +239,10 @@ impl Controller {
                 .filter(|_| kind.served.scope == Scope::Namespaced),
             labels,
             cache: kind.cache.clone(),
+            fill: Arc::clone(&fill),
         };
         tasks.spawn(watch.run(self.client.clone(), filled, on_change));
-        is_filled
+        (is_filled, fill)
     }
 
     fn child_changed(&self, child: &Object) {
@@ -217,6 +253,19 @@ impl Controller {
         }
     }
 
+    /// A measured and traced pass.
+    async fn look_at(&self, key: &Key, is_retry: bool) {
+        let stopwatch = self.meters.begin();
+        let (handler, kind) = (&self.grant.handler, &self.parents.served.kind.kind);
+        let span = tracing::info_span!(
+            target: TRACES, "reconcile", %handler, %kind,
+            namespace = key.namespace.as_deref(), name = &*key.name, outcome = tracing::field::Empty,
+        );
+        let looked = self.reconcile(key, is_retry).instrument(span.clone()).await;
+        span.record("outcome", looked.as_str());
+        stopwatch.looked(looked);
+    }
+
     async fn worker(self: Arc<Self>) {
         loop {
             let task = self.work.next().await;
@@ -224,8 +273,8 @@ impl Controller {
                 Task::Reconcile(key) | Task::Retry(key) | Task::Report(key) => key,
             };
             match &task {
-                Task::Reconcile(key) => self.reconcile(key, false).await,
-                Task::Retry(key) => self.reconcile(key, true).await,
+                Task::Reconcile(key) => self.look_at(key, false).await,
+                Task::Retry(key) => self.look_at(key, true).await,
                 Task::Report(key) => self.report(key).await,
             }
             self.work.done(key);

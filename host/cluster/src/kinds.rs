@@ -3,6 +3,7 @@ use handler_host_core::{
 };
 use kube::Client;
 
+pub use crate::discovery::Lack;
 use crate::discovery::{Served, served};
 use crate::survey::{PreviewError, discover};
 
@@ -81,7 +82,7 @@ impl Kinds {
     pub async fn served(
         client: &Client,
         wanted: &Wanted,
-        waits: impl Fn(&str),
+        waits: impl Fn(&Lack),
     ) -> Result<Self, GrantError> {
         let parents = served(client, &wanted.parent, &waits).await;
         let mut children = Vec::new();

@@ -22,6 +22,7 @@ mod handlers;
 mod invocation;
 mod kinds;
 mod ledger;
+mod meters;
 mod pass;
 mod preview;
 mod received;
@@ -32,7 +33,9 @@ mod request;
 pub mod resource;
 mod serving;
 mod survey;
+mod traffic;
 mod trouble;
+mod vitals;
 mod watch;
 mod work;
 
@@ -40,13 +43,19 @@ pub use active::{Active, FailedTrial};
 pub use controller::Options;
 pub use handler_report::{HandlerReporter, Say, now};
 pub use handlers::{HandlerNews, watch_handlers};
-pub use kinds::{Kinds, Wanted};
+pub use kinds::{Kinds, Lack, Wanted};
+pub use meters::{HandlerMeters, Meters, SwapOutcome};
 pub use preview::{Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, Progress, preview};
 pub use refusal::{connection_problem, innermost_cause};
 pub use serving::{Counts, Serving, ServingNews};
 pub use survey::PreviewError;
+pub use traffic::Traffic;
+pub use vitals::{Pulse, PulseOf, Vitals, Watches, Wedged};
 
 use handler_host_core::GrantError;
+
+/// The target of the spans that traces are made of, by which they are told from the log: no module is called so.
+pub const TRACES: &str = "trace";
 
 /// Why a handler is not served at all.
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use crate::active::{Active, FailedTrial, Running};
 use crate::controller::{Controller, Options};
 use crate::kinds::Kinds;
+use crate::meters::HandlerMeters;
 use crate::{ClusterError, GrantError};
 
 /// How a handler's parents stand.
@@ -23,6 +24,8 @@ pub struct Counts {
 /// What happened to a handler that is served.
 #[derive(Debug)]
 pub enum ServingNews {
+    /// Its caches are filled, or as full as the API server lets them be.
+    Warm,
     /// The trial of a module failed.
     FailedTrial(FailedTrial),
     /// A part of it ended by itself, which is a defect of the host.
@@ -35,6 +38,7 @@ pub struct Serving {
     stop: Option<oneshot::Sender<Duration>>,
     task: JoinHandle<Result<(), ClusterError>>,
     failed_trials: mpsc::UnboundedReceiver<FailedTrial>,
+    is_told_warm: bool,
 }
 
 impl Serving {
@@ -48,9 +52,10 @@ impl Serving {
         kinds: Kinds,
         options: &Options,
         active: Active,
+        meters: Arc<HandlerMeters>,
     ) -> Result<Self, ClusterError> {
         let (sender, failed_trials) = mpsc::unbounded_channel();
-        let controller = Controller::new(client, kinds, options, active, sender)?;
+        let controller = Controller::new(client, kinds, options, active, meters, sender)?;
         let controller = Arc::new(controller);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(controller.clone().run(options.clone(), stopped));
@@ -59,6 +64,7 @@ impl Serving {
             stop: Some(stop),
             task,
             failed_trials,
+            is_told_warm: false,
         })
     }
 
@@ -99,6 +105,12 @@ impl Serving {
         Some(judged)
     }
 
+    /// Whether its caches are filled, or as full as the API server lets them be.
+    #[must_use]
+    pub fn is_warm(&self) -> bool {
+        self.controller.is_warm()
+    }
+
     /// How its parents stand now.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -110,7 +122,12 @@ impl Serving {
 
     /// Waits for something to happen that is for whoever swaps.
     pub async fn next(&mut self) -> ServingNews {
+        let is_told_warm = self.is_told_warm;
         tokio::select! {
+            () = self.controller.warm(), if !is_told_warm => {
+                self.is_told_warm = true;
+                ServingNews::Warm
+            }
             // The controller holds the sender as long as this lives.
             Some(failed) = self.failed_trials.recv() => ServingNews::FailedTrial(failed),
             ended = &mut self.task => ServingNews::Ended(match ended {

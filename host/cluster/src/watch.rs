@@ -1,13 +1,14 @@
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{Stream, StreamExt};
 use handler_host_core::{Key, Kind, Object};
 use kube::Client;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::cache::Cache;
 use crate::discovery::Served;
@@ -22,6 +23,34 @@ pub(crate) struct Watch {
     /// A label selector; empty for everything.
     pub(crate) labels: String,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) fill: Arc<Fill>,
+}
+
+/// How far the first filling of a cache is.
+pub(crate) struct Fill {
+    is_settled: AtomicBool,
+    settled: Arc<Notify>,
+}
+
+impl Fill {
+    /// Just begun; the end is told there.
+    pub(crate) fn new(settled: &Arc<Notify>) -> Self {
+        Self {
+            is_settled: AtomicBool::new(false),
+            settled: Arc::clone(settled),
+        }
+    }
+
+    /// It is full, or the API server refuses what would fill it.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Acquire)
+    }
+
+    fn settle(&self) {
+        if !self.is_settled.swap(true, Ordering::AcqRel) {
+            self.settled.notify_one();
+        }
+    }
 }
 
 impl Watch {
@@ -57,6 +86,9 @@ impl Watch {
                 Ok(event) => event,
                 Err(error) => {
                     trouble.met(&watch_problem(&error));
+                    if is_refused(&error) {
+                        self.fill.settle();
+                    }
                     continue;
                 }
             };
@@ -77,6 +109,7 @@ impl Watch {
                         on_change(&gone);
                     }
                     listed = HashSet::new();
+                    self.fill.settle();
                     // Nobody listens any more only while the host stops.
                     let _ = filled.take().map(|filled| filled.send(()));
                 }
@@ -123,6 +156,20 @@ pub(crate) fn read(kind: &Kind, received: Received) -> Option<Object> {
             tracing::error!(%kind, "the API server sent something else: {error}");
             None
         }
+    }
+}
+
+/// Whether the API server will say the same until somebody grants a right or defines a kind.
+fn is_refused(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) => {
+            matches!(status.code, 401 | 403 | 404)
+        }
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::NoResourceVersion => false,
     }
 }
 

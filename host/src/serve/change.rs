@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use handler_host_cluster::Wanted;
+use handler_host_cluster::{SwapOutcome, Wanted};
 use handler_host_core::Settings;
 use handler_host_registry::follow;
 
@@ -58,6 +58,7 @@ impl Steward {
         match self.load(running.fetched).await {
             Ok(renewed) => self.take_over(renewed, self.is_on_trial()).await,
             Err(refused) => {
+                self.meters.swapped(SwapOutcome::Refused);
                 self.view.refuse(refused);
                 Ok(())
             }
@@ -79,6 +80,7 @@ impl Steward {
         self.trial_ends = None;
         if self.running.is_none() {
             self.view.lost_module();
+            self.meters.module_is(None, 0);
         }
         let looking = Stage::look(self.host.client.clone(), wanted);
         let stage = std::mem::replace(&mut self.stage, looking);

@@ -10,6 +10,7 @@ mod stage;
 mod steward;
 mod supervisor;
 mod swap;
+mod tell;
 mod view;
 
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use handler_host_cluster::Options;
 use handler_host_engine::{Memo, Runtime};
 use handler_host_registry::{Access, Store};
 use kube::Client;
+
+use crate::probes::Gauges;
 
 pub(crate) use desk::{Desk, Ending, Identity, Role};
 pub(crate) use loaded::{Loaded, load};
@@ -34,4 +37,6 @@ pub(crate) struct Host {
     pub(crate) store: Option<Store>,
     pub(crate) access: Access,
     pub(crate) options: Options,
+    /// Where it shows how it is.
+    pub(crate) gauges: Gauges,
 }

@@ -1,15 +1,20 @@
+use std::sync::Arc;
+
 use handler_host_cluster::resource::{Handler, HandlerStatus};
-use handler_host_cluster::{HandlerReporter, Say};
+use handler_host_cluster::{HandlerMeters, HandlerReporter, Say};
 use handler_host_core::{HandlerEvent, Severity};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+
+use crate::probes::Gauges;
 
 /// Where it is said what becomes of a handler: always the log, and its Handler where that is in the cluster.
 pub(crate) struct Sink {
     handler: String,
     written: Option<Written>,
     said: Option<(Say, Say)>,
+    meters: Arc<HandlerMeters>,
 }
 
 struct Written {
@@ -20,16 +25,17 @@ struct Written {
 
 impl Sink {
     /// Into the log alone.
-    pub(crate) fn log(handler: &str) -> Self {
+    pub(crate) fn log(handler: &str, gauges: &Gauges) -> Self {
         Self {
             handler: handler.to_owned(),
             written: None,
             said: None,
+            meters: gauges.meters.handler(handler),
         }
     }
 
     /// Into the Handler's status and Events as well.
-    pub(crate) fn cluster(client: Client, handler: &Handler) -> Self {
+    pub(crate) fn cluster(client: Client, handler: &Handler, gauges: &Gauges) -> Self {
         let reporter = HandlerReporter::new(client, handler);
         let (statuses, told) = watch::channel(HandlerStatus::default());
         let (events, published) = mpsc::unbounded_channel();
@@ -39,7 +45,7 @@ impl Sink {
                 events,
                 task: tokio::spawn(reporter.run(told, published)),
             }),
-            ..Self::log(&handler.metadata.name.clone().unwrap_or_default())
+            ..Self::log(&handler.metadata.name.clone().unwrap_or_default(), gauges)
         }
     }
 
@@ -50,6 +56,9 @@ impl Sink {
         let (ready_before, loaded_before) = before.unzip();
         self.announce(module_loaded, loaded_before.as_ref());
         self.announce(ready, ready_before.as_ref());
+        for (condition, say) in [("Ready", ready), ("ModuleLoaded", module_loaded)] {
+            self.meters.condition_is(condition, say.reason, say.is_true);
+        }
         if let Some(written) = &self.written {
             written.statuses.send_replace(status);
         }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use handler_host_cluster::{ClusterError, Kinds, Serving, ServingNews, Wanted};
+use handler_host_cluster::{ClusterError, Kinds, Lack, Serving, ServingNews, Wanted};
 use handler_host_core::GrantError;
 use kube::Client;
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ pub(crate) enum Stage {
 /// A search for kinds, ended with this.
 pub(crate) struct Looking {
     task: JoinHandle<Result<Kinds, GrantError>>,
-    missing: watch::Receiver<String>,
+    missing: watch::Receiver<Option<Lack>>,
 }
 
 /// What happened at a stage.
@@ -36,12 +36,12 @@ pub(crate) enum StageNews {
 
 impl Stage {
     pub(crate) fn look(client: Client, wanted: Wanted) -> Self {
-        let (told, missing) = watch::channel(String::new());
+        let (told, missing) = watch::channel(None);
         let task = tokio::spawn(async move {
-            let tell = |problem: &str| {
+            let tell = |lack: &Lack| {
                 told.send_if_modified(|told| {
-                    let is_news = told != problem;
-                    problem.clone_into(told);
+                    let is_news = told.as_ref() != Some(lack);
+                    *told = Some(lack.clone());
                     is_news
                 });
             };
@@ -53,7 +53,11 @@ impl Stage {
     /// What is still missing in the cluster; empty while nobody knows.
     pub(crate) fn missing(&self) -> String {
         match self {
-            Self::Looking(looking) => looking.missing.borrow().clone(),
+            Self::Looking(looking) => {
+                let lack = looking.missing.borrow();
+                lack.as_ref()
+                    .map_or_else(String::new, |lack| lack.message().to_owned())
+            }
             Self::Refused(_) | Self::Ready(_) | Self::Serving(_) => String::new(),
         }
     }
@@ -92,6 +96,17 @@ impl Stage {
 }
 
 impl Looking {
+    /// What it waits for that is not somebody's deed.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        match &*self.missing.borrow() {
+            None => Some("its kinds are being looked for".to_owned()),
+            Some(Lack::Unanswered(problem)) => {
+                Some(format!("its kinds are being looked for: {problem}"))
+            }
+            Some(Lack::Answered(_)) => None,
+        }
+    }
+
     async fn next(&mut self) -> StageNews {
         tokio::select! {
             found = &mut self.task => match found {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::{Stream, StreamExt};
 use handler_host_cluster::resource::PreviewCounts;
-use handler_host_cluster::{Serving, Wanted};
+use handler_host_cluster::{HandlerMeters, Pulse, PulseOf, SwapOutcome, Wanted};
 use handler_host_core::{Admission, Digest, Settings, Standing};
 use handler_host_engine::{Component, Tally};
 use handler_host_registry::{FetchError, Fetched, Rejected, follow};
@@ -19,7 +19,7 @@ use super::stage::{Stage, StageNews};
 use super::view::View;
 
 /// How often the numbers in a Handler's status are looked at.
-const TICK: Duration = Duration::from_secs(2);
+pub(super) const TICK: Duration = Duration::from_secs(2);
 /// How long a stopping host lets writes end, beyond the longest that a call may take.
 pub(super) const WRITES_PATIENCE: Duration = Duration::from_secs(10);
 /// After what time something is tried again that a busy host or API server made fail.
@@ -33,10 +33,12 @@ pub(crate) struct Steward {
     pub(super) settings: Settings,
     /// Under what its modules are kept: a Handler of the same name made anew is another.
     pub(super) key: String,
-    desk: Desk,
+    pub(super) desk: Desk,
     pub(super) source: Pin<Box<dyn Stream<Item = Result<Fetched, FetchError>> + Send>>,
     pub(super) stage: Stage,
-    tally: Arc<Tally>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) meters: Arc<HandlerMeters>,
+    pulse: Arc<Pulse>,
     /// What the source gave last.
     pub(super) latest: Option<Fetched>,
     /// The module that runs, or will once the kinds are served.
@@ -75,11 +77,15 @@ impl Steward {
         let stage = Stage::look(host.client.clone(), Wanted::from(&settings));
         let key = key(&settings.name, identity.uid.as_deref());
         let rejected = rejected(&identity, settings.spec);
+        let what = format!("the steward of handler {}", settings.name);
+        let pulse = host.gauges.vitals.pulse(PulseOf::Loop, what);
         Self {
             view: View::new(&settings, identity.generation, identity.status),
             source: Box::pin(source),
             stage,
             tally: Arc::default(),
+            pulse: Arc::new(pulse),
+            meters: host.gauges.meters.handler(&settings.name),
             host,
             role,
             settings,
@@ -128,6 +134,7 @@ impl Steward {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
+            self.pulse.beat();
             let happening = self.next(&mut tick).await;
             self.take(happening).await?;
             self.tell();
@@ -144,17 +151,6 @@ impl Steward {
             () = at(self.again_at) => Happening::Again,
             _ = tick.tick() => Happening::Tick,
         }
-    }
-
-    /// Says how it stands.
-    fn tell(&mut self) {
-        let module_loaded = self.view.module_loaded();
-        let ready = self.view.ready(&self.stage, &module_loaded);
-        let counts = self.stage.serving().map(Serving::counts);
-        let status = self
-            .view
-            .status(&ready, &module_loaded, counts, self.tally.counts());
-        self.desk.sink.say(&ready, &module_loaded, status);
     }
 
     async fn take(&mut self, happening: Happening) -> Result<()> {
@@ -233,6 +229,7 @@ impl Steward {
             Err(refused) => {
                 self.held = None;
                 self.again_at = refused.is_passing.then(|| Instant::now() + AGAIN);
+                self.meters.swapped(SwapOutcome::Refused);
                 self.view.refuse(refused);
                 return Ok(());
             }
@@ -273,8 +270,14 @@ impl Steward {
             .find(|loaded| loaded.digest() == fetched.digest)
             .map(|loaded| loaded.component.clone());
         let (host, settings) = (self.host.clone(), self.settings.clone());
-        let tally = self.tally.clone();
-        async move { load(&host, &settings, &tally, fetched, compiled).await }
+        let (tally, pulse) = (self.tally.clone(), self.pulse.clone());
+        async move {
+            // Many large modules at once take minutes to compile, and a restart would begin anew.
+            pulse.rest();
+            let loaded = load(&host, &settings, &tally, fetched, compiled).await;
+            pulse.beat();
+            loaded
+        }
     }
 
     pub(super) fn is_on_trial(&self) -> bool {

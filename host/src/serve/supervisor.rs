@@ -4,7 +4,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use futures::{Stream, StreamExt};
 use handler_host_cluster::resource::{Handler, HandlerStatus};
-use handler_host_cluster::{HandlerNews, Say};
+use handler_host_cluster::{HandlerNews, PulseOf, Say};
 use handler_host_core::{Claims, Kind, Settings};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::desk::{Desk, Ending, Identity, Order, Role, key};
 use super::loaded::Refused;
 use super::sink::PENDING;
-use super::steward::Steward;
+use super::steward::{Steward, TICK};
 use super::{Host, Sink};
 
 /// Looks after all handlers of a host: each has a steward of its own, so that none disturbs another.
@@ -63,9 +63,18 @@ impl Supervisor {
         stop: impl Future<Output = ()>,
     ) -> Result<()> {
         let (mut news, mut stop) = (std::pin::pin!(news), std::pin::pin!(stop));
+        let vitals = &self.host.gauges.vitals;
+        let pulse = vitals.pulse(PulseOf::Loop, "the supervisor of all handlers".to_owned());
+        let mut tick = tokio::time::interval(TICK);
         loop {
+            pulse.beat();
+            self.host
+                .gauges
+                .meters
+                .handlers_are(self.served.len() + self.waiting.len());
             tokio::select! {
                 () = &mut stop => break,
+                _ = tick.tick() => {}
                 Some(news) = news.next() => self.take(news).await,
                 Some(ended) = self.stewards.join_next() => {
                     let (name, outcome) = ended.context("a handler's steward ended")?;
@@ -74,6 +83,7 @@ impl Supervisor {
                 }
             }
         }
+        pulse.rest();
         for served in self.served.values() {
             served.ending.send_replace(Ending::Stop);
         }
@@ -95,6 +105,7 @@ impl Supervisor {
                 for handler in handlers {
                     self.apply(handler).await;
                 }
+                self.host.gauges.readiness.handlers_are_read();
             }
             HandlerNews::Applied(handler) => self.apply(*handler).await,
             HandlerNews::Gone(name) => self.remove(&name).await,
@@ -169,6 +180,8 @@ impl Supervisor {
         };
         let parent = settings.parent.clone();
         let steward = Steward::new(self.host.clone(), Role::OneOfMany, settings, identity, desk);
+        let readiness = &self.host.gauges.readiness;
+        readiness.stands(&name, Some("its turn".to_owned()));
         let named = name.clone();
         self.stewards
             .spawn(async move { (named, steward.run(None).await) });
@@ -183,8 +196,10 @@ impl Supervisor {
 
     fn sink(&self, handler: &Handler) -> Sink {
         match self.place {
-            HandlerPlace::Files => Sink::log(&name_of(handler)),
-            HandlerPlace::Cluster => Sink::cluster(self.host.client.clone(), handler),
+            HandlerPlace::Files => Sink::log(&name_of(handler), &self.host.gauges),
+            HandlerPlace::Cluster => {
+                Sink::cluster(self.host.client.clone(), handler, &self.host.gauges)
+            }
         }
     }
 
@@ -215,11 +230,13 @@ impl Supervisor {
             ..HandlerStatus::default()
         };
         sink.say(&ready, &loaded, status);
+        self.host.gauges.readiness.stands(&name, None);
         self.waiting.insert(name, (handler, Some(sink)));
     }
 
     async fn remove(&mut self, name: &str) {
         self.waiting.remove(name);
+        self.host.gauges.readiness.gone(name);
         let Some(served) = self.served.get(name) else {
             return;
         };
@@ -238,6 +255,10 @@ impl Supervisor {
     /// A steward ended: its kind of parent is free, which may be what others wait for.
     fn ended(&mut self, name: &str) {
         self.claims.release(name);
+        if !self.served.contains_key(name) {
+            // Said by the steward after it was said that its handler is gone.
+            self.host.gauges.readiness.gone(name);
+        }
         let waiting: Vec<Handler> = self.waiting.values().map(|(it, _)| it.clone()).collect();
         for handler in waiting {
             if let Ok(settings) = Settings::try_from(&handler) {
