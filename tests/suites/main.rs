@@ -6,6 +6,7 @@
 mod api_server;
 mod approval;
 mod bad_input;
+mod board;
 mod commands;
 mod config_maps;
 mod conflicts;
