@@ -43,6 +43,12 @@ bench: control-plane (_guest "guest-evc") (_guest "tests/guests/chameleon")
     cargo build --locked --release --workspace --bins --bench claims --bench swap
     cargo bench --locked --workspace --bench claims --bench swap
 
+# Test the alerts, and run the board's queries on a real Prometheus; needs Debian's package prometheus
+check-alerts: control-plane build
+    promtool check rules host/deploy/alerts.yaml
+    promtool test rules host/deploy/alerts-test.yaml
+    cargo test --locked --workspace --test suites -- --ignored a_real_prometheus
+
 # Format, lint, test
 check: lint test
 

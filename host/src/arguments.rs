@@ -1,17 +1,21 @@
 mod choices;
 mod rbac;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use handler_host_cluster::LeaseName;
 use handler_host_core::CallLimits;
+use http::Uri;
 
 pub(crate) use choices::{
     Color, CrdOutput, DiffOutput, InspectOutput, LogFormat, ParentDelete, PushOutput, RenderOutput,
 };
 pub(crate) use rbac::RbacArguments;
+
+use crate::traces;
 
 /// Run Kubernetes handlers: WebAssembly components that say which objects should exist.
 ///
@@ -27,7 +31,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Serve handlers: watch their parents in a cluster and keep their children as they say
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Show what a module would change in a cluster, as diffs of children; changes nothing
     Diff(DiffArguments),
     /// Call a handler for objects in a file and print the children it desires; needs no cluster
@@ -149,9 +153,8 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "S", default_value_t = 15, requires = "lease", value_parser = clap::value_parser!(u64).range(5..=300))]
     pub(crate) lease_duration: u64,
 
-    /// How log lines are written, to standard error. RUST_LOG sets what is logged, e.g. `debug`
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryArguments,
 
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
@@ -169,6 +172,32 @@ fn lease(text: &str) -> Result<LeaseName, &'static str> {
         }
         Some(_) | None => Err("a Lease is named NAMESPACE/NAME, e.g. handler-host/handler-host"),
     }
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct TelemetryArguments {
+    /// Where /livez, /readyz and /metrics are answered, e.g. `0.0.0.0:8080` [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// With --listen: how long what should move may be silent before /livez fails, in seconds
+    ///
+    /// The API server sends each watch a bookmark a minute, and a busy one every second minute. One that sends
+    /// none, as aggregated API servers may, ends a silent watch after 290 s: with such kinds, 330 s are right.
+    #[arg(long, value_name = "SECONDS", default_value_t = 240, requires = "listen", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) max_silence: u64,
+
+    /// How log lines are written, to standard error. RUST_LOG sets what is logged, e.g. `debug`
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub(crate) log_format: LogFormat,
+
+    /// An OpenTelemetry collector to send traces of reconciles to, e.g. `http://localhost:4318` [default: none]
+    ///
+    /// By OTLP over HTTP, to /v1/traces unless the URL has a path of its own. The environment variables of
+    /// OpenTelemetry are heeded, e.g. OTEL_TRACES_SAMPLER=parentbased_traceidratio with
+    /// OTEL_TRACES_SAMPLER_ARG=0.01 for one in a hundred, and OTEL_RESOURCE_ATTRIBUTES.
+    #[arg(long, value_name = "URL", value_parser = traces::endpoint)]
+    pub(crate) otlp_endpoint: Option<Uri>,
 }
 
 #[derive(Args, Clone)]

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use handler_host_cluster::Fence;
+use handler_host_cluster::{Fence, Traffic};
 use handler_host_core::{Account, HOST};
 use http::{Response, StatusCode};
 use kube::client::ClientBuilder;
@@ -13,10 +13,28 @@ use tower::util::MapResponseLayer;
 
 use crate::arguments::ClusterArguments;
 
+/// What the requests of a client go through.
+pub(crate) struct Passes {
+    /// It writes nothing while this is closed.
+    pub(crate) fence: Fence,
+    /// Where its requests are noted.
+    pub(crate) traffic: Traffic,
+}
+
+impl Passes {
+    /// Those of a command that changes nothing, and sees to it that it does not.
+    pub(crate) fn reading() -> Self {
+        Self {
+            fence: Fence::closed(),
+            traffic: Traffic::default(),
+        }
+    }
+}
+
 /// Clients for one cluster, in the host's own name and in others.
 pub(crate) struct Clients {
     config: Config,
-    fence: Fence,
+    passes: Passes,
     own: Client,
 }
 
@@ -28,12 +46,14 @@ pub(crate) struct HandlerClient {
 }
 
 impl Clients {
-    /// All of them write nothing while the fence is closed.
-    pub(crate) async fn connect(arguments: &ClusterArguments, fence: &Fence) -> Result<Self> {
+    pub(crate) async fn connect(arguments: &ClusterArguments, passes: Passes) -> Result<Self> {
         let config = configure(arguments).await?;
-        let own = build(config.clone(), fence, None)?;
-        let fence = fence.clone();
-        Ok(Self { config, fence, own })
+        let own = build(config.clone(), &passes, None)?;
+        Ok(Self {
+            config,
+            passes,
+            own,
+        })
     }
 
     /// Acts in the host's own name; there is one, whoever asks.
@@ -50,19 +70,18 @@ impl Clients {
             config.auth_info.impersonate = Some(account.user());
         }
         let refused = Arc::new(Notify::new());
-        let client = build(config, &self.fence, Some(refused.clone()))?;
+        let client = build(config, &self.passes, Some(refused.clone()))?;
         Ok(HandlerClient { client, refused })
     }
 }
 
-/// A client for the cluster that the arguments name, which writes nothing while the fence is closed. Whether
-/// anybody answers, its requests tell.
-pub(crate) async fn connect(arguments: &ClusterArguments, fence: &Fence) -> Result<Client> {
-    build(configure(arguments).await?, fence, None)
+/// A client for the cluster that the arguments name. Whether anybody answers, its requests tell.
+pub(crate) async fn connect(arguments: &ClusterArguments, passes: &Passes) -> Result<Client> {
+    build(configure(arguments).await?, passes, None)
 }
 
 /// The one place where clients are made.
-fn build(config: Config, fence: &Fence, refused: Option<Arc<Notify>>) -> Result<Client> {
+fn build(config: Config, passes: &Passes, refused: Option<Arc<Notify>>) -> Result<Client> {
     let builder = ClientBuilder::try_from(config).map_err(|error| {
         anyhow!(
             "the cluster configuration will not do: {}",
@@ -77,7 +96,8 @@ fn build(config: Config, fence: &Fence, refused: Option<Arc<Notify>>) -> Result<
         }
         response
     });
-    Ok(builder.with_layer(&look).with_layer(fence).build())
+    let builder = builder.with_layer(&passes.traffic).with_layer(&look);
+    Ok(builder.with_layer(&passes.fence).build())
 }
 
 async fn configure(arguments: &ClusterArguments) -> Result<Config> {

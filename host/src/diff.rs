@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use handler_host_cluster::resource::Handler;
 use handler_host_cluster::{
-    Active, Candidate, ChildChange, Fence, NewFailure, PREVIEW_CALLS, Preview, Progress, Wanted,
+    Active, Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, Progress, Wanted,
     connection_problem, preview,
 };
 use handler_host_core::{Change, Key, Kind, Settings};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use crate::arguments::{DiffArguments, DiffOutput};
+use crate::client::Passes;
 use crate::summary::{Counts, plural, summary};
 use crate::unified::{Paint, unified};
 use crate::{client, handlers, module, telemetry};
@@ -82,7 +83,7 @@ async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Clien
         config: loaded.config.into(),
         limits: loaded.limits,
     };
-    let client = client::connect(&arguments.cluster, &Fence::closed()).await?;
+    let client = client::connect(&arguments.cluster, &Passes::reading()).await?;
     Ok((client, candidate(wanted, active, arguments)))
 }
 
@@ -95,7 +96,7 @@ async fn of_handler(
     let path = arguments.module.module.clone();
     let compile = move || module::compile(&runtime, &path).map(|(_, component)| component);
     let component = spawn_blocking(compile).await??;
-    let client = client::connect(&arguments.cluster, &Fence::closed()).await?;
+    let client = client::connect(&arguments.cluster, &Passes::reading()).await?;
     let settings = settings(which, &client).await?;
     let limits = settings.call_limits;
     let (path, config) = (arguments.module.module.clone(), settings.config.clone());

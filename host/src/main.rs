@@ -7,6 +7,7 @@ mod diff;
 mod handlers;
 mod inspect;
 mod module;
+mod probes;
 mod push;
 mod rbac;
 mod render;
@@ -14,6 +15,7 @@ mod run;
 mod serve;
 mod summary;
 mod telemetry;
+mod traces;
 mod unified;
 
 use std::process::ExitCode;
@@ -24,7 +26,7 @@ use crate::arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Run(arguments) => run::run(arguments),
+        Command::Run(arguments) => run::run(*arguments),
         Command::Diff(arguments) => Ok(diff::diff(&arguments)),
         Command::Render(arguments) => render::render(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),

@@ -15,7 +15,7 @@ use crate::{module, telemetry};
 
 /// Calls a handler for each object of a file and prints what it desires.
 pub(crate) fn render(arguments: &RenderArguments) -> Result<ExitCode> {
-    telemetry::start(LogFormat::Text);
+    telemetry::start(LogFormat::Text, None);
     let runtime = Runtime::new(1)?;
     let loaded = module::load(&runtime, &arguments.module)?;
     let parents = read_parents(&arguments.filename, &loaded.description)?;

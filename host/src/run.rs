@@ -13,12 +13,14 @@ use handler_host_registry::{Access, Fetched, Store, read_file, suggested_name};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::arguments::{OnlyArguments, RunArguments};
-use crate::client::Clients;
+use crate::arguments::{OnlyArguments, RunArguments, TelemetryArguments};
+use crate::client::{Clients, Passes};
+use crate::probes::{Gauges, Probes};
 use crate::serve::{
     Desk, Ending, HandlerPlace, Host, Identity, Loaded, Role, Sink, Steward, Supervisor, Warm,
     load, quoted,
 };
+use crate::traces::Traces;
 use crate::{client, handlers, module, telemetry};
 
 /// How long a module without a Handler is on trial: whoever works on it looks at what becomes of it.
@@ -26,9 +28,15 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Serves handlers until the host is told to stop.
 pub(crate) fn run(arguments: RunArguments) -> Result<ExitCode> {
-    telemetry::start(arguments.log_format);
     let threads = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
+    let endpoint = arguments.telemetry.otlp_endpoint.as_ref();
+    let traces = endpoint.map(|endpoint| Traces::to(endpoint, threads.handle().clone()));
+    let traces = traces.transpose()?;
+    telemetry::start(arguments.telemetry.log_format, traces.as_ref());
     let outcome = threads.block_on(run_until_stopped(arguments));
+    if let Some(traces) = traces {
+        traces.stop();
+    }
     // A module still being loaded, or a call that outlived the host's patience, must not keep the program.
     threads.shutdown_background();
     outcome.map(|()| ExitCode::SUCCESS)
@@ -44,16 +52,29 @@ async fn run_until_stopped(arguments: RunArguments) -> Result<()> {
             _ = interrupt.recv() => {}
         }
     };
+    let gauges = Gauges::default();
+    let _probes = probes(&arguments.telemetry, &gauges).await?;
     match &arguments.module {
-        Some(path) => serve_module(path, &arguments, stop).await,
-        None => serve_handlers(&arguments, stop).await,
+        Some(path) => serve_module(path, &arguments, gauges, stop).await,
+        None => serve_handlers(&arguments, gauges, stop).await,
     }
+}
+
+/// Answers those who look at the gauges, if anybody is to.
+async fn probes(arguments: &TelemetryArguments, gauges: &Gauges) -> Result<Option<Probes>> {
+    let Some(address) = arguments.listen else {
+        return Ok(None);
+    };
+    let max_silence = Duration::from_secs(arguments.max_silence);
+    let probes = Probes::listen(address, gauges.clone(), max_silence).await?;
+    Ok(Some(probes))
 }
 
 /// Serves one module, granted what it describes.
 async fn serve_module(
     path: &Path,
     arguments: &RunArguments,
+    gauges: Gauges,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
@@ -65,7 +86,7 @@ async fn serve_module(
             only(&path, &only_arguments, &runtime).map(|only| (only, runtime))
         })
         .await??;
-        let host = Arc::new(host(arguments, runtime, None, &Fence::open()).await?);
+        let host = Arc::new(host(arguments, runtime, None, gauges, &Fence::open()).await?);
         let compiled = Some(only.component);
         let loaded = load(
             &host,
@@ -85,12 +106,18 @@ async fn serve_module(
     let (end, ending) = watch::channel(Ending::No);
     // Nobody gives orders: what a Handler could change, the arguments fix.
     let (_orders, taken) = mpsc::unbounded_channel();
+    let gauges = &host.gauges;
+    gauges.meters.handlers_are(1);
     let desk = Desk {
         orders: taken,
         ending,
-        sink: Sink::log(&settings.name),
+        sink: Sink::log(&settings.name, gauges),
         asked_of_rbac: asked_of_rbac(path, &settings.name, &arguments.only),
     };
+    gauges
+        .readiness
+        .stands(&settings.name, Some("its turn".to_owned()));
+    gauges.readiness.handlers_are_read();
     let warm = Warm::nothing(&host, &settings)?;
     let steward = Steward::new(host, Role::Only, settings, Identity::default(), desk, warm);
     let mut serving = std::pin::pin!(steward.run(Some(loaded)));
@@ -173,7 +200,11 @@ struct Only {
 }
 
 /// Serves Handlers, from files or from the cluster.
-async fn serve_handlers(arguments: &RunArguments, stop: impl Future<Output = ()>) -> Result<()> {
+async fn serve_handlers(
+    arguments: &RunArguments,
+    gauges: Gauges,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
     let (fence, fenced) = match &arguments.lease {
         Some(lease) => (Fence::closed(), Some(lease)),
@@ -184,12 +215,12 @@ async fn serve_handlers(arguments: &RunArguments, stop: impl Future<Output = ()>
         let read = handlers::read(&arguments.handlers)?;
         let runtime = Runtime::new(arguments.concurrency)?;
         let store = store(arguments.state_dir.as_deref());
-        let host = Arc::new(host(arguments, runtime, store, &fence).await?);
         let candidacy = match fenced {
-            Some(lease) => Some(candidacy(arguments, lease, &fence).await?),
+            Some(lease) => Some(candidacy(arguments, lease, &fence, &gauges).await?),
             None => None,
         };
-        anyhow::Ok((host, read, candidacy))
+        let host = host(arguments, runtime, store, gauges, &fence).await?;
+        anyhow::Ok((Arc::new(host), read, candidacy))
     };
     let (host, read, candidacy) = tokio::select! {
         prepared = prepare => prepared?,
@@ -224,9 +255,14 @@ async fn candidacy(
     arguments: &RunArguments,
     lease: &LeaseName,
     fence: &Fence,
+    gauges: &Gauges,
 ) -> Result<(Election, watch::Receiver<bool>)> {
-    // Its own writes are what opens the fence.
-    let client = client::connect(&arguments.cluster, &Fence::open()).await?;
+    let passes = Passes {
+        // Its own writes are what opens the fence.
+        fence: Fence::open(),
+        traffic: gauges.traffic(),
+    };
+    let client = client::connect(&arguments.cluster, &passes).await?;
     let named = ["POD_NAME", "HOSTNAME"].into_iter().find_map(|variable| {
         let value = std::env::var(variable).ok();
         value.filter(|value| !value.is_empty())
@@ -235,16 +271,24 @@ async fn candidacy(
     let identity = format!("{host}_{:016x}", fastrand::u64(..));
     let duration = Duration::from_secs(arguments.lease_duration);
     let (fence, lease) = (fence.clone(), lease.clone());
-    Ok(Election::new(client, lease, identity, duration, fence))
+    let meters = gauges.meters.clone();
+    Ok(Election::new(
+        client, lease, identity, duration, fence, meters,
+    ))
 }
 
 async fn host(
     arguments: &RunArguments,
     runtime: Runtime,
     store: Option<Store>,
+    gauges: Gauges,
     fence: &Fence,
 ) -> Result<Host> {
-    let clients = Clients::connect(&arguments.cluster, fence).await?;
+    let passes = Passes {
+        fence: fence.clone(),
+        traffic: gauges.traffic(),
+    };
+    let clients = Clients::connect(&arguments.cluster, passes).await?;
     Ok(Host {
         runtime,
         memo: Memo::new(arguments.memo << 20),
@@ -257,7 +301,9 @@ async fn host(
             namespaces: arguments.namespaces.clone(),
             concurrency: usize::try_from(arguments.concurrency)?,
             revisit_interval: Duration::from_secs(1) / arguments.revisit_rate,
+            vitals: gauges.vitals.clone(),
         },
+        gauges,
         clients,
     })
 }

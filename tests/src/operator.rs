@@ -80,8 +80,16 @@ impl Options {
     /// Starts it. Whether it is ready, its log says.
     pub fn start(self) -> Operator {
         let program = paths::handler_host().unwrap_or_else(|error| panic!("{error:#}"));
+        let is_formatted = self.arguments.iter().any(|it| it == "--log-format");
+        // What a test looks for in the log is text.
+        let format: &[&str] = if is_formatted {
+            &[]
+        } else {
+            &["--log-format", "text"]
+        };
         let mut child = child::command(&program)
             .arg("run")
+            .args(format)
             .args(self.arguments)
             .env("KUBECONFIG", self.kubeconfig)
             .envs(self.environment)

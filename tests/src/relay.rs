@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::control_plane::ControlPlane;
@@ -22,6 +24,8 @@ pub struct Relay {
     address: SocketAddr,
     server: SocketAddr,
     accepted: Arc<AtomicUsize>,
+    /// Whether bytes are passed on.
+    flows: watch::Sender<bool>,
     door: Door,
     directory: TempDir,
 }
@@ -55,6 +59,7 @@ impl Relay {
             address: socket.local_addr()?,
             server,
             accepted: Arc::default(),
+            flows: watch::Sender::new(true),
             door: Door::Closed(socket),
             directory: tempfile::tempdir()?,
         };
@@ -74,6 +79,16 @@ impl Relay {
     /// Passes everything on.
     pub async fn mend(&mut self) {
         self.open(Guest::Relayed).await;
+    }
+
+    /// Passes nothing on any more, neither bytes nor the end of a connection, as a network that drops packets.
+    pub fn stall(&self) {
+        self.flows.send_replace(false);
+    }
+
+    /// Passes everything on again.
+    pub fn flow(&self) {
+        self.flows.send_replace(true);
     }
 
     /// Ends every connection and refuses new ones.
@@ -101,7 +116,9 @@ impl Relay {
             .listen(1024)
             .unwrap_or_else(|error| panic!("cannot listen on {}: {error}", self.address));
         let accepted = self.accepted.clone();
-        self.door = Door::Open(tokio::spawn(serve(listener, self.server, guest, accepted)));
+        let flows = self.flows.subscribe();
+        let serving = serve(listener, self.server, guest, accepted, flows);
+        self.door = Door::Open(tokio::spawn(serving));
     }
 
     async fn close(&mut self) {
@@ -154,21 +171,49 @@ async fn serve(
     server: SocketAddr,
     guest: Guest,
     accepted: Arc<AtomicUsize>,
+    flows: watch::Receiver<bool>,
 ) {
     // Dropped, and its connections with it, when this task is aborted.
     let mut connections = JoinSet::new();
-    while let Ok((mut from, _)) = listener.accept().await {
+    while let Ok((from, _)) = listener.accept().await {
         accepted.fetch_add(1, Ordering::Relaxed);
         match guest {
             Guest::SentAway => drop(from),
             Guest::Relayed => {
+                let flows = flows.clone();
                 connections.spawn(async move {
-                    if let Ok(mut to) = TcpStream::connect(server).await {
-                        // Either side may end it at any time.
-                        let _ = copy_bidirectional(&mut from, &mut to).await;
+                    if let Ok(to) = TcpStream::connect(server).await {
+                        relay(from, to, flows).await;
                     }
                 });
             }
+        }
+    }
+}
+
+/// Either side may end it at any time.
+async fn relay(from: TcpStream, to: TcpStream, flows: watch::Receiver<bool>) {
+    let (read_from, write_from) = from.into_split();
+    let (read_to, write_to) = to.into_split();
+    tokio::select! {
+        () = pass_on(read_from, write_to, flows.clone()) => {}
+        () = pass_on(read_to, write_from, flows) => {}
+    }
+}
+
+async fn pass_on(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut flows: watch::Receiver<bool>,
+) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(read) = from.read(&mut buffer).await {
+        // What was read is kept until it may go on; so is the end.
+        if flows.wait_for(|flows| *flows).await.is_err() || read == 0 {
+            return;
+        }
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
         }
     }
 }

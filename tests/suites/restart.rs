@@ -7,6 +7,8 @@ use futures::future::join_all;
 use handler_host_tests::claims::{APPLIED, IN_TURN};
 use handler_host_tests::namespace::{CLAIM, PVC};
 use handler_host_tests::{Claims, ControlPlane, DEADLINE, evc, eventually};
+use k8s_openapi::jiff::Timestamp;
+use rstest::rstest;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -153,10 +155,13 @@ async fn wait_for_volumes(claims: &Claims<'_>, count: usize) -> usize {
     .await
 }
 
+#[rstest]
+#[case::asked_for("json")]
+#[case::where_nobody_reads_it_at_a_terminal("auto")]
 #[tokio::test]
-async fn a_json_log_is_one_object_a_line_from_start_to_stop() {
-    let arguments = ["--log-format", "json", IN_TURN[0], IN_TURN[1]];
-    let mut claims = Claims::served_with(ControlPlane::shared().await, "json", &arguments).await;
+async fn a_json_log_is_one_flat_object_a_line_from_start_to_stop(#[case] format: &str) {
+    let arguments = ["--log-format", format, IN_TURN[0], IN_TURN[1]];
+    let mut claims = Claims::served_with(ControlPlane::shared().await, format, &arguments).await;
     claims
         .namespace
         .create_object(&evc("claim", "1Gi"))
@@ -168,11 +173,16 @@ async fn a_json_log_is_one_object_a_line_from_start_to_stop() {
         let entry: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
         assert!(entry["message"].is_string(), "{line}");
         assert!(entry["level"].is_string(), "{line}");
+        let timestamp = entry["timestamp"].as_str().unwrap_or_default();
+        assert!(timestamp.parse::<Timestamp>().is_ok(), "{line}");
+        let is_flat = |value: &Value| !value.is_object() && !value.is_array();
+        assert!(entry.as_object().unwrap().values().all(is_flat), "{line}");
     }
-    assert!(
-        !claims
-            .operator
-            .lines_with("PVC child is created")
-            .is_empty()
+    let created = claims.operator.lines_with("PVC child is created");
+    let created: Value = serde_json::from_str(&created[0]).unwrap();
+    assert_eq!(created["handler"], "evc");
+    assert_eq!(
+        created["object"],
+        format!("{}/claim", claims.namespace.name)
     );
 }

@@ -5,15 +5,20 @@ use handler_host_core::{
     APPLIED_ANNOTATION, Child, ChildRef, Grant, Kind, Object, Step, accepted_mark,
 };
 use kube::Client;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
+use crate::TRACES;
 use crate::cache::Cache;
 use crate::conflicts::Conflicts;
 use crate::discovery::Served;
 use crate::fingerprint::Fingerprint;
 use crate::ledger::Ledger;
+use crate::meters::{HandlerMeters, Known as _, Write, WriteOutcome};
 use crate::refusal::{Refusal, answered};
 use crate::request::{Effect, Expected, Requests};
 use crate::watch::read;
+use crate::work::Work;
 
 /// One kind of children: how to reach it, and what is known of it.
 pub(crate) struct ChildKind {
@@ -28,6 +33,8 @@ pub(crate) struct Apply<'a> {
     pub(crate) kinds: &'a [ChildKind],
     pub(crate) ledger: &'a Ledger,
     pub(crate) conflicts: &'a Conflicts,
+    pub(crate) work: &'a Work,
+    pub(crate) meters: &'a HandlerMeters,
     pub(crate) parent: &'a Object,
 }
 
@@ -84,12 +91,14 @@ impl Apply<'_> {
             if let Err(problem) = outcome {
                 applied.problem.get_or_insert(problem);
             }
+            // Many steps may take long where the API server is slow, and yet move.
+            self.work.moves();
         }
         applied
     }
 
     async fn create(&self, child: &Child, applied: &mut Applied) -> Result<(), Problem> {
-        match self.patch(child, Expected::Nothing).await {
+        match self.patch(child, Expected::Nothing, Write::Create).await {
             Ok(object) => {
                 self.wrote(child, object, "created", "Created", applied);
                 Ok(())
@@ -139,7 +148,7 @@ impl Apply<'_> {
         applied: &mut Applied,
     ) -> Result<(), Problem> {
         let patched = self
-            .patch(child, Expected::Object(&observed.meta.uid))
+            .patch(child, Expected::Object(&observed.meta.uid), Write::Apply)
             .await;
         let object = patched.map_err(|refusal| problem_of(&child.name(), refusal))?;
         let was_applied = observed.meta.annotations.get(APPLIED_ANNOTATION);
@@ -158,7 +167,9 @@ impl Apply<'_> {
         applied: &mut Applied,
     ) -> Result<(), Problem> {
         let served = &self.kind(&child.kind)?.served;
-        match answered(self.requests().delete(served, child, uid)).await {
+        let requests = self.requests();
+        let deletion = answered(requests.delete(served, child, uid));
+        match self.written(Write::Delete, child, deletion).await {
             Ok(()) => {
                 tracing::info!(handler = %self.grant.handler, object = %self.parent.key(), name = %child.key.name, "{} child is deleted", child.kind.spoken());
                 applied
@@ -174,13 +185,36 @@ impl Apply<'_> {
         }
     }
 
-    async fn patch(&self, child: &Child, expected: Expected<'_>) -> Result<Object, Refusal> {
+    async fn patch(
+        &self,
+        child: &Child,
+        expected: Expected<'_>,
+        write: Write,
+    ) -> Result<Object, Refusal> {
         let Ok(kind) = self.kind(&child.kind) else {
             return Err(Refusal::Conflict);
         };
         let requests = self.requests();
-        let answer = answered(requests.apply(&kind.served, child, expected)).await?;
+        let patch = answered(requests.apply(&kind.served, child, expected));
+        let answer = self.written(write, &child.name(), patch).await?;
         read(&child.kind, answer).ok_or(Refusal::Conflict)
+    }
+
+    /// A measured and traced write.
+    async fn written<T>(
+        &self,
+        write: Write,
+        child: &ChildRef,
+        request: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        let span = tracing::info_span!(
+            target: TRACES, "apply", otel.kind = "client", write = write.as_str(),
+            kind = &*child.kind.kind, name = &*child.key.name, outcome = Empty,
+        );
+        let written = request.instrument(span.clone()).await;
+        span.record("outcome", WriteOutcome::of(&written).as_str());
+        self.meters.wrote(write, &written);
+        written
     }
 
     fn requests(&self) -> Requests<'_> {

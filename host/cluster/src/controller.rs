@@ -7,17 +7,20 @@ use kube::runtime::events::Reporter;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
-use crate::ClusterError;
 use crate::active::{Active, FailedTrial, Running};
 use crate::actors::Actors;
 use crate::apply::ChildKind;
 use crate::conflicts::Conflicts;
 use crate::discovery::Served;
 use crate::ledger::Ledger;
-use crate::observed::Observed;
+use crate::meters::{HandlerMeters, Known as _};
+use crate::observed::{Observed, Warmth};
 use crate::trouble::Trouble;
+use crate::vitals::{PulseOf, Vitals};
 use crate::work::Work;
+use crate::{ClusterError, TRACES};
 
 /// How a handler is served.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct Options {
     pub concurrency: usize,
     /// The least time between two parents that are looked at again after a swap.
     pub revisit_interval: Duration,
+    /// Where it shows that it is alive.
+    pub vitals: Vitals,
 }
 
 /// The watches of a controller, which end with it.
@@ -53,6 +58,9 @@ pub(crate) struct Controller {
     pub(crate) reporter: Reporter,
     pub(crate) event_trouble: Trouble,
     pub(crate) write_trouble: Trouble,
+    pub(crate) meters: Arc<HandlerMeters>,
+    vitals: Vitals,
+    pub(crate) warmth: Warmth,
     running: RwLock<Arc<Running>>,
     failed_trials: UnboundedSender<FailedTrial>,
 }
@@ -73,12 +81,15 @@ impl Controller {
             work,
             watches,
             filled,
+            warmth,
+            meters,
         } = observed;
         let running = Running::new(active, &grant)?;
         let reporter = Reporter {
             controller: grant.field_manager(),
             instance: None,
         };
+        meters.workers_are(options.concurrency.max(1));
         work.change(|queue| queue.set_revisit_interval(options.revisit_interval));
         let controller = Self {
             host: actors.host.clone(),
@@ -93,6 +104,9 @@ impl Controller {
             reporter,
             event_trouble: Trouble::with_consequence("publishing Events", "the Event is dropped"),
             write_trouble: Trouble::at("applying children"),
+            meters,
+            vitals: options.vitals.clone(),
+            warmth,
             running: RwLock::new(Arc::new(running)),
             failed_trials,
         };
@@ -116,6 +130,9 @@ impl Controller {
             _ = futures::future::join_all(filled) => {}
             _ = &mut stopped => return Ok(()),
         }
+        // First this: what changes from now on adds itself.
+        let what = format!("the workers of handler {}", self.grant.handler);
+        self.work.begins(self.vitals.pulse(PulseOf::Loop, what));
         let parents = self.parents.cache.keys();
         tracing::info!(handler = %self.grant.handler, parents = parents.len(), "serving {}", self.grant.parent);
         for key in parents {
@@ -173,6 +190,19 @@ impl Controller {
         let _ = self.failed_trials.send((running.digest(), failure));
     }
 
+    /// A measured and traced pass.
+    async fn look_at(&self, key: &Key, is_retry: bool) {
+        let stopwatch = self.meters.begin();
+        let (handler, kind) = (&self.grant.handler, &self.parents.served.kind.kind);
+        let span = tracing::info_span!(
+            target: TRACES, "reconcile", %handler, %kind,
+            namespace = key.namespace.as_deref(), name = &*key.name, outcome = tracing::field::Empty,
+        );
+        let looked = self.reconcile(key, is_retry).instrument(span.clone()).await;
+        span.record("outcome", looked.as_str());
+        stopwatch.looked(looked);
+    }
+
     async fn worker(self: Arc<Self>) {
         loop {
             let task = self.work.next().await;
@@ -180,8 +210,8 @@ impl Controller {
                 Task::Reconcile(key) | Task::Retry(key) | Task::Report(key) => key,
             };
             match &task {
-                Task::Reconcile(key) => self.reconcile(key, false).await,
-                Task::Retry(key) => self.reconcile(key, true).await,
+                Task::Reconcile(key) => self.look_at(key, false).await,
+                Task::Retry(key) => self.look_at(key, true).await,
                 Task::Report(key) => self.report(key).await,
             }
             self.work.done(key);

@@ -2,9 +2,13 @@ use std::sync::Arc;
 
 use handler_host_core::{Checked, Children, Denied, Failure, Kind, Object, Response};
 use serde_json::{Map, Value};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
+use crate::TRACES;
 use crate::active::Running;
 use crate::invocation::{call, checked};
+use crate::meters::{CallOutcome, HandlerMeters, Known as _};
 
 /// What a module wants of a parent, within its grant.
 pub(crate) struct Decision {
@@ -26,17 +30,28 @@ pub(crate) async fn decide(
     running: &Running,
     parent: &Arc<Object>,
     observed: &[(Kind, Arc<Object>)],
+    meters: &HandlerMeters,
 ) -> Result<Decision, Undecided> {
     tracing::debug!(handler = %running.grant.handler, object = %parent.key(), "calling the handler");
+    let span = tracing::info_span!(
+        target: TRACES, "invoke", digest = %running.digest().short(), outcome = Empty,
+    );
     let (invoke, config) = (running.invoke.clone(), running.config.clone());
-    let response = call(invoke, parent.clone(), observed, config)
-        .await
-        .map_err(Undecided::Failed)?;
-    let checked = checked(&response, parent, &running.grant);
-    let (desired, status) = checked.map_err(Undecided::Denied)?;
-    Ok(Decision {
-        response,
-        desired,
-        status,
-    })
+    let call = call(invoke, parent.clone(), observed, config);
+    let (answer, effort) = call.instrument(span.clone()).await;
+    let decided = answer.map_err(Undecided::Failed).and_then(|response| {
+        let checked = checked(&response, parent, &running.grant);
+        let (desired, status) = checked.map_err(Undecided::Denied)?;
+        Ok(Decision {
+            response,
+            desired,
+            status,
+        })
+    });
+    let outcome = decided
+        .as_ref()
+        .map_or_else(CallOutcome::of, |_| CallOutcome::Answered);
+    span.record("outcome", outcome.as_str());
+    meters.called(outcome, effort);
+    decided
 }

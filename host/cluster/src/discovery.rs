@@ -46,8 +46,27 @@ impl Served {
     }
 }
 
+/// What a kind is waited for that is not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotServed {
+    /// The API server answered, and will answer the same until somebody does something.
+    Answered(String),
+    /// It cannot answer.
+    Unanswered(String),
+}
+
+impl NotServed {
+    /// What is lacking, and what to do about it.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Answered(message) | Self::Unanswered(message) => message,
+        }
+    }
+}
+
 /// Waits until the API server serves a kind. Says once what it waits for, and tells `waits` each time.
-pub(crate) async fn served(client: &Client, kind: &Kind, waits: impl Fn(&str)) -> Served {
+pub(crate) async fn served(client: &Client, kind: &Kind, waits: impl Fn(&NotServed)) -> Served {
     let trouble = Trouble::at(format!("waiting for {kind}"));
     let mut attempts = 0;
     loop {
@@ -56,9 +75,9 @@ pub(crate) async fn served(client: &Client, kind: &Kind, waits: impl Fn(&str)) -
                 trouble.is_over();
                 return served;
             }
-            Err(problem) => {
-                trouble.met(&problem);
-                waits(&problem);
+            Err(lack) => {
+                trouble.met(&lack.message());
+                waits(&lack);
             }
         }
         attempts += 1;
@@ -68,11 +87,14 @@ pub(crate) async fn served(client: &Client, kind: &Kind, waits: impl Fn(&str)) -
     }
 }
 
-async fn discover(client: &Client, kind: &Kind) -> Result<Served, String> {
+async fn discover(client: &Client, kind: &Kind) -> Result<Served, NotServed> {
     match answered(ask(client, kind)).await {
         Ok(Some(served)) => Ok(served),
-        Ok(None) | Err(Refusal::NotFound(_)) => Err(missing(kind)),
-        Err(refusal) => Err(refusal.to_string()),
+        Ok(None) | Err(Refusal::NotFound(_)) => Err(NotServed::Answered(missing(kind))),
+        Err(refusal @ Refusal::Rejected(_)) => Err(NotServed::Answered(refusal.to_string())),
+        Err(refusal @ (Refusal::Conflict | Refusal::Unavailable(..))) => {
+            Err(NotServed::Unanswered(refusal.to_string()))
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::apply::ChildKind;
 use crate::decide::{Undecided, decide};
 use crate::discovery::Served;
 use crate::invocation::{observe, steps};
+use crate::meters::HandlerMeters;
 use crate::refusal::{Refusal, answered_in_turn};
 use crate::request::{Effect, Expected, Requests};
 use crate::survey::PreviewError;
@@ -30,6 +31,7 @@ pub(crate) struct DryRun<'a> {
     /// Turns to call it.
     pub(crate) calls: &'a Semaphore,
     pub(crate) parent: Arc<Object>,
+    pub(crate) meters: &'a HandlerMeters,
 }
 
 /// What the dry run came to.
@@ -55,7 +57,7 @@ impl DryRun<'_> {
         let decided = {
             // Nobody closes it.
             let _turn = self.calls.acquire().await;
-            decide(self.running, &self.parent, &observed).await
+            decide(self.running, &self.parent, &observed, self.meters).await
         };
         let desired = match decided {
             Ok(decision) => decision.desired,

@@ -13,6 +13,7 @@ use kube::{Api, Client};
 use tokio::sync::{oneshot, watch};
 
 use crate::fence::Fence;
+use crate::meters::Meters;
 use crate::refusal::Refusal;
 use crate::trouble::Trouble;
 use crate::watch::watch_problem;
@@ -40,6 +41,7 @@ pub struct Election {
     fence: Fence,
     leads: watch::Sender<bool>,
     trouble: Trouble,
+    meters: Meters,
 }
 
 impl Election {
@@ -52,6 +54,7 @@ impl Election {
         identity: String,
         duration: Duration,
         fence: Fence,
+        meters: Meters,
     ) -> (Self, watch::Receiver<bool>) {
         let (leads, told) = watch::channel(false);
         let election = Self {
@@ -63,7 +66,9 @@ impl Election {
             lease: None,
             fence,
             leads,
+            meters,
         };
+        election.meters.leads(&election.name.name, false);
         (election, told)
     }
 
@@ -221,6 +226,9 @@ impl Election {
         let is_news = self
             .leads
             .send_if_modified(|told| std::mem::replace(told, leads) != leads);
+        if is_news {
+            self.meters.leads(&self.name.name, leads);
+        }
         match (is_news, leads) {
             (true, true) => tracing::info!(identity = %self.candidacy.identity(), "took the lease"),
             (true, false) => {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use handler_host_core::{
-    Call, Checked, ChildRef, Children, Denied, Digest, Failure, Grant, Invoke, Kind, Object,
-    Response, Step, check, check_status, plan,
+    Call, Checked, ChildRef, Children, Denied, Digest, Effort, Failure, Grant, Invoke, Kind,
+    Object, Response, Step, check, check_status, plan,
 };
 use serde_json::{Map, Value};
 
@@ -35,11 +35,11 @@ pub(crate) async fn call(
     parent: Arc<Object>,
     observed: &[(Kind, Arc<Object>)],
     config: Arc<str>,
-) -> Result<Response, Failure> {
+) -> (Result<Response, Failure>, Effort) {
     let children: Vec<_> = observed.iter().map(|(_, child)| child.clone()).collect();
     let call = move || {
         let texts: Vec<&str> = children.iter().map(|child| child.text()).collect();
-        invoke.invoke(&Call {
+        invoke.invoke_measured(&Call {
             object: &parent.key().to_string(),
             parent: parent.text(),
             children: &texts,
@@ -50,10 +50,11 @@ pub(crate) async fn call(
     let answer = tokio::task::spawn_blocking(call).await;
     answer.unwrap_or_else(|error| {
         let message = format!("the host failed to run the handler ({error})");
-        Err(Failure::Temporary {
+        let failure = Failure::Temporary {
             message,
             delay: None,
-        })
+        };
+        (Err(failure), Effort::Nothing)
     })
 }
 

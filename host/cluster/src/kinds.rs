@@ -4,6 +4,7 @@ use handler_host_core::{
 };
 use kube::Client;
 
+pub use crate::discovery::NotServed;
 use crate::discovery::{Served, served};
 use crate::survey::{PreviewError, discover};
 
@@ -82,7 +83,7 @@ impl Kinds {
     pub async fn served(
         client: &Client,
         wanted: &Wanted,
-        waits: impl Fn(&str),
+        waits: impl Fn(&NotServed),
     ) -> Result<Self, GrantError> {
         let parents = served(client, &wanted.parent, &waits).await;
         let mut children = Vec::new();

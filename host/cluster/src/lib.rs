@@ -26,6 +26,7 @@ mod handlers;
 mod invocation;
 mod kinds;
 mod ledger;
+mod meters;
 mod observed;
 mod pass;
 mod preview;
@@ -37,7 +38,9 @@ mod request;
 pub mod resource;
 mod serving;
 mod survey;
+mod traffic;
 mod trouble;
+mod vitals;
 mod watch;
 mod work;
 
@@ -49,14 +52,20 @@ pub use election::{Election, LeaseName};
 pub use fence::{Fence, Fenced, FencedService};
 pub use handler_report::{HandlerReporter, Say, now};
 pub use handlers::{HandlerNews, watch_handlers};
-pub use kinds::{Kinds, Wanted};
+pub use kinds::{Kinds, NotServed, Wanted};
+pub use meters::{HandlerMeters, Meters, SwapOutcome};
 pub use observed::Observed;
 pub use preview::{Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, Progress, preview};
 pub use refusal::{connection_problem, innermost_cause};
 pub use serving::{Counts, Serving, ServingNews};
 pub use survey::PreviewError;
+pub use traffic::Traffic;
+pub use vitals::{Pulse, PulseOf, Vitals, Watches, Wedged};
 
 use handler_host_core::GrantError;
+
+/// The target of the spans that traces are made of, by which they are told from the log: no module is called so.
+pub const TRACES: &str = "trace";
 
 /// Why a handler is not served at all.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use handler_host_core::{Grant, HANDLER_LABEL, Object, Rule, Scope};
 use kube::Client;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use crate::ClusterError;
@@ -11,7 +11,8 @@ use crate::apply::ChildKind;
 use crate::cache::Cache;
 use crate::conflicts::Conflicts;
 use crate::kinds::{Kinds, rules_of};
-use crate::watch::Watch;
+use crate::meters::HandlerMeters;
+use crate::watch::{Fill, Watch};
 use crate::work::Work;
 
 /// The kinds of a handler as they are watched, whether a module is there to serve them or not: a host that
@@ -21,11 +22,40 @@ pub struct Observed {
     pub(crate) parents: ChildKind,
     pub(crate) children: Vec<ChildKind>,
     pub(crate) conflicts: Arc<Conflicts>,
-    /// What changed since nobody serves.
+    /// For those who serve.
     pub(crate) work: Arc<Work>,
+    pub(crate) meters: Arc<HandlerMeters>,
     pub(crate) watches: JoinSet<()>,
     /// Each is told when its cache is filled.
     pub(crate) filled: Vec<oneshot::Receiver<()>>,
+    pub(crate) warmth: Warmth,
+}
+
+/// How far the first filling of all caches is.
+#[derive(Clone, Default)]
+pub(crate) struct Warmth {
+    fills: Vec<Arc<Fill>>,
+    settled: Arc<Notify>,
+}
+
+impl Warmth {
+    fn one_more(&mut self) -> Arc<Fill> {
+        let fill = Arc::new(Fill::new(&self.settled));
+        self.fills.push(fill.clone());
+        fill
+    }
+
+    /// Whether each watch has come as far as it can: its cache is filled, or the API server refuses it.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.fills.iter().all(|fill| fill.is_settled())
+    }
+
+    /// Waits until that is so.
+    pub(crate) async fn warm(&self) {
+        while !self.is_warm() {
+            self.settled.notified().await;
+        }
+    }
 }
 
 impl Kinds {
@@ -34,7 +64,12 @@ impl Kinds {
     /// # Errors
     ///
     /// When namespaces are named for parents that live in none.
-    pub fn observe(self, client: &Client, namespaces: &[String]) -> Result<Observed, ClusterError> {
+    pub fn observe(
+        self,
+        client: &Client,
+        namespaces: &[String],
+        meters: Arc<HandlerMeters>,
+    ) -> Result<Observed, ClusterError> {
         let Self {
             grant,
             parents,
@@ -49,9 +84,11 @@ impl Kinds {
             parents: ChildKind::new(parents),
             children: children.into_iter().map(ChildKind::new).collect(),
             conflicts: Arc::default(),
-            work: Arc::default(),
+            work: Arc::new(Work::new(meters.clone())),
+            meters,
             watches: JoinSet::new(),
             filled: Vec::new(),
+            warmth: Warmth::default(),
         };
         let places: BTreeSet<Option<String>> = if namespaces.is_empty() {
             BTreeSet::from([None])
@@ -73,14 +110,27 @@ impl Observed {
         rules_of(&self.grant, &self.parents.served, children, has_finalizer)
     }
 
+    /// Whether its caches are filled, or as full as the API server lets them be.
+    #[must_use]
+    pub fn is_warm(&self) -> bool {
+        self.warmth.is_warm()
+    }
+
+    /// Waits until they are.
+    pub async fn warm(&self) {
+        self.warmth.warm().await;
+    }
+
     fn watch(&mut self, client: &Client, namespace: Option<&String>) {
         let work = self.work.clone();
-        let on_parent = move |parent: &Object| work.change(|queue| queue.add(parent.key()));
-        let watch = Watch::of(&self.parents, namespace, String::new());
+        let on_parent = move |parent: &Object| work.note(parent.key());
+        let fill = self.warmth.one_more();
+        let watch = Watch::of(&self.parents, namespace, String::new(), fill);
         self.start(watch, client, on_parent);
         for child in 0..self.children.len() {
             let labels = format!("{HANDLER_LABEL}={}", self.grant.handler);
-            let watch = Watch::of(&self.children[child], namespace, labels);
+            let fill = self.warmth.one_more();
+            let watch = Watch::of(&self.children[child], namespace, labels, fill);
             let conflicts = self.conflicts.clone();
             self.watches.spawn(conflicts.watch(
                 watch.served.clone(),
@@ -111,7 +161,7 @@ impl Observed {
 fn child_changed(child: &Object, parents: &Cache, work: &Work) {
     for uid in child.parent_uids() {
         if let Some(parent) = parents.key_of(uid) {
-            work.change(|queue| queue.add(parent));
+            work.note(parent);
         }
     }
 }

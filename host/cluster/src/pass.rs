@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::apply::{Applied, Problem};
 use crate::decide::Undecided;
 use crate::fingerprint::Fingerprint;
+use crate::meters::Looked;
 
 /// What one pass over a parent came to.
 pub(crate) struct Pass {
@@ -70,6 +71,15 @@ impl Pass {
         pass.verdict = Some(Verdict::new(Reason::Denied, denied.to_string()));
         pass.fingerprint = Some(fingerprint);
         pass
+    }
+
+    /// What it came to, for those who count.
+    pub(crate) fn looked(&self) -> Looked {
+        match self.again {
+            Again::Never => Looked::Success,
+            Again::After(_) => Looked::RequeueAfter,
+            Again::Backoff(_) => Looked::Error,
+        }
     }
 
     /// Whether the handler has nothing more to do for a parent that is being deleted.

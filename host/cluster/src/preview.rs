@@ -13,6 +13,7 @@ use crate::active::{Active, Running};
 use crate::apply::ChildKind;
 use crate::dry_run::{DryRun, Outcome};
 use crate::kinds::{Kinds, Wanted};
+use crate::meters::Meters;
 use crate::report::status_of;
 use crate::survey::{PreviewError, list};
 
@@ -129,6 +130,8 @@ async fn tried(
     let count = parents.len();
     // A call does nothing but compute: more of them than cores would only eat each other's deadlines.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // Of no interest to those who watch a host that serves.
+    let meters = Meters::default().handler(&grant.handler);
     let calls = Semaphore::new(cores.min(PREVIEW_CALLS as usize));
     let dry_runs = parents.into_iter().map(|parent| {
         let dry_run = DryRun {
@@ -138,6 +141,7 @@ async fn tried(
             kinds,
             calls: &calls,
             parent: Arc::new(parent),
+            meters: &meters,
         };
         async move {
             let outcome = dry_run.outcome().await?;

@@ -5,6 +5,7 @@ use handler_host_core::{Checked, Children, Key, Kind, Object, Observed, Reason, 
 use kube::api::Patch;
 use serde_json::{Value, json};
 
+use crate::TRACES;
 use crate::active::Running;
 use crate::apply::Apply;
 use crate::controller::Controller;
@@ -12,6 +13,7 @@ use crate::decide::{Decision, decide};
 use crate::fingerprint::Fingerprint;
 use crate::invocation::{observe, steps};
 use crate::ledger::Report;
+use crate::meters::{Looked, Write};
 use crate::pass::{Again, Pass};
 use crate::refusal::{Refusal, answered};
 use crate::report::status_of;
@@ -19,12 +21,12 @@ use crate::watch::read;
 
 impl Controller {
     /// One pass: observe, call, check, plan, apply, and note what is to be reported.
-    pub(crate) async fn reconcile(&self, key: &Key, is_retry: bool) {
+    pub(crate) async fn reconcile(&self, key: &Key, is_retry: bool) -> Looked {
         let Some(parent) = self.parents.cache.get(key) else {
             self.ledger.forget(key);
             self.conflicts.settle(key, &[]);
             self.work.change(|queue| queue.cancel_timer(key));
-            return;
+            return Looked::Success;
         };
         let running = self.running();
         let has_finalizer = parent.meta.finalizers.contains(&self.grant.finalizer());
@@ -33,11 +35,11 @@ impl Controller {
             // The module before wants it, and may be back soon; a parent that goes waits for that.
             (false, true) if running.before().is_some_and(|before| before.has_finalizer) => {
                 if parent.is_deleting() {
-                    return;
+                    return Looked::Success;
                 }
                 match self.look(&running, key, &parent, is_retry).await {
                     Some(pass) => pass,
-                    None => return,
+                    None => return Looked::Success,
                 }
             }
             // Left by an earlier module; this one is not to be asked about a parent that goes.
@@ -45,10 +47,12 @@ impl Controller {
             (_, false) if parent.is_deleting() => Pass::again(Again::Never),
             (true | false, _) => match self.look(&running, key, &parent, is_retry).await {
                 Some(pass) => pass,
-                None => return,
+                None => return Looked::Success,
             },
         };
+        let looked = pass.looked();
         self.conclude(&running, key, &parent, pass);
+        looked
     }
 
     /// Observes, and calls if there is anything to call for.
@@ -92,7 +96,7 @@ impl Controller {
         observed: &[(Kind, Arc<Object>)],
         fingerprint: Fingerprint,
     ) -> Pass {
-        let decided = decide(running, parent, observed).await;
+        let decided = decide(running, parent, observed, &self.meters).await;
         let Decision {
             response,
             desired,
@@ -102,7 +106,7 @@ impl Controller {
             Err(undecided) => {
                 self.conflicts.settle(key, &[]);
                 let mut pass = Pass::undecided(undecided, fingerprint);
-                pass.fails_newly = fails_newly(running, parent, observed, None).await;
+                pass.fails_newly = self.fails_newly(running, parent, observed, None).await;
                 return pass;
             }
         };
@@ -112,20 +116,26 @@ impl Controller {
                 .retain(|name, _| desired.iter().any(|child| child.name() == *name));
             record.accepted.clone()
         });
-        let steps = steps(&desired, observed, &accepted, parent, &self.grant);
+        let steps = {
+            let _span = tracing::info_span!(target: TRACES, "plan").entered();
+            steps(&desired, observed, &accepted, parent, &self.grant)
+        };
         let apply = Apply {
             client: &self.client,
             grant: &self.grant,
             kinds: &self.children,
             ledger: &self.ledger,
             conflicts: &self.conflicts,
+            work: &self.work,
+            meters: &self.meters,
             parent,
         };
         let applied = apply.steps(&steps, fingerprint).await;
         self.conflicts.settle(key, &applied.contested);
         let mut pass = Pass::applied(response, status, applied, desired.len());
         if pass.has_failed() {
-            pass.fails_newly = fails_newly(running, parent, observed, Some(&desired)).await;
+            let refused = Some(&desired);
+            pass.fails_newly = self.fails_newly(running, parent, observed, refused).await;
         }
         pass
     }
@@ -160,7 +170,9 @@ impl Controller {
         let api = served.api(&self.client, parent.meta.namespace.as_deref());
         let params = self.patch_params();
         let patch = Patch::Merge(&patch);
-        match answered(api.patch(&parent.meta.name, &params, &patch)).await {
+        let written = answered(api.patch(&parent.meta.name, &params, &patch)).await;
+        self.meters.wrote(Write::Finalizer, &written);
+        match written {
             Ok(answer) => {
                 // The answer is a change of the parent, and what it leads to is the pass that calls.
                 if let Some(object) = read(&served.kind, answer) {
@@ -208,6 +220,7 @@ impl Controller {
                     Some(now + delay)
                 }
                 Again::Backoff(least) => {
+                    self.meters.put_off();
                     record.failures = record.failures.saturating_add(1);
                     let delay = self.backoff.delay(record.failures, fastrand::f64());
                     Some(now + delay.max(least.unwrap_or_default()))
@@ -268,22 +281,24 @@ impl Controller {
         });
         pending.unwrap_or_else(|| Observed::of(verdict, status) == Observed::Transition)
     }
-}
 
-/// Whether the module before the one on trial would have done better on the same input: it decides, and
-/// decides otherwise than for the children that the API server refused.
-async fn fails_newly(
-    running: &Running,
-    parent: &Arc<Object>,
-    observed: &[(Kind, Arc<Object>)],
-    refused: Option<&Children<Checked>>,
-) -> bool {
-    let Some(before) = running.before() else {
-        return false;
-    };
-    match (decide(&before, parent, observed).await, refused) {
-        (Err(_), _) => false,
-        (Ok(_), None) => true,
-        (Ok(decision), Some(refused)) => !decision.desired.are_same_as(refused),
+    /// Whether the module before the one on trial would have done better on the same input: it decides, and
+    /// decides otherwise than for the children that the API server refused.
+    async fn fails_newly(
+        &self,
+        running: &Running,
+        parent: &Arc<Object>,
+        observed: &[(Kind, Arc<Object>)],
+        refused: Option<&Children<Checked>>,
+    ) -> bool {
+        let Some(before) = running.before() else {
+            return false;
+        };
+        let decided = decide(&before, parent, observed, &self.meters).await;
+        match (decided, refused) {
+            (Err(_), _) => false,
+            (Ok(_), None) => true,
+            (Ok(decision), Some(refused)) => !decision.desired.are_same_as(refused),
+        }
     }
 }

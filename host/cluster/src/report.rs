@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::controller::Controller;
 use crate::ledger::Report;
+use crate::meters::Write;
 use crate::refusal::{Refusal, answered};
 use crate::watch::read;
 
@@ -160,11 +161,13 @@ impl Controller {
         let api = served.api(&self.client, parent.meta.namespace.as_deref());
         let params = self.patch_params();
         let (name, patch) = (&parent.meta.name, Patch::Merge(&patch));
-        let answer = if served.has_status {
-            answered(api.patch_status(name, &params, &patch)).await?
+        let written = if served.has_status {
+            answered(api.patch_status(name, &params, &patch)).await
         } else {
-            answered(api.patch(name, &params, &patch)).await?
+            answered(api.patch(name, &params, &patch)).await
         };
+        self.meters.wrote(Write::Status, &written);
+        let answer = written?;
         let Some(written) = read(&served.kind, answer) else {
             return Ok(());
         };
@@ -190,7 +193,9 @@ impl Controller {
             ..ObjectReference::default()
         };
         for event in events {
-            match publish(&self.host, self.reporter.clone(), event, &reference).await {
+            let published = publish(&self.host, self.reporter.clone(), event, &reference).await;
+            self.meters.wrote(Write::Event, &published);
+            match published {
                 Ok(()) => self.event_trouble.is_over(),
                 // An Event lost is news lost, not work: the condition says the same.
                 Err(refusal) => self.event_trouble.met(&refusal),

@@ -24,6 +24,8 @@ pub struct Counts {
 /// What happened to a handler that is served.
 #[derive(Debug)]
 pub enum ServingNews {
+    /// Its caches are filled, or as full as the API server lets them be.
+    Warm,
     /// The trial of a module failed.
     FailedTrial(FailedTrial),
     /// A part of it ended by itself, which is a defect of the host.
@@ -36,6 +38,7 @@ pub struct Serving {
     stop: Option<oneshot::Sender<Duration>>,
     task: JoinHandle<Result<(), ClusterError>>,
     failed_trials: mpsc::UnboundedReceiver<FailedTrial>,
+    is_told_warm: bool,
 }
 
 impl Serving {
@@ -64,6 +67,7 @@ impl Serving {
             stop: Some(stop),
             task,
             failed_trials,
+            is_told_warm: false,
         })
     }
 
@@ -122,6 +126,12 @@ impl Serving {
         rules_of(grant, &parents.served, children, has_finalizer)
     }
 
+    /// Whether its caches are filled, or as full as the API server lets them be.
+    #[must_use]
+    pub fn is_warm(&self) -> bool {
+        self.controller.warmth.is_warm()
+    }
+
     /// How its parents stand now.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -133,7 +143,12 @@ impl Serving {
 
     /// Waits for something to happen that is for whoever swaps.
     pub async fn next(&mut self) -> ServingNews {
+        let is_told_warm = self.is_told_warm;
         tokio::select! {
+            () = self.controller.warmth.warm(), if !is_told_warm => {
+                self.is_told_warm = true;
+                ServingNews::Warm
+            }
             // The controller holds the sender as long as this lives.
             Some(failed) = self.failed_trials.recv() => ServingNews::FailedTrial(failed),
             ended = &mut self.task => ServingNews::Ended(match ended {

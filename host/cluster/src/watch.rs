@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -9,7 +10,7 @@ use kube::Client;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, DefaultBackoff, Event};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::apply::ChildKind;
 use crate::cache::Cache;
@@ -48,11 +49,44 @@ pub(crate) struct Watch {
     /// A label selector; empty for everything.
     pub(crate) labels: String,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) fill: Arc<Fill>,
+}
+
+/// How far the first filling of a cache is.
+pub(crate) struct Fill {
+    is_settled: AtomicBool,
+    settled: Arc<Notify>,
+}
+
+impl Fill {
+    /// Just begun; the end is told there.
+    pub(crate) fn new(settled: &Arc<Notify>) -> Self {
+        Self {
+            is_settled: AtomicBool::new(false),
+            settled: Arc::clone(settled),
+        }
+    }
+
+    /// It is full, or the API server refuses what would fill it.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Acquire)
+    }
+
+    fn settle(&self) {
+        if !self.is_settled.swap(true, Ordering::AcqRel) {
+            self.settled.notify_one();
+        }
+    }
 }
 
 impl Watch {
     /// That of a kind in a namespace, or in all; objects that are in none are watched everywhere.
-    pub(crate) fn of(kind: &ChildKind, namespace: Option<&String>, labels: String) -> Self {
+    pub(crate) fn of(
+        kind: &ChildKind,
+        namespace: Option<&String>,
+        labels: String,
+        fill: Arc<Fill>,
+    ) -> Self {
         Self {
             served: kind.served.clone(),
             namespace: namespace
@@ -60,6 +94,7 @@ impl Watch {
                 .cloned(),
             labels,
             cache: kind.cache.clone(),
+            fill,
         }
     }
 
@@ -95,6 +130,9 @@ impl Watch {
                 Ok(event) => event,
                 Err(error) => {
                     trouble.met(&watch_problem(&error));
+                    if is_refused(&error) {
+                        self.fill.settle();
+                    }
                     continue;
                 }
             };
@@ -115,6 +153,7 @@ impl Watch {
                         on_change(&gone);
                     }
                     listed = HashSet::new();
+                    self.fill.settle();
                     // Nobody listens any more only while the host stops.
                     let _ = filled.take().map(|filled| filled.send(()));
                 }
@@ -161,6 +200,20 @@ pub(crate) fn read(kind: &Kind, received: Received) -> Option<Object> {
             tracing::error!(%kind, "the API server sent something else: {error}");
             None
         }
+    }
+}
+
+/// Whether the API server will say the same until somebody grants a right or defines a kind.
+fn is_refused(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) => {
+            matches!(status.code, 401 | 403 | 404)
+        }
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::NoResourceVersion => false,
     }
 }
 

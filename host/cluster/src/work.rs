@@ -1,30 +1,79 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use handler_host_core::{Key, Next, Queue, Task};
 use tokio::sync::Notify;
 
+use crate::meters::HandlerMeters;
+use crate::vitals::Pulse;
+
 /// The queue as workers share it: they sleep while there is nothing to do.
-#[derive(Default)]
 pub(crate) struct Work {
     queue: Mutex<Queue<Key>>,
+    meters: Arc<HandlerMeters>,
+    /// Whether the workers move; there is none before they begin.
+    pulse: OnceLock<Pulse>,
     added: Notify,
     ended: Notify,
 }
 
 impl Work {
+    pub(crate) fn new(meters: Arc<HandlerMeters>) -> Self {
+        Self {
+            queue: Mutex::default(),
+            meters,
+            pulse: OnceLock::new(),
+            added: Notify::default(),
+            ended: Notify::default(),
+        }
+    }
+
+    /// From now on there are workers, and this tells whether they move.
+    pub(crate) fn begins(&self, pulse: Pulse) {
+        let _ = self.pulse.set(pulse);
+        self.change(|_| {});
+    }
+
+    /// Notes a change that somebody saw. Before there are workers nobody needs to know: they begin with
+    /// everything there is.
+    pub(crate) fn note(&self, key: Key) {
+        if self.pulse.get().is_some() {
+            self.change(|queue| queue.add(key));
+        }
+    }
+
+    /// The workers move.
+    pub(crate) fn moves(&self) {
+        if let Some(pulse) = self.pulse.get() {
+            pulse.beat();
+        }
+    }
+
     /// Changes the queue and wakes a worker.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Queue<Key>)) {
-        change(&mut self.queue());
+        let mut queue = self.queue();
+        let before = queue.added();
+        queue.set_time(Instant::now());
+        change(&mut queue);
+        self.meters.queue_is(queue.depth(), queue.added() - before);
+        if let Some(pulse) = self.pulse.get() {
+            if queue.is_busy() {
+                pulse.wake();
+            } else {
+                pulse.rest();
+            }
+        }
+        drop(queue);
         self.added.notify_one();
     }
 
     /// Waits for the next piece of work.
     pub(crate) async fn next(&self) -> Task<Key> {
         loop {
-            let next = self.queue().next(Instant::now());
+            let next = self.take();
             match next {
                 Next::Run(task) => {
+                    self.moves();
                     // There may be more: one wake-up starts one worker, which starts the next.
                     self.added.notify_one();
                     return task;
@@ -38,8 +87,19 @@ impl Work {
         }
     }
 
+    fn take(&self) -> Next<Key> {
+        let mut queue = self.queue();
+        let before = queue.added();
+        let next = queue.next(Instant::now());
+        // Appointments whose time has come become due here.
+        self.meters.queue_is(queue.depth(), queue.added() - before);
+        self.meters.taken(queue.waited());
+        next
+    }
+
     /// The work on a parent ended.
     pub(crate) fn done(&self, key: &Key) {
+        self.moves();
         self.change(|queue| queue.done(key));
         self.ended.notify_one();
     }

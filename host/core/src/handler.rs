@@ -101,6 +101,22 @@ pub enum Fault {
     Memory(usize),
 }
 
+/// What a call cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// The guest ran.
+    Ran {
+        /// How long, without the wait for a place to run in.
+        took: Duration,
+        /// The most memory that it had, in bytes.
+        memory: usize,
+    },
+    /// The answer was known already.
+    Remembered,
+    /// The call came to nothing before the guest ran.
+    Nothing,
+}
+
 /// A handler that can be called. The engine implements it; the cluster side calls it.
 ///
 /// Calls block: the caller decides on which thread.
@@ -108,10 +124,15 @@ pub trait Invoke: Send + Sync {
     /// The digest of the module's bytes.
     fn digest(&self) -> Digest;
 
+    /// Calls `reconcile` once; gives the answer and what it cost.
+    fn invoke_measured(&self, call: &Call<'_>) -> (Result<Response, Failure>, Effort);
+
     /// Calls `reconcile` once.
     ///
     /// # Errors
     ///
     /// When the handler refuses or was stopped.
-    fn invoke(&self, call: &Call<'_>) -> Result<Response, Failure>;
+    fn invoke(&self, call: &Call<'_>) -> Result<Response, Failure> {
+        self.invoke_measured(call).0
+    }
 }

@@ -42,7 +42,7 @@ pub use compare::{projection, stands};
 pub use digest::{Digest, DigestError};
 pub use grant::{ChildGrant, Grant, GrantError, Limits, OnParentDelete, Scope, is_handler_name};
 pub use handler::{
-    Call, Description, Failure, Fault, HandlerEvent, Invoke, Readiness, Response, Severity,
+    Call, Description, Effort, Failure, Fault, HandlerEvent, Invoke, Readiness, Response, Severity,
 };
 pub use kind::{Kind, KindError};
 pub use lease::{Bid, Candidacy, Lease};

@@ -21,8 +21,13 @@ const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Queue<K> {
     due: VecDeque<K>,
-    /// Why a parent stands in `due`; a parent is in the map exactly while it is in the line.
-    causes: HashMap<K, Cause>,
+    /// Why a parent stands in `due`, and since when as far as the time is known; a parent is in the map
+    /// exactly while it is in the line.
+    causes: HashMap<K, (Cause, Option<Instant>)>,
+    now: Option<Instant>,
+    added: u64,
+    /// How long the parent waited that was taken last.
+    waited: Option<Duration>,
     reports: VecDeque<(K, Instant)>,
     reporting: HashSet<K>,
     timers: BTreeSet<(Instant, K)>,
@@ -66,6 +71,9 @@ impl<K> Default for Queue<K> {
         Self {
             due: VecDeque::new(),
             causes: HashMap::new(),
+            now: None,
+            added: 0,
+            waited: None,
             reports: VecDeque::new(),
             reporting: HashSet::new(),
             timers: BTreeSet::new(),
@@ -79,6 +87,36 @@ impl<K> Default for Queue<K> {
 }
 
 impl<K: Clone + Eq + Hash + Ord> Queue<K> {
+    /// The time that what is added from now on is added at.
+    pub fn set_time(&mut self, now: Instant) {
+        self.now = Some(now);
+    }
+
+    /// How many parents are due.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.due.len()
+    }
+
+    /// How many were added to those that are due, ever.
+    #[must_use]
+    pub fn added(&self) -> u64 {
+        self.added
+    }
+
+    /// How long the parent was due that [`next`](Self::next) gave last; None if that was no parent that was
+    /// due, but a report or a revisit, which wait by design.
+    #[must_use]
+    pub fn waited(&self) -> Option<Duration> {
+        self.waited
+    }
+
+    /// Whether there is something that somebody should be working on.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.due.is_empty() || !self.running.is_empty()
+    }
+
     /// Something about the parent changed.
     pub fn add(&mut self, key: K) {
         self.enqueue(key, Cause::Change);
@@ -131,6 +169,8 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
     /// The next piece of work; its parent counts as running until [`done`](Self::done).
     pub fn next(&mut self, now: Instant) -> Next<K> {
+        self.now = Some(now);
+        self.waited = None;
         while let Some((at, key)) = self.timers.pop_first_if_due(now) {
             debug_assert!(at <= now);
             self.timer_of.remove(&key);
@@ -184,13 +224,15 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         if self.is_stopped {
             return;
         }
-        let before = self.causes.get(&key).copied();
+        let before = self.causes.get(&key).map(|(cause, _)| *cause);
         if before.is_none() {
             self.due.push_back(key.clone());
+            self.added += 1;
         }
         // A retry is more than a look: it must not be lost to a change that arrived first.
         if before != Some(Cause::Timer) {
-            self.causes.insert(key, cause);
+            let entry = self.causes.entry(key).or_insert((cause, self.now));
+            entry.0 = cause;
         }
     }
 
@@ -200,7 +242,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             .iter()
             .position(|key| !self.running.contains(key))?;
         let key = self.due.remove(free)?;
-        let cause = self.causes.remove(&key)?;
+        let (cause, since) = self.causes.remove(&key)?;
+        self.waited = since
+            .zip(self.now)
+            .map(|(since, now)| now.saturating_duration_since(since));
         self.running.insert(key.clone());
         Some(match cause {
             Cause::Change => Task::Reconcile(key),
@@ -266,6 +311,23 @@ mod tests {
         assert_eq!(queue.next(now), Next::Wait);
         queue.done(&"a");
         assert_eq!(queue.next(now), run(Task::Reconcile("a")));
+    }
+
+    #[test]
+    fn it_knows_how_long_a_parent_waited_since_it_was_first_added() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        queue.set_time(now);
+        queue.add("a");
+        queue.set_time(now + second);
+        queue.add("a");
+        queue.report("b", now);
+        assert_eq!((queue.depth(), queue.added()), (1, 1));
+        queue.next(now + second * 3);
+        assert_eq!(queue.waited(), Some(second * 3));
+        assert!(queue.is_busy());
+        queue.next(now + second * 4);
+        assert_eq!((queue.waited(), queue.depth()), (None, 0));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 use std::sync::Arc;
+use std::time::Instant;
 
-use handler_host_core::{Call, CallLimits, Description, Digest, Failure, Fault, Invoke, Response};
+use handler_host_core::{
+    Call, CallLimits, Description, Digest, Effort, Failure, Fault, Invoke, Response,
+};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Error, Store, Trap};
 use wasmtime_wasi::I32Exit;
@@ -83,7 +86,7 @@ impl Component {
         let console = Console::new(&self.digest.short(), "describe");
         let seed = [self.digest.as_bytes().as_slice(), config.as_bytes()];
         let _place = self.gates.describe.enter();
-        let answer = self.run(&console, limits, &seed, |handler, store| {
+        let (answer, _) = self.run(&console, limits, &seed, |handler, store| {
             v0_1::describe(handler, store, config)
         });
         answer?
@@ -108,7 +111,8 @@ impl Component {
         limits: CallLimits,
         seed: &[&[u8]],
         call: impl FnOnce(&v0_1::Handler, &mut Store<Sandbox>) -> wasmtime::Result<T>,
-    ) -> Result<T, Fault> {
+    ) -> (Result<T, Fault>, Effort) {
+        let started = Instant::now();
         let sandbox = Sandbox::new(console.clone(), limits.memory, seed);
         let mut store = Store::new(self.pre.engine(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);
@@ -124,7 +128,11 @@ impl Component {
             .and_then(|handler| call(&handler, &mut store));
         let outcome = outcome.map_err(|error| fault_of(&error, &store, limits));
         console.flush();
-        outcome
+        let effort = Effort::Ran {
+            took: started.elapsed(),
+            memory: store.data().memory.used,
+        };
+        (outcome, effort)
     }
 }
 
@@ -164,7 +172,7 @@ impl Invoke for Handler {
         self.component.digest
     }
 
-    fn invoke(&self, call: &Call<'_>) -> Result<Response, Failure> {
+    fn invoke_measured(&self, call: &Call<'_>) -> (Result<Response, Failure>, Effort) {
         let console = Console::new(&self.name, call.object);
         // Not the whole input: chance must not change with a resource version or a status, or the children
         // of a guest that uses it would be written anew at every pass.
@@ -175,11 +183,11 @@ impl Invoke for Handler {
         ];
         let _share = self.share.enter();
         let _place = self.component.gates.calls.enter();
-        let answer = self
-            .component
-            .run(&console, self.limits, &seed, |handler, store| {
-                v0_1::reconcile(handler, store, call)
-            });
-        answer.map_err(Failure::Fault)?
+        let (answer, effort) =
+            self.component
+                .run(&console, self.limits, &seed, |handler, store| {
+                    v0_1::reconcile(handler, store, call)
+                });
+        (answer.map_err(Failure::Fault).flatten(), effort)
     }
 }

@@ -2,7 +2,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use handler_host_core::{Call, CallLimits, Digest, Failure, Invoke, Readiness, Response};
+use handler_host_core::{Call, CallLimits, Digest, Effort, Failure, Invoke, Readiness, Response};
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
@@ -95,21 +95,21 @@ impl Invoke for Memoised {
         self.invoke.digest()
     }
 
-    fn invoke(&self, call: &Call<'_>) -> Result<Response, Failure> {
+    fn invoke_measured(&self, call: &Call<'_>) -> (Result<Response, Failure>, Effort) {
         self.tally.calls.fetch_add(1, Ordering::AcqRel);
         let Some(answers) = &self.memo.answers else {
-            return self.invoke.invoke(call);
+            return self.invoke.invoke_measured(call);
         };
         let key = key(self.invoke.digest(), self.limits, call);
         if let Some(answer) = answers.get(&key) {
             self.tally.hits.fetch_add(1, Ordering::AcqRel);
-            return Result::clone(&answer);
+            return (Result::clone(&answer), Effort::Remembered);
         }
-        let answer = self.invoke.invoke(call);
+        let (answer, effort) = self.invoke.invoke_measured(call);
         if is_of_the_input(&answer) {
             answers.insert(key, Arc::new(answer.clone()));
         }
-        answer
+        (answer, effort)
     }
 }
 
@@ -218,15 +218,16 @@ mod tests {
             Digest::of(self.module)
         }
 
-        fn invoke(&self, _call: &Call<'_>) -> Result<Response, Failure> {
+        fn invoke_measured(&self, _call: &Call<'_>) -> (Result<Response, Failure>, Effort) {
             let run = self.runs.fetch_add(1, Ordering::SeqCst);
-            match &self.failure {
+            let answer = match &self.failure {
                 Some(failure) => Err(failure.clone()),
                 None => Ok(Response {
                     children: vec![run.to_string()],
                     ..Response::default()
                 }),
-            }
+            };
+            (answer, Effort::Nothing)
         }
     }
 

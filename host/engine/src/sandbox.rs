@@ -76,7 +76,8 @@ impl WasiView for Sandbox {
 /// Bounds the memories of one call taken together.
 pub(crate) struct MemoryLimit {
     limit: usize,
-    used: usize,
+    /// What they have now; memories never shrink, so it is the most they had.
+    pub(crate) used: usize,
     /// Whether growth was refused: what follows, most likely a trap, is to be told as that.
     pub(crate) is_exceeded: bool,
 }

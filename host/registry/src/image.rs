@@ -4,6 +4,8 @@ mod credentials;
 mod manifest;
 mod token;
 
+pub use client::install_tls;
+
 use std::time::Duration;
 
 use handler_host_core::{Backoff, Digest, Image};

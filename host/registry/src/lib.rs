@@ -20,6 +20,7 @@ pub use error::{FetchError, PushError, RegistryProblem};
 pub use fetched::Fetched;
 pub use file::{read_file, reason, suggested_name};
 pub use follow::{fetch, follow};
+pub use image::install_tls;
 pub use push::{ComponentInfo, PushOptions, Pushed, push};
 pub use store::{Kept, Rejected, Store, StoreError};
 

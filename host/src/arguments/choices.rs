@@ -12,6 +12,8 @@ pub(crate) enum PushOutput {
 }
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum LogFormat {
+    /// Text on a terminal, JSON elsewhere
+    Auto,
     /// For people
     Text,
     /// One JSON object a line

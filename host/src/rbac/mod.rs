@@ -6,7 +6,7 @@ mod objects;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use handler_host_cluster::{Fence, Kinds, PreviewError, Wanted};
+use handler_host_cluster::{Kinds, PreviewError, Wanted};
 use handler_host_core::{Rule, Scope};
 use kube::Client;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use self::asked::{Asked, asked};
 use self::objects::{Needs, objects};
 use crate::arguments::{CrdOutput, RbacArguments};
+use crate::client::Passes;
 use crate::{client, telemetry};
 
 pub(crate) use self::objects::Subject;
@@ -35,7 +36,7 @@ async fn manifests(arguments: &RbacArguments) -> Result<Vec<Value>> {
     let client = match arguments.guess {
         true => None,
         false => {
-            let client = client::connect(&arguments.cluster, &Fence::closed()).await;
+            let client = client::connect(&arguments.cluster, &Passes::reading()).await;
             Some(client.map_err(|error| anyhow!("{error}; or add --guess to ask no cluster"))?)
         }
     };

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use handler_host_cluster::Wanted;
+use handler_host_cluster::{SwapOutcome, Wanted};
 use handler_host_core::Settings;
 use handler_host_registry::follow;
 
@@ -63,6 +63,7 @@ impl Steward {
         match self.load(running.fetched).await {
             Ok(renewed) => self.take_over(renewed, self.is_on_trial()).await,
             Err(refused) => {
+                self.meters.swapped(SwapOutcome::Refused);
                 self.view.refuse(refused);
                 Ok(())
             }
@@ -86,6 +87,7 @@ impl Steward {
         self.view.authorized = None;
         if self.running.is_none() {
             self.view.lost_module();
+            self.meters.module_is(None, 0);
         }
         let looking = Stage::look(self.host.clients.own(), wanted);
         let stage = std::mem::replace(&mut self.stage, looking);

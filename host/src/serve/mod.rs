@@ -13,6 +13,7 @@ mod standby;
 mod steward;
 mod supervisor;
 mod swap;
+mod tell;
 mod view;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use handler_host_engine::{Memo, Runtime};
 use handler_host_registry::{Access, Store};
 
 use crate::client::Clients;
+use crate::probes::Gauges;
 
 pub(crate) use authorized::quoted;
 pub(crate) use desk::{Desk, Ending, Identity, Role};
@@ -40,4 +42,6 @@ pub(crate) struct Host {
     pub(crate) store: Option<Store>,
     pub(crate) access: Access,
     pub(crate) options: Options,
+    /// Where it shows how it is.
+    pub(crate) gauges: Gauges,
 }

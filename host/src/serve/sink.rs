@@ -1,15 +1,20 @@
+use std::sync::Arc;
+
 use handler_host_cluster::resource::{Handler, HandlerStatus};
-use handler_host_cluster::{HandlerReporter, Say};
+use handler_host_cluster::{HandlerMeters, HandlerReporter, Say};
 use handler_host_core::{HandlerEvent, Severity};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+
+use crate::probes::Gauges;
 
 /// Where it is said what becomes of a handler: always the log, and its Handler where that is in the cluster.
 pub(crate) struct Sink {
     handler: String,
     written: Option<Written>,
     said: Vec<(&'static str, Say)>,
+    meters: Arc<HandlerMeters>,
 }
 
 struct Written {
@@ -20,16 +25,17 @@ struct Written {
 
 impl Sink {
     /// Into the log alone.
-    pub(crate) fn log(handler: &str) -> Self {
+    pub(crate) fn log(handler: &str, gauges: &Gauges) -> Self {
         Self {
             handler: handler.to_owned(),
             written: None,
             said: Vec::new(),
+            meters: gauges.meters.handler(handler),
         }
     }
 
     /// Into the Handler's status and Events as well.
-    pub(crate) fn cluster(client: Client, handler: &Handler) -> Self {
+    pub(crate) fn cluster(client: Client, handler: &Handler, gauges: &Gauges) -> Self {
         let reporter = HandlerReporter::new(client, handler);
         let (statuses, told) = watch::channel(HandlerStatus::default());
         let (events, published) = mpsc::unbounded_channel();
@@ -39,7 +45,7 @@ impl Sink {
                 events,
                 task: tokio::spawn(reporter.run(told, published)),
             }),
-            ..Self::log(&handler.metadata.name.clone().unwrap_or_default())
+            ..Self::log(&handler.metadata.name.clone().unwrap_or_default(), gauges)
         }
     }
 
@@ -51,6 +57,7 @@ impl Sink {
             let mut before = self.said.iter();
             let before = before.find(|(known, _)| known == type_);
             self.announce(say, before.map(|(_, say)| say));
+            self.meters.condition_is(type_, say.reason, say.is_true);
         }
         self.said = said;
         if let Some(written) = &self.written {

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use handler_host_cluster::{ClusterError, Kinds, Observed, Serving, ServingNews, Wanted};
+use handler_host_cluster::{
+    ClusterError, Kinds, NotServed, Observed, Serving, ServingNews, Wanted,
+};
 use handler_host_core::{GrantError, Rule};
 use kube::Client;
 use tokio::sync::watch;
@@ -24,7 +26,7 @@ pub(crate) enum Stage {
 /// A search for kinds, ended with this.
 pub(crate) struct Looking {
     task: JoinHandle<Result<Kinds, GrantError>>,
-    missing: watch::Receiver<String>,
+    missing: watch::Receiver<Option<NotServed>>,
 }
 
 /// What happened at a stage.
@@ -39,12 +41,12 @@ pub(crate) enum StageNews {
 
 impl Stage {
     pub(crate) fn look(client: Client, wanted: Wanted) -> Self {
-        let (told, missing) = watch::channel(String::new());
+        let (told, missing) = watch::channel(None);
         let task = tokio::spawn(async move {
-            let tell = |problem: &str| {
+            let tell = |lack: &NotServed| {
                 told.send_if_modified(|told| {
-                    let is_news = told != problem;
-                    problem.clone_into(told);
+                    let is_news = told.as_ref() != Some(lack);
+                    *told = Some(lack.clone());
                     is_news
                 });
             };
@@ -56,17 +58,26 @@ impl Stage {
     /// Begins to watch kinds that were found, in the name of the handler's account.
     pub(crate) fn observe(
         kinds: Kinds,
+        handler: &str,
         host: &Host,
         client: &HandlerClient,
     ) -> Result<Self, ClusterError> {
-        let observed = kinds.observe(&client.client, &host.options.namespaces)?;
+        let observed = kinds.observe(
+            &client.client,
+            &host.options.namespaces,
+            host.gauges.meters.handler(handler),
+        )?;
         Ok(Self::Ready(Box::new(observed)))
     }
 
     /// What is still missing in the cluster; empty while nobody knows.
     pub(crate) fn missing(&self) -> String {
         match self {
-            Self::Looking(looking) => looking.missing.borrow().clone(),
+            Self::Looking(looking) => {
+                let lack = looking.missing.borrow();
+                lack.as_ref()
+                    .map_or_else(String::new, |lack| lack.message().to_owned())
+            }
             Self::Refused(_) | Self::Ready(_) | Self::Serving(_) => String::new(),
         }
     }
@@ -98,10 +109,25 @@ impl Stage {
         }
     }
 
+    /// What it waits for that will come by itself.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        let is_warm = match self {
+            Self::Looking(looking) => return looking.waits_for(),
+            Self::Refused(_) => return None,
+            Self::Ready(observed) => observed.is_warm(),
+            Self::Serving(serving) => serving.is_warm(),
+        };
+        (!is_warm).then(|| "its caches are being filled".to_owned())
+    }
+
     /// Waits for something to happen.
     pub(crate) async fn next(&mut self) -> StageNews {
         match self {
             Self::Looking(looking) => looking.next().await,
+            Self::Ready(observed) if !observed.is_warm() => {
+                observed.warm().await;
+                StageNews::Serving(ServingNews::Warm)
+            }
             Self::Refused(_) | Self::Ready(_) => std::future::pending().await,
             Self::Serving(serving) => StageNews::Serving(serving.next().await),
         }
@@ -125,6 +151,17 @@ impl Stage {
 }
 
 impl Looking {
+    /// What it waits for that is not somebody's deed.
+    fn waits_for(&self) -> Option<String> {
+        match &*self.missing.borrow() {
+            None => Some("its kinds are being looked for".to_owned()),
+            Some(NotServed::Unanswered(problem)) => {
+                Some(format!("its kinds are being looked for: {problem}"))
+            }
+            Some(NotServed::Answered(_)) => None,
+        }
+    }
+
     async fn next(&mut self) -> StageNews {
         tokio::select! {
             found = &mut self.task => match found {

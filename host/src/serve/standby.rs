@@ -24,6 +24,8 @@ pub(crate) struct Standby {
     settings: Settings,
     source: Pin<Box<dyn Stream<Item = Result<Fetched, FetchError>> + Send>>,
     warm: Warm,
+    /// Whether the source gave a module, or an error, so far.
+    was_fetched: bool,
 }
 
 /// What a handler has ready that stood by.
@@ -61,6 +63,7 @@ impl Standby {
     pub(crate) fn new(host: Arc<Host>, settings: Settings, warm: Warm) -> Self {
         Self {
             source: Box::pin(follow(settings.module.clone(), host.access.clone())),
+            was_fetched: !warm.modules.is_empty(),
             warm,
             host,
             settings,
@@ -70,6 +73,13 @@ impl Standby {
     /// Stands by until it is to end; gives what is ready by then.
     pub(crate) async fn run(mut self, mut desk: Desk) -> Result<Warm> {
         loop {
+            let waits_for = if self.was_fetched {
+                self.warm.stage.waits_for()
+            } else {
+                Some("its module is being loaded".to_owned())
+            };
+            let readiness = &self.host.gauges.readiness;
+            readiness.stands(&self.settings.name, waits_for);
             let is_to_end = async { desk.ending.wait_for(|how| *how != Ending::No).await.is_ok() };
             tokio::select! {
                 biased;
@@ -102,19 +112,21 @@ impl Standby {
         match news {
             StageNews::Missing => {}
             StageNews::Found(Ok(kinds)) => {
-                let observed = Stage::observe(*kinds, &self.host, &self.warm.client);
+                let observed =
+                    Stage::observe(*kinds, &self.settings.name, &self.host, &self.warm.client);
                 let refused =
                     |error: handler_host_cluster::ClusterError| Stage::Refused(error.to_string());
                 self.warm.stage = observed.unwrap_or_else(refused);
             }
             StageNews::Found(Err(error)) => self.warm.stage = Stage::Refused(error.to_string()),
             StageNews::Serving(ServingNews::Ended(error)) => return Err(error.into()),
-            StageNews::Serving(ServingNews::FailedTrial(_)) => {}
+            StageNews::Serving(ServingNews::Warm | ServingNews::FailedTrial(_)) => {}
         }
         Ok(())
     }
 
     async fn fetched(&mut self, fetched: Result<Fetched, FetchError>) {
+        self.was_fetched = true;
         // Whoever serves says what is wrong with a source or a module.
         let Ok(fetched) = fetched else {
             return;

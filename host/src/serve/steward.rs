@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::{Stream, StreamExt};
 use handler_host_cluster::resource::PreviewCounts;
-use handler_host_cluster::{Authorization, Review, Serving, now};
+use handler_host_cluster::{
+    Authorization, HandlerMeters, Pulse, PulseOf, Review, SwapOutcome, now,
+};
 use handler_host_core::{Admission, Digest, Settings, Standing};
 use handler_host_engine::{Component, Tally};
 use handler_host_registry::{FetchError, Fetched, Rejected, follow};
@@ -22,7 +24,7 @@ use super::view::View;
 use crate::client::HandlerClient;
 
 /// How often the numbers in a Handler's status are looked at.
-const TICK: Duration = Duration::from_secs(2);
+pub(super) const TICK: Duration = Duration::from_secs(2);
 /// How long a stopping host lets writes end, beyond the longest that a call may take.
 pub(super) const WRITES_PATIENCE: Duration = Duration::from_secs(10);
 /// After what time something is tried again that a busy host or API server made fail.
@@ -41,11 +43,13 @@ pub(crate) struct Steward {
     pub(super) client: HandlerClient,
     pub(super) source: Pin<Box<dyn Stream<Item = Result<Fetched, FetchError>> + Send>>,
     pub(super) stage: Stage,
-    tally: Arc<Tally>,
+    pub(super) tally: Arc<Tally>,
     /// Modules that were compiled while this host stood by.
     warm: Vec<Loaded>,
     /// The module that proved itself in the host before, as the Handler's status tells.
     proven: Option<Digest>,
+    pub(super) meters: Arc<HandlerMeters>,
+    pulse: Arc<Pulse>,
     /// What the source gave last.
     pub(super) latest: Option<Fetched>,
     /// The module that runs, or will once the kinds are served.
@@ -90,6 +94,8 @@ impl Steward {
         let proven = proven.and_then(|digest| digest.parse().ok());
         let key = key(&settings.name, identity.uid.as_deref());
         let rejected = rejected(&identity, settings.spec);
+        let what = format!("the steward of handler {}", settings.name);
+        let pulse = host.gauges.vitals.pulse(PulseOf::Loop, what);
         Self {
             view: View::new(&settings, identity.generation, identity.status),
             source: Box::pin(source),
@@ -97,6 +103,8 @@ impl Steward {
             warm: warm.modules,
             proven,
             tally: Arc::default(),
+            pulse: Arc::new(pulse),
+            meters: host.gauges.meters.handler(&settings.name),
             host,
             role,
             settings,
@@ -147,6 +155,7 @@ impl Steward {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
+            self.pulse.beat();
             let happening = self.next(&mut tick).await;
             self.take(happening).await?;
             self.review_rights();
@@ -165,14 +174,6 @@ impl Steward {
             () = at(self.again_at) => Happening::Again,
             _ = tick.tick() => Happening::Tick,
         }
-    }
-
-    /// Says how it stands.
-    fn tell(&mut self) {
-        let said = self.view.conditions(&self.stage);
-        let counts = self.stage.serving().map(Serving::counts);
-        let status = self.view.status(&said, counts, self.tally.counts());
-        self.desk.sink.say(said, status);
     }
 
     async fn take(&mut self, happening: Happening) -> Result<()> {
@@ -259,6 +260,7 @@ impl Steward {
             Err(refused) => {
                 self.held = None;
                 self.again_at = refused.is_passing.then(|| Instant::now() + AGAIN);
+                self.meters.swapped(SwapOutcome::Refused);
                 self.view.refuse(refused);
                 return Ok(());
             }
@@ -299,8 +301,14 @@ impl Steward {
             .find(|loaded| loaded.digest() == fetched.digest)
             .map(|loaded| loaded.component.clone());
         let (host, settings) = (self.host.clone(), self.settings.clone());
-        let tally = self.tally.clone();
-        async move { load(&host, &settings, &tally, fetched, compiled).await }
+        let (tally, pulse) = (self.tally.clone(), self.pulse.clone());
+        async move {
+            // Many large modules at once take minutes to compile, and a restart would begin anew.
+            pulse.rest();
+            let loaded = load(&host, &settings, &tally, fetched, compiled).await;
+            pulse.beat();
+            loaded
+        }
     }
 
     pub(super) fn is_on_trial(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use futures::{Stream, StreamExt};
 use handler_host_cluster::resource::{Handler, HandlerStatus};
-use handler_host_cluster::{HandlerNews, Say};
+use handler_host_cluster::{HandlerNews, PulseOf, Say};
 use handler_host_core::{Claims, Kind, Settings};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ use super::desk::{Desk, Ending, Identity, Order, Role, key};
 use super::loaded::Refused;
 use super::sink::PENDING;
 use super::standby::{Standby, Warm};
-use super::steward::Steward;
+use super::steward::{Steward, TICK};
 use super::{Host, Sink, quoted};
 
 /// Looks after all handlers of a host: each has a steward of its own, so that none disturbs another.
@@ -71,9 +71,18 @@ impl Supervisor {
     ) -> Result<()> {
         let (mut news, mut stop) = (std::pin::pin!(news), std::pin::pin!(stop));
         self.leads = *leads.borrow_and_update();
+        let vitals = &self.host.gauges.vitals;
+        let pulse = vitals.pulse(PulseOf::Loop, "the supervisor of all handlers".to_owned());
+        let mut tick = tokio::time::interval(TICK);
         loop {
+            pulse.beat();
+            self.host
+                .gauges
+                .meters
+                .handlers_are(self.served.len() + self.waiting.len());
             tokio::select! {
                 () = &mut stop => break,
+                _ = tick.tick() => {}
                 Some(news) = news.next() => self.take(news).await,
                 Some(ended) = self.attendants.join_next() => {
                     let (name, outcome) = ended.context("a handler's steward ended")?;
@@ -87,6 +96,7 @@ impl Supervisor {
                 }
             }
         }
+        pulse.rest();
         for served in self.served.values() {
             served.ending.send_replace(Ending::Stop);
         }
@@ -123,6 +133,7 @@ impl Supervisor {
                 for handler in handlers {
                     self.apply(handler).await;
                 }
+                self.host.gauges.readiness.handlers_are_read();
             }
             HandlerNews::Applied(handler) => self.apply(*handler).await,
             HandlerNews::Gone(name) => self.remove(&name).await,
@@ -199,6 +210,10 @@ impl Supervisor {
             status: handler.status.clone(),
         };
         let parent = settings.parent.clone();
+        self.host
+            .gauges
+            .readiness
+            .stands(&name, Some("its turn".to_owned()));
         let (host, named) = (self.host.clone(), name.clone());
         let leads = self.leads;
         self.attendants.spawn(async move {
@@ -228,9 +243,12 @@ impl Supervisor {
     }
 
     fn sink(&self, handler: &Handler) -> Sink {
+        let gauges = &self.host.gauges;
         match &self.place {
-            HandlerPlace::Cluster if self.leads => Sink::cluster(self.host.clients.own(), handler),
-            HandlerPlace::Cluster | HandlerPlace::Files(_) => Sink::log(&name_of(handler)),
+            HandlerPlace::Cluster if self.leads => {
+                Sink::cluster(self.host.clients.own(), handler, gauges)
+            }
+            HandlerPlace::Cluster | HandlerPlace::Files(_) => Sink::log(&name_of(handler), gauges),
         }
     }
 
@@ -255,6 +273,7 @@ impl Supervisor {
         }
         if !self.leads {
             // Who leads says so.
+            self.host.gauges.readiness.stands(&name, None);
             self.waiting.insert(name, (handler, None));
             return;
         }
@@ -276,11 +295,13 @@ impl Supervisor {
             ..HandlerStatus::default()
         };
         sink.say(vec![("Ready", ready), ("ModuleLoaded", loaded)], status);
+        self.host.gauges.readiness.stands(&name, None);
         self.waiting.insert(name, (handler, Some(sink)));
     }
 
     async fn remove(&mut self, name: &str) {
         self.waiting.remove(name);
+        self.host.gauges.readiness.gone(name);
         let Some(served) = self.served.get(name) else {
             return;
         };
@@ -309,6 +330,10 @@ impl Supervisor {
             }
         }
         self.claims.release(name);
+        if !self.served.contains_key(name) {
+            // Said by the steward after it was said that its handler is gone.
+            self.host.gauges.readiness.gone(name);
+        }
         let waiting: Vec<Handler> = self.waiting.values().map(|(it, _)| it.clone()).collect();
         for handler in waiting {
             if let Ok(settings) = Settings::try_from(&handler) {

@@ -1,6 +1,6 @@
 use anyhow::{Result, anyhow};
 use handler_host_cluster::resource::PreviewCounts;
-use handler_host_cluster::{FailedTrial, Serving, ServingNews};
+use handler_host_cluster::{FailedTrial, Serving, ServingNews, SwapOutcome};
 use handler_host_core::{Digest, TrialFailure};
 use handler_host_registry::Rejected;
 use tokio::task::JoinError;
@@ -31,7 +31,10 @@ impl Steward {
             serving.swap(loaded.active.clone(), ratio)?;
             self.trial_ends = ratio.map(|_| Instant::now() + self.settings.rollout.window);
         }
+        let limit = self.settings.call_limits.memory;
+        self.meters.module_is(Some(to), limit);
         if from != Some(to) {
+            self.meters.swapped(SwapOutcome::Loaded);
             let from = from.map_or_else(|| "none".to_owned(), |from| from.short());
             tracing::info!(handler = %self.settings.name, %from, to = %to.short(), origin = %loaded.fetched.origin, "swapped the module");
         }
@@ -87,14 +90,18 @@ impl Steward {
     pub(super) async fn advance(&mut self, news: StageNews) -> Result<()> {
         match news {
             StageNews::Missing => Ok(()),
-            StageNews::Found(Ok(kinds)) => match Stage::observe(*kinds, &self.host, &self.client) {
-                Ok(stage) => {
-                    self.stage = stage;
-                    self.serve()
+            StageNews::Found(Ok(kinds)) => {
+                match Stage::observe(*kinds, &self.settings.name, &self.host, &self.client) {
+                    Ok(stage) => {
+                        self.stage = stage;
+                        self.serve()
+                    }
+                    Err(error) => self.refuse_for_good(&error.to_string()),
                 }
-                Err(error) => self.refuse_for_good(&error.to_string()),
-            },
+            }
             StageNews::Found(Err(error)) => self.refuse_for_good(&error.to_string()),
+            // How it stands is told after each news.
+            StageNews::Serving(ServingNews::Warm) => Ok(()),
             StageNews::Serving(ServingNews::FailedTrial(failed)) => self.trial_failed(failed).await,
             StageNews::Serving(ServingNews::Ended(error)) => Err(error.into()),
         }
@@ -171,6 +178,9 @@ impl Steward {
             serving.swap(good.active.clone(), None)?;
         }
         self.trial_ends = None;
+        let limit = self.settings.call_limits.memory;
+        self.meters.module_is(Some(good.digest()), limit);
+        self.meters.swapped(SwapOutcome::RolledBack);
         let error = format!(
             "{} of {} parents called failed that did not fail with the module before; the first: {}",
             failure.failing, failure.called, failure.first_error

@@ -191,7 +191,7 @@ impl View {
         said
     }
 
-    fn module_loaded(&self) -> Say {
+    pub(crate) fn module_loaded(&self) -> Say {
         let not = |reason, message: String| Say {
             is_true: false,
             reason,

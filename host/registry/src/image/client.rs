@@ -220,8 +220,8 @@ fn http(is_plain_http: bool, patience: &Patience) -> Result<Client, RegistryProb
     build().map_err(|error| RegistryProblem::NoTls(innermost_cause(&error)))
 }
 
-/// Makes the provider that kube uses the one of this process.
-pub(crate) fn install_tls() {
+/// Makes the TLS provider that kube uses the one of this process.
+pub fn install_tls() {
     // Another one that is installed already serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

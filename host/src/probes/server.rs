@@ -1,0 +1,107 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::check::{Check, answer};
+use super::{Asked, Format};
+
+/// Those that are answered at a time; the others wait.
+const CONNECTIONS: usize = 32;
+/// How long one may take to ask and to read the answer: somebody who does nothing is not to keep others out.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) async fn serve(listener: TcpListener, asked: Arc<Asked>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        // Nobody closes it.
+        let place = places.clone().acquire_owned().await;
+        match listener.accept().await {
+            Ok((connection, _)) => {
+                let asked = asked.clone();
+                tokio::spawn(async move {
+                    let _place = place;
+                    let _ = tokio::time::timeout(PATIENCE, converse(connection, asked)).await;
+                });
+            }
+            Err(error) => {
+                // One that hung up, or no file descriptor is left: neither ends the host.
+                tracing::debug!("a connection to the probes was not accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// One question and its answer.
+async fn converse(connection: TcpStream, asked: Arc<Asked>) {
+    let service = service_fn(|request| {
+        let response = respond(&asked, &request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let conversation = http1::Builder::new()
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(connection), service);
+    // Whoever hung up does not want to know.
+    let _ = conversation.await;
+}
+
+fn respond(asked: &Asked, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let is_verbose = query.split('&').any(|pair| pair.starts_with("verbose"));
+    match request.uri().path() {
+        "/livez" => probe("livez", &asked.liveness(), is_verbose),
+        "/readyz" => probe("readyz", &asked.readiness(), is_verbose),
+        "/metrics" => {
+            let accepted = request.headers().get_all(ACCEPT).iter();
+            let accepted = accepted.filter_map(|value| value.to_str().ok());
+            let format = Format::accepted(&accepted.collect::<Vec<_>>().join(","));
+            match asked.metrics(format) {
+                Ok(metrics) => typed(StatusCode::OK, format.content_type(), metrics),
+                Err(error) => {
+                    let problem = format!("the metrics cannot be written: {error}\n");
+                    text(StatusCode::INTERNAL_SERVER_ERROR, &problem)
+                }
+            }
+        }
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "nothing is here; ask for /livez, /readyz or /metrics\n",
+        ),
+    }
+}
+
+fn probe(name: &str, checks: &[Check], is_verbose: bool) -> Response<Full<Bytes>> {
+    let (passed, told) = answer(name, checks, is_verbose);
+    let status = if passed {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    text(status, &told)
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+fn typed(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let content_type = http::HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
