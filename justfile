@@ -74,6 +74,10 @@ up: control-plane build
 _node:
     tests/node/install
 
+# The image without an engine, into target/image: for this machine, or for those named, amd64 and arm64
+image *architectures:
+    host/deploy/image/build {{ architectures }}
+
 _guest folder:
     #!/usr/bin/env bash
     set -euo pipefail

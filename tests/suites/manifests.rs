@@ -215,7 +215,7 @@ async fn the_host_may_do_little_and_least_outside_its_namespace() {
     events.events.k8s.io [] [] [create]
     configmaps [] [] [get list watch]
     handlers.handler-host.dev [] [] [get list watch]
-    leases.coordination.k8s.io [] [handler-host] [get update patch]
+    leases.coordination.k8s.io [] [handler-host] [get list watch update]
     serviceaccounts [] [] [impersonate]
     handlers.handler-host.dev/status [] [] [patch]
     ");

@@ -1,6 +1,7 @@
 //! Ten handlers for ten kinds in one host.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use handler_host_tests::eventually;
@@ -56,15 +57,9 @@ async fn swapping_one_of_ten_handlers_leaves_the_other_nine_untouched() {
         async move { follow(hosted, index, &format!("one-{index}")).await }
     }))
     .await;
-    // Their numbers have come to rest: one parent each, which was called once.
-    let mut before = Vec::new();
-    for index in 0..KINDS {
-        let name = thing(index);
-        let handler = hosted.wait_for(&name, "it was called for its parent", |it| {
-            it["status"]["parents"] == 1 && it["status"]["calls"].as_i64() >= Some(1)
-        });
-        before.push(handler.await);
-    }
+    // Their numbers have come to rest: one parent each, and no news of it, nor of its child or its status,
+    // that it is still to be called for.
+    let before = join_all((0..KINDS).map(|index| at_rest(&hosted, index))).await;
 
     let mark = hosted.mark();
     let two = hosted.put("3.wasm", "two-3", "ok");
@@ -84,4 +79,22 @@ async fn swapping_one_of_ten_handlers_leaves_the_other_nine_untouched() {
         };
         assert_eq!(part(&now), part(before), "{index}");
     }
+}
+
+/// A Handler whose count of calls has not changed for longer than a host takes to tell of one.
+async fn at_rest(hosted: &Hosted, index: usize) -> Value {
+    let told = Cell::new((None, Instant::now()));
+    let is_at_rest = |it: &Value| {
+        let calls = it["status"]["calls"].as_i64();
+        let (before, since) = told.get();
+        if calls != before {
+            told.set((calls, Instant::now()));
+            return false;
+        }
+        it["status"]["parents"] == 1 && since.elapsed() > Duration::from_secs(5)
+    };
+    let name = thing(index);
+    hosted
+        .wait_for(&name, "its calls are at rest", is_at_rest)
+        .await
 }

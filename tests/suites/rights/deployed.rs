@@ -87,7 +87,13 @@ fn writes(namespace: &str) -> Vec<Attempt> {
     });
     let volume = object(PVC.0, PVC.1, "tried", &json!({"spec": spec}));
     let map = config_map("tried", "key", "a");
-    let pod = json!({"spec": {"containers": [{"name": "a", "image": "a"}]}});
+    // As the namespace of the host demands it.
+    let restricted = json!({
+        "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    let container = json!({"name": "a", "image": "a", "securityContext": restricted});
+    let pod = json!({"spec": {"containers": [container]}});
     let pod = object("v1", "Pod", "tried", &pod);
     let handler = json!({
         "module": {"path": "/a"},
