@@ -43,6 +43,8 @@ pub struct Entry {
     pub uri: String,
     /// What the client calls itself.
     pub user_agent: String,
+    /// The address that it came from.
+    pub source: String,
     /// When the request arrived, RFC 3339 with microseconds.
     pub received: String,
     /// When it was answered, in the same form; for a watch, when it began.
@@ -129,6 +131,12 @@ impl Entries {
     #[must_use]
     pub fn by(&self, user: &str) -> Self {
         self.only(|entry| entry.user == user)
+    }
+
+    /// Those that came from an address.
+    #[must_use]
+    pub fn from(&self, source: &str) -> Self {
+        self.only(|entry| entry.source == source)
     }
 
     /// Those with a verb.
@@ -227,6 +235,8 @@ struct Event {
     impersonated_user: User,
     #[serde(default)]
     user_agent: String,
+    #[serde(rename = "sourceIPs", default)]
+    source_ips: Vec<String>,
     #[serde(default)]
     object_ref: ObjectReference,
     #[serde(default)]
@@ -279,6 +289,7 @@ impl From<Event> for Entry {
             code: event.response_status.code,
             uri: event.request_uri,
             user_agent: event.user_agent,
+            source: event.source_ips.into_iter().next().unwrap_or_default(),
             received: event.request_received_timestamp,
             answered: event.stage_timestamp,
         }

@@ -4,14 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use handler_host_tests::deployed::Example;
 use handler_host_tests::objects::resource;
 use handler_host_tests::{ControlPlane, Identity, kubectl, manifest, paths};
 use insta::assert_snapshot;
 use kube::api::{Api, DynamicObject, PostParams};
 use rstest::rstest;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 const NAMESPACE: &str = "handler-host";
@@ -63,21 +62,6 @@ async fn in_base(kind: &str) -> Value {
     object
 }
 
-/// The parts of the checkout that the example needs, with its module where the example says to put it.
-async fn checkout_with_module() -> TempDir {
-    let checkout = tempfile::tempdir().unwrap();
-    for part in ["host/deploy", "guest-evc"] {
-        let to = checkout.path().join(part);
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        let from = paths::workspace().join(part);
-        let copied = Command::new("cp").arg("-r").args([&from, &to]).status();
-        assert!(copied.await.unwrap().success());
-    }
-    let module = checkout.path().join("host/deploy/overlays/evc/evc.wasm");
-    fs::copy(paths::guest("evc").unwrap(), module).unwrap();
-    checkout
-}
-
 /// A Pod as the Deployment makes them.
 async fn pod() -> Value {
     let deployment = in_base("Deployment").await;
@@ -124,8 +108,8 @@ async fn kubectl_applies_the_base_without_a_warning() {
 #[tokio::test]
 async fn kubectl_applies_the_example_without_a_warning_and_its_config_map_holds_the_module() {
     let control_plane = deployed().await;
-    let checkout = checkout_with_module().await;
-    let directory = checkout.path().join("host/deploy/overlays/evc");
+    let checkout = Example::checkout();
+    let directory = checkout.overlay();
     let told = apply(control_plane, &directory, &["--server-side"]).await;
     assert_snapshot!(told, @"
     customresourcedefinition.apiextensions.k8s.io/ephemeralvolumeclaims.kopf.dev serverside-applied
@@ -250,4 +234,14 @@ async fn service_budget_and_policy_are_about_the_pods_of_the_deployment() {
     assert_eq!(&policy["spec"]["podSelector"]["matchLabels"], labels);
     let ingress = &policy["spec"]["ingress"][0]["ports"][0]["port"];
     assert_eq!(*ingress, ports[0]["name"]);
+}
+
+#[test]
+fn prometheus_operator_gets_the_same_alerts_as_prometheus() {
+    let read = |path: &str| {
+        let text = fs::read_to_string(deploy_directory().join(path)).unwrap();
+        manifest::parse(&text).unwrap().remove(0)
+    };
+    let rule = read("overlays/prometheus/alerts.yaml");
+    assert_eq!(rule["spec"], read("alerts.yaml"));
 }

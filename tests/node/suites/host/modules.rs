@@ -1,0 +1,104 @@
+//! Modules in a cluster, swapped without a new Pod.
+
+use std::path::Path;
+
+use handler_host_tests::handlers::digest;
+use handler_host_tests::namespace::PVC;
+use handler_host_tests::variants::variant;
+use handler_host_tests::{Namespace, Registry, evc, eventually, handler_host};
+use serde_json::json;
+
+use super::Host;
+use super::cluster::{DEADLINE, identity};
+
+/// Has the Handler's module be what a patch says. Its variants take no config, and are on trial for nothing.
+async fn patch(host: &Host, module: serde_json::Value) {
+    let spec = json!({"module": module, "config": null, "rollout": {"maxFailureRatio": 1}});
+    let patch = json!({"spec": spec}).to_string();
+    host.kubectl(&[
+        "patch", "handler", "evc", "--type", "merge", "--patch", &patch,
+    ])
+    .await;
+}
+
+/// Makes a claim and waits until its PVC is of a variant.
+async fn follows(claims: &Namespace, name: &str, variant: &str) {
+    claims.create_object(&evc(name, "1Gi")).await.unwrap();
+    let what = format!("it is of variant {variant}");
+    let is_of = |volume: &serde_json::Value| volume["metadata"]["labels"]["variant"] == variant;
+    claims.wait_for(PVC, name, &what, DEADLINE, is_of).await;
+}
+
+fn push(file: &Path, image: &str) -> impl Future<Output = handler_host_tests::Output> {
+    let file = file.display().to_string();
+    handler_host([
+        "push".to_owned(),
+        "--plain-http".to_owned(),
+        file,
+        image.to_owned(),
+    ])
+}
+
+#[tokio::test]
+#[ignore = "needs a node: `just e2e`"]
+async fn a_module_is_swapped_by_config_map_and_by_image_and_no_pod_is_restarted() {
+    let host = Host::turn().await;
+    let pods = host.settled().await;
+    let before = [identity(&pods.0), identity(&pods.1)];
+    let claims = Namespace::create(host.node.control_plane(), "swapped").await;
+
+    let config_map =
+        json!({"configMap": {"namespace": "handler-host", "name": "evc", "key": "evc.wasm"}});
+    let handler = host.handler().await;
+    let first = handler["status"]["module"]["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for name in ["one", "two"] {
+        let module = variant(name, "ok");
+        host.example.put(&module);
+        host.apply_example().await;
+        patch(&host, config_map.clone()).await;
+        host.serves(&digest(&module)).await;
+        follows(&claims, &format!("by-map-{name}"), name).await;
+    }
+
+    let registry = Registry::start_on(host.node.address()).await;
+    let image = format!("{}/evc:latest", registry.address());
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["three", "four"] {
+        let (file, module) = (directory.path().join("evc.wasm"), variant(name, "ok"));
+        std::fs::write(&file, &module).unwrap();
+        let pushed = push(&file, &image).await;
+        assert_eq!(pushed.code, Some(0), "{}", pushed.stderr);
+        // The second time the tag is moved, and nothing is patched.
+        if name == "three" {
+            let by_image =
+                json!({"image": image, "plainHttp": true, "pollInterval": "1s", "configMap": null});
+            patch(&host, by_image).await;
+        }
+        host.serves(&digest(&module)).await;
+        follows(&claims, &format!("by-image-{name}"), name).await;
+    }
+
+    let pods = host.settled().await;
+    let after = [identity(&pods.0), identity(&pods.1)];
+    assert_eq!(after, before, "a Pod was replaced or restarted");
+    // As the others expect it.
+    host.kubectl(&["delete", "handler", "evc"]).await;
+    let example = handler_host_tests::deployed::Example::checkout();
+    let overlay = example.overlay().display().to_string();
+    host.kubectl(&[
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "-k",
+        &overlay,
+    ])
+    .await;
+    host.serves(&first).await;
+    eventually("it serves", DEADLINE, async || {
+        Some(host.told("Ready", "True").await)
+    })
+    .await;
+}
