@@ -33,10 +33,11 @@ suites filter="": control-plane build
     cargo test --locked --workspace --test suites -- --test-threads {{ threads }} {{ filter }}
 
 # Run the suites that need Pods on a real node, or those whose names contain FILTER; needs root
-e2e filter="": _node control-plane build
+e2e filter="": _node control-plane build image
     tests/node/build
+    # One after the other: they share one host, and measure it.
     cargo --config "target.'cfg(all())'.runner = '{{ justfile_directory() }}/tests/node/run'" \
-        test --locked --workspace --test e2e -- --ignored --test-threads {{ threads }} {{ filter }}
+        test --locked --workspace --test e2e -- --ignored --test-threads 1 --show-output {{ filter }}
 
 # Measure what claims and swaps cost, beside a bare client; optimised, minutes to build
 bench: control-plane (_guest "guest-evc") (_guest "tests/guests/chameleon")
