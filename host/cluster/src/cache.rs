@@ -41,6 +41,11 @@ impl Cache {
         self.read().objects.len()
     }
 
+    /// Whether there are objects that name this parent's uid.
+    pub(crate) fn has_children_of(&self, parent_uid: &str) -> bool {
+        self.read().by_parent.contains_key(parent_uid)
+    }
+
     /// The objects that name this parent's uid, in any order.
     pub(crate) fn children_of(&self, parent_uid: &str) -> Vec<Arc<Object>> {
         let inner = self.read();

@@ -135,7 +135,7 @@ impl Controller {
         self.work.begins(self.vitals.pulse(PulseOf::Loop, what));
         let parents = self.parents.cache.keys();
         tracing::info!(handler = %self.grant.handler, parents = parents.len(), "serving {}", self.grant.parent);
-        for key in parents {
+        for key in self.unserved_first(parents) {
             self.work.change(|queue| queue.add(key));
         }
         for _ in 0..concurrency.max(1) {
@@ -153,6 +153,16 @@ impl Controller {
         tracing::info!(handler = %self.grant.handler, "stopping: letting what is under way end");
         self.work.stop(patience).await;
         Ok(())
+    }
+
+    /// Parents without children first: whoever served before may have left some waiting.
+    fn unserved_first(&self, mut parents: Vec<Key>) -> Vec<Key> {
+        parents.sort_by_cached_key(|key| {
+            let parent = self.parents.cache.get(key);
+            let mut children = self.children.iter();
+            parent.is_some_and(|it| children.any(|kind| kind.cache.has_children_of(&it.meta.uid)))
+        });
+        parents
     }
 
     /// The module that runs now.

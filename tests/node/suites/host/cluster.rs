@@ -10,6 +10,7 @@ use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams};
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 pub(crate) const NAMESPACE: &str = "handler-host";
 const IMAGE: &str = "docker.io/library/handler-host:0.1.0";
@@ -39,6 +40,7 @@ impl Host {
             example: Example::checkout(),
             _turn: turn,
         };
+        host.alone().await;
         let layout = paths::target().join("image/oci");
         node.load_image(&layout, IMAGE).await;
         let base = paths::workspace().join("host/deploy/base");
@@ -47,6 +49,21 @@ impl Host {
         host.apply_example().await;
         host.settled().await;
         host
+    }
+
+    /// Waits until what the tests before made is gone: its end is work for everybody.
+    async fn alone(&self) {
+        let namespaces: Api<DynamicObject> =
+            Api::all_with(self.client.clone(), &resource("v1", "Namespace"));
+        eventually("the claims of other tests are gone", DEADLINE, async || {
+            let found = namespaces.list(&ListParams::default()).await.unwrap();
+            let names = found.iter().map(|it| it.metadata.name.clone().unwrap());
+            let lasts =
+                |name: &String| name == "default" || name == NAMESPACE || name.starts_with("kube-");
+            let left: Vec<_> = names.filter(|name| !lasts(name)).collect();
+            left.is_empty().then_some(()).ok_or(left.join(" "))
+        })
+        .await;
     }
 
     /// Applies the worked example, as it is in the checkout.
@@ -151,16 +168,20 @@ impl Host {
         .await
     }
 
-    /// Makes claims, and calls `at` when so many were made.
+    /// Makes claims, this time apart or as fast as it goes, and calls `at` when so many were made.
     pub(crate) async fn make(
         &self,
         claims: &Namespace,
         count: usize,
+        apart: Duration,
         (when, at): (usize, impl AsyncFnOnce()),
     ) {
+        let start = Instant::now();
         let make = |range: std::ops::Range<usize>| {
             stream::iter(range)
                 .map(|index| async move {
+                    let turn = apart * u32::try_from(index).unwrap();
+                    tokio::time::sleep_until(start + turn).await;
                     let claim = evc(&format!("claim-{index}"), "1Gi");
                     claims.create_object(&claim).await.unwrap();
                 })

@@ -1,5 +1,7 @@
 //! What those who run it look at.
 
+use std::time::Duration;
+
 use handler_host_tests::namespace::PVC;
 use handler_host_tests::{Namespace, evc};
 use serde_json::{Value, json};
@@ -76,7 +78,8 @@ async fn a_thousand_claims_fit_into_64_mebibytes() {
     let before = [identity(&leader), identity(&other)];
     let claims = Namespace::create(host.node.control_plane(), "thousand").await;
     let mark = host.node.control_plane().audit().mark();
-    host.make(&claims, 1000, (1000, async || {})).await;
+    host.make(&claims, 1000, Duration::ZERO, (1000, async || {}))
+        .await;
     let slowest = host.served_once(&claims, 1000, &mark).await;
     for index in 0..1000 {
         host.ready(&claims, &format!("claim-{index}")).await;
@@ -97,7 +100,7 @@ async fn a_thousand_claims_fit_into_64_mebibytes() {
         assert_eq!(memory.kills, 0, "{memory:?}");
     }
     println!(
-        "1000 claims, 8 at a time: {:.2} s from claim to PVC at most",
+        "1000 claims, as fast as they are made: {:.2} s from claim to PVC at most",
         slowest.as_secs_f64()
     );
 }
