@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 const NAMESPACE: &str = "handler-host";
-const ACCOUNT: &str = "system:serviceaccount:handler-host:handler-host";
 
 /// A control plane with the base in it, and what kubectl said of that.
 async fn base() -> &'static (ControlPlane, String) {
@@ -170,44 +169,6 @@ async fn a_pod_that_is_not_restricted_is_refused(#[case] at: &str, #[case] field
         refused.contains(r#"violates PodSecurity "restricted:latest""#) && refused.contains(field),
         "{refused}"
     );
-}
-
-/// What an account may do in a namespace, less what everybody may.
-async fn rights(namespace: &str) -> String {
-    let arguments = [
-        "auth",
-        "can-i",
-        "--list",
-        "--no-headers",
-        "--as",
-        ACCOUNT,
-        "-n",
-        namespace,
-    ];
-    let listed = kubectl(deployed().await, &arguments, "").await;
-    assert_eq!(listed.code, Some(0), "{}", listed.stderr);
-    let of_everybody = |line: &&str| line.starts_with(' ') || line.starts_with("selfsubject");
-    let own = listed.stdout.lines().filter(|line| !of_everybody(line));
-    let words = own.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-    words.collect::<Vec<_>>().join("\n")
-}
-
-#[tokio::test]
-async fn the_host_may_do_little_and_least_outside_its_namespace() {
-    assert_snapshot!(rights(NAMESPACE).await, @"
-    leases.coordination.k8s.io [] [] [create]
-    events.events.k8s.io [] [] [create]
-    configmaps [] [] [get list watch]
-    handlers.handler-host.dev [] [] [get list watch]
-    leases.coordination.k8s.io [] [handler-host] [get list watch update]
-    serviceaccounts [] [] [impersonate]
-    handlers.handler-host.dev/status [] [] [patch]
-    ");
-    assert_snapshot!(rights("default").await, @"
-    events.events.k8s.io [] [] [create]
-    handlers.handler-host.dev [] [] [get list watch]
-    handlers.handler-host.dev/status [] [] [patch]
-    ");
 }
 
 #[tokio::test]

@@ -261,7 +261,8 @@ async fn a_handler_from_a_file_is_granted_all_namespaces_as_the_log_says_once() 
     hosted.namespace.create_object(&made).await.unwrap();
     follow_advice(&line).await;
     let namespace = &hosted.namespace;
-    let there = namespace.wait_for(CONFIG_MAP, "a", "is made", DEADLINE, |_| true);
+    // A review is up to ten seconds away, and the watches are tried again after that.
+    let there = namespace.wait_for(CONFIG_MAP, "a", "is made", DEADLINE * 2, |_| true);
     there.await;
     let again = "may do all that serving takes again";
     operator.wait_for_line(again, DEADLINE).await;
