@@ -79,12 +79,6 @@ impl Review {
         &self.rights
     }
 
-    /// What was found out last; None while nothing was.
-    #[must_use]
-    pub fn outcome(&self) -> Option<Authorization> {
-        self.told.borrow().clone()
-    }
-
     /// Waits until something else was found out.
     pub async fn next(&mut self) -> Option<Authorization> {
         if self.told.changed().await.is_err() {

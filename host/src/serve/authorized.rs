@@ -19,10 +19,9 @@ impl Steward {
 
     /// Has the rights reviewed that serving takes now, unless that goes on already.
     pub(super) fn review_rights(&mut self) {
-        // The module before may still have finalizers to take off.
-        let loaded = [&self.running, &self.good];
-        let mut loaded = loaded.into_iter().flatten();
-        let has_finalizer = loaded.any(|it| it.active.description.has_finalizer);
+        // As the status says it, by which `rbac` goes.
+        let running = self.running.as_ref();
+        let has_finalizer = running.is_some_and(|it| it.active.description.has_finalizer);
         let Some(rules) = self.stage.rules(has_finalizer) else {
             return;
         };
