@@ -1,10 +1,13 @@
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use std::time::Duration;
+
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::Hosted;
 use crate::identity::Identity;
 use crate::namespace::{CLAIM, CONFIG_MAP, PVC};
 use crate::objects;
+use crate::wait::eventually;
 
 /// What a test makes of Handlers, kinds and rights.
 impl Hosted {
@@ -43,6 +46,29 @@ impl Hosted {
         let patch = Patch::Apply(&crd);
         let applied = api.patch(name, &params, &patch).await;
         applied.unwrap_or_else(|error| panic!("CRD {name}: {error}"));
+        self.is_known_as_owner(&kind).await;
+    }
+
+    /// Waits until children may name a kind as their owner: OwnerReferencesPermissionEnforcement refuses everybody,
+    /// with 403, owners of a kind that is newer than its list of them, which it makes anew twice a minute.
+    async fn is_known_as_owner(&self, kind: &str) {
+        let owner = json!({
+            "apiVersion": THINGS, "kind": kind, "name": "any", "uid": "any", "blockOwnerDeletion": true,
+        });
+        let mut owned = objects::config_map("owned", "key", "a");
+        owned["metadata"]["ownerReferences"] = json!([owner]);
+        let owned: DynamicObject = serde_json::from_value(owned)
+            .unwrap_or_else(|error| panic!("a ConfigMap of {kind}: {error}"));
+        let dry_run = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let maps = self.namespace.api(CONFIG_MAP);
+        let what = format!("{kind} is known as an owner");
+        eventually(&what, Duration::from_secs(90), async || {
+            maps.create(&dry_run, &owned).await
+        })
+        .await;
     }
 
     /// A Handler of the things of an index, which get ConfigMaps, from a file of that number.
