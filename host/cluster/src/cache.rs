@@ -152,10 +152,14 @@ impl Inner {
     }
 }
 
+fn version(object: &Object) -> u128 {
+    version_of(&object.meta.resource_version)
+}
+
 /// Resource versions are decimal numbers that grow with each write, comparable within a kind: documented
 /// since Kubernetes 1.35, true of every release before. What is no number counts as oldest.
-fn version(object: &Object) -> u128 {
-    object.meta.resource_version.parse().unwrap_or_default()
+pub(crate) fn version_of(resource_version: &str) -> u128 {
+    resource_version.parse().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use tokio::sync::{oneshot, watch};
 
+use crate::cache::version_of;
 use crate::fence::Fence;
 use crate::meters::Meters;
 use crate::refusal::Refusal;
@@ -273,12 +274,14 @@ fn seen(lease: &Lease, default: Duration) -> core::Lease {
     }
 }
 
-/// As those of other objects: a number that grows.
 fn version(lease: &Lease) -> u128 {
-    let version = lease.metadata.resource_version.as_deref();
-    version
-        .and_then(|version| version.parse().ok())
-        .unwrap_or_default()
+    version_of(
+        lease
+            .metadata
+            .resource_version
+            .as_deref()
+            .unwrap_or_default(),
+    )
 }
 
 /// That moment; never, if there is none.

@@ -158,11 +158,11 @@ fn is_write<B>(request: &Request<B>) -> bool {
     let is_dry_run = uri
         .query()
         .is_some_and(|query| query.split('&').any(|pair| pair == "dryRun=All"));
-    let is_review = ["authentication", "authorization"].iter().any(|about| {
-        let path = uri.path().strip_prefix("/apis/");
-        path.and_then(|path| path.strip_prefix(about))
-            .is_some_and(|path| path.starts_with(".k8s.io/"))
-    });
+    let reviews = [
+        "/apis/authentication.k8s.io/",
+        "/apis/authorization.k8s.io/",
+    ];
+    let is_review = reviews.iter().any(|group| uri.path().starts_with(group));
     !matches!(*request.method(), Method::GET | Method::HEAD) && !is_dry_run && !is_review
 }
 
