@@ -39,15 +39,15 @@ pub async fn handler_host_with<S: AsRef<OsStr>>(
 }
 
 /// Runs any program likewise.
-pub(crate) async fn run<S: AsRef<OsStr>>(
+pub(crate) async fn run<S: AsRef<OsStr>, V: AsRef<OsStr>>(
     program: &Path,
     arguments: impl IntoIterator<Item = S>,
-    environment: &[(&str, &str)],
+    environment: &[(&str, V)],
     input: &str,
 ) -> Output {
     let mut child = child::command(program)
         .args(arguments)
-        .envs(environment.iter().copied())
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -64,7 +64,7 @@ pub(crate) async fn run<S: AsRef<OsStr>>(
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         },
-        Ok(Err(error)) => panic!("cannot wait for handler-host: {error}"),
+        Ok(Err(error)) => panic!("cannot wait for {}: {error}", program.display()),
         Err(_) => panic!("{} did not end within {DEADLINE:?}", program.display()),
     }
 }

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 pub use self::container::{Container, Memory};
 use crate::control_plane::ControlPlane;
-use crate::handler_host::{Output, run};
-use crate::identity::Identity;
+use crate::handler_host::Output;
+use crate::kubectl::kubectl;
 use crate::servers::Place;
 use crate::{images, paths};
 
@@ -77,17 +77,7 @@ impl Node {
 
     /// Runs `kubectl` as the administrator.
     pub async fn kubectl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Output {
-        let program = paths::assets().unwrap_or_else(|error| panic!("{error:#}"));
-        let kubeconfig = self.control_plane.kubeconfig(Identity::Admin);
-        let cache = kubeconfig.with_file_name("cache");
-        let environment = [
-            ("KUBECONFIG", kubeconfig.display().to_string()),
-            ("KUBECACHEDIR", cache.display().to_string()),
-        ];
-        let environment = environment
-            .each_ref()
-            .map(|(name, value)| (*name, value.as_str()));
-        run(&program.join("kubectl"), arguments, &environment, "").await
+        kubectl(&self.control_plane, arguments, "").await
     }
 
     /// A running container of a Pod, given as the API server shows it, by name.

@@ -3,41 +3,22 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::time::timeout;
 
 use crate::control_plane::ControlPlane;
-use crate::handler_host::Output;
+use crate::handler_host::{Output, run};
 use crate::identity::Identity;
-use crate::{child, paths};
-
-const DEADLINE: Duration = Duration::from_secs(60);
+use crate::paths;
 
 /// Runs a command line in a shell, as one of the users of the control plane.
 pub async fn shell(line: &str, identity: Identity) -> Output {
     let kubeconfig = ControlPlane::shared().await.kubeconfig(identity);
     let cache = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory: {error}"));
-    let child = child::command(Path::new("sh"))
-        .args(["-c", line])
-        .env("PATH", search_path())
-        .env("KUBECONFIG", kubeconfig)
-        .env("KUBECACHEDIR", cache.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("cannot start a shell: {error}"));
-    match timeout(DEADLINE, child.wait_with_output()).await {
-        Ok(Ok(output)) => Output {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        },
-        Ok(Err(error)) => panic!("cannot wait for `{line}`: {error}"),
-        Err(_) => panic!("`{line}` did not end within {DEADLINE:?}"),
-    }
+    let environment = [
+        ("PATH", search_path()),
+        ("KUBECONFIG", kubeconfig.into_os_string()),
+        ("KUBECACHEDIR", cache.path().as_os_str().to_owned()),
+    ];
+    run(Path::new("sh"), ["-c", line], &environment, "").await
 }
 
 /// Runs the command that a message names as its remedy, behind `grant it: `, as the administrator.

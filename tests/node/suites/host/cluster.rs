@@ -46,7 +46,7 @@ impl Host {
         let base = paths::workspace().join("host/deploy/base");
         host.kubectl(&["apply", "-k", &base.display().to_string()])
             .await;
-        host.apply_example().await;
+        host.apply(&host.example).await;
         host.settled().await;
         host
     }
@@ -66,9 +66,9 @@ impl Host {
         .await;
     }
 
-    /// Applies the worked example, as it is in the checkout.
-    pub(crate) async fn apply_example(&self) {
-        let overlay = self.example.overlay().display().to_string();
+    /// Applies the worked example, as it is in a checkout.
+    pub(crate) async fn apply(&self, example: &Example) {
+        let overlay = example.overlay().display().to_string();
         let arguments = [
             "apply",
             "--server-side",
@@ -227,7 +227,6 @@ impl Host {
     /// What was asked for in the namespace of the claims.
     pub(crate) async fn requests(&self, claims: &Namespace, mark: &Mark) -> Entries {
         let all = self.node.control_plane().audit_since(mark).await;
-        // The name of a claim that is made is in its body, and in the address of nothing.
         all.in_namespace(&claims.name)
     }
 

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use handler_host_tests::deployed::Example;
 use handler_host_tests::handlers::digest;
 use handler_host_tests::namespace::PVC;
 use handler_host_tests::variants::variant;
-use handler_host_tests::{Namespace, Registry, evc, eventually, handler_host};
+use handler_host_tests::{Namespace, Registry, evc, handler_host};
 use serde_json::json;
 
 use super::Host;
@@ -57,7 +58,7 @@ async fn a_module_is_swapped_by_config_map_and_by_image_and_no_pod_is_restarted(
     for name in ["one", "two"] {
         let module = variant(name, "ok");
         host.example.put(&module);
-        host.apply_example().await;
+        host.apply(&host.example).await;
         patch(&host, config_map.clone()).await;
         host.serves(&digest(&module)).await;
         follows(&claims, &format!("by-map-{name}"), name).await;
@@ -86,19 +87,7 @@ async fn a_module_is_swapped_by_config_map_and_by_image_and_no_pod_is_restarted(
     assert_eq!(after, before, "a Pod was replaced or restarted");
     // As the others expect it.
     host.kubectl(&["delete", "handler", "evc"]).await;
-    let example = handler_host_tests::deployed::Example::checkout();
-    let overlay = example.overlay().display().to_string();
-    host.kubectl(&[
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "-k",
-        &overlay,
-    ])
-    .await;
+    host.apply(&Example::checkout()).await;
     host.serves(&first).await;
-    eventually("it serves", DEADLINE, async || {
-        Some(host.told("Ready", "True").await)
-    })
-    .await;
+    host.told("Ready", "True").await;
 }

@@ -40,7 +40,7 @@ async fn a_right_taken_away_is_named_and_used_when_it_is_given_back() {
     assert!(message.contains("persistentvolumeclaims"), "{message}");
     assert!(message.contains(fix), "{message}");
     assert!(claims.get(PVC, "waits").await.is_none());
-    host.apply_example().await;
+    host.apply(&host.example).await;
     host.told("Authorized", "True").await;
     host.ready(&claims, "waits").await;
 }
