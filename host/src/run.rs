@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use handler_host_cluster::{Election, Fence, LeaseName, Options, Wanted, watch_handlers};
 use handler_host_core::{
-    Digest, HOST, Kind, ModuleSource, OnParentDelete, Place, Rollout, Settings,
+    Digest, HOST, Kind, ModuleSource, OnParentDelete, ModuleLocation, RolloutPolicy, Settings,
 };
 use handler_host_engine::{Component, Memo, Runtime};
 use handler_host_registry::{Access, Fetched, Store, read_file, suggested_name};
@@ -170,7 +170,7 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
         name,
         spec: Digest::of(config.as_bytes()),
         module: ModuleSource {
-            place: Place::File(path.to_owned()),
+            place: ModuleLocation::File(path.to_owned()),
             pinned: None,
         },
         parent: wanted.parent,
@@ -179,9 +179,9 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
         config,
         call_limits,
         limits: wanted.limits,
-        rollout: Rollout {
+        rollout: RolloutPolicy {
             window: LOOK,
-            ..Rollout::default()
+            ..RolloutPolicy::default()
         },
         approved: None,
     };

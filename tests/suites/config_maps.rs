@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use handler_host_core::{Digest, ModuleSource, Place};
+use handler_host_core::{Digest, ModuleSource, ModuleLocation};
 use handler_host_registry::{Access, Fetched, fetch, follow};
 use handler_host_tests::identity;
 use handler_host_tests::namespace::CONFIG_MAP;
@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 fn source(namespace: &Namespace) -> ModuleSource {
     ModuleSource {
-        place: Place::ConfigMap {
+        place: ModuleLocation::ConfigMap {
             namespace: namespace.name.clone(),
             name: "modules".to_owned(),
             key: "evc.wasm".to_owned(),

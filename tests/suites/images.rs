@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use handler_host_core::{Digest, Image, ModuleSource, Place};
+use handler_host_core::{Digest, Image, ModuleSource, ModuleLocation};
 use handler_host_registry::{
     Access, FetchError, Fetched, PushOptions, Pushed, fetch, follow, push,
 };
@@ -34,7 +34,7 @@ pub(crate) fn access() -> Access {
 /// An image in a registry without TLS, looked up often.
 pub(crate) fn image(reference: &str) -> ModuleSource {
     ModuleSource {
-        place: Place::Image(Image {
+        place: ModuleLocation::Image(Image {
             reference: reference.to_owned(),
             pull_secret: None,
             is_plain_http: true,
@@ -276,7 +276,7 @@ async fn a_pull_secret_holds_the_password_of_a_registry() {
     push("one", &reference, &options).await.unwrap();
 
     let mut source = image(&reference);
-    if let Place::Image(image) = &mut source.place {
+    if let ModuleLocation::Image(image) = &mut source.place {
         image.pull_secret = Some((namespace.name.clone(), "login".to_owned()));
     }
     let error = fetch(&source, &access()).await.unwrap_err().to_string();

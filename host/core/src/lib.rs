@@ -19,6 +19,7 @@ mod grant;
 mod handler;
 mod kind;
 mod lease;
+mod module;
 mod object;
 mod pace;
 mod plan;
@@ -46,6 +47,7 @@ pub use handler::{
 };
 pub use kind::{Kind, KindError};
 pub use lease::{Bid, Candidacy, Lease};
+pub use module::{FetchedModule, KeptModules, RolledBack};
 pub use object::{Key, Meta, Object, ObjectError, Owner, Pairs};
 pub use pace::Pace;
 pub use plan::{ChildRef, Step, accepted_mark, plan};
@@ -55,7 +57,7 @@ pub use retry::Backoff;
 pub use rights::{
     Account, AccountError, Resource, Right, Rule, Verb, rights, rights_in_words, rules,
 };
-pub use settings::{CallLimits, Image, ModuleSource, Place, PreviewPolicy, Rollout, Settings};
+pub use settings::{CallLimits, Image, ModuleSource, ModuleLocation, PreviewPolicy, RolloutPolicy, Settings};
 pub use status::{HandlerIdentity, Observed, StatusInput, failure_told, status_patch};
 pub use text::one_line;
 pub use trial::{Trial, TrialFailure};

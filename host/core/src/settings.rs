@@ -26,7 +26,7 @@ pub struct Settings {
     /// How much one response may hold.
     pub limits: Limits,
     /// How a new module takes over.
-    pub rollout: Rollout,
+    pub rollout: RolloutPolicy,
     /// The module that somebody approved, by annotation.
     pub approved: Option<Digest>,
 }
@@ -35,14 +35,14 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleSource {
     /// The place.
-    pub place: Place,
+    pub place: ModuleLocation,
     /// The digest that the module's bytes must have; None takes what is there.
     pub pinned: Option<Digest>,
 }
 
 /// A place that holds a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ModuleLocation {
     /// A file; also one that is mounted from a ConfigMap or Secret.
     File(PathBuf),
     /// An entry of a ConfigMap's `binaryData`.
@@ -93,7 +93,7 @@ impl Default for CallLimits {
 
 /// How a new module takes over from the one that runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rollout {
+pub struct RolloutPolicy {
     /// Whether somebody must approve it first.
     pub preview: PreviewPolicy,
     /// The share of parents, 0 to 1, that may fail newly before the host returns to the module before.
@@ -112,7 +112,7 @@ pub enum PreviewPolicy {
     Required,
 }
 
-impl Default for Rollout {
+impl Default for RolloutPolicy {
     fn default() -> Self {
         Self {
             preview: PreviewPolicy::Optional,

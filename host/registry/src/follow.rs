@@ -1,5 +1,5 @@
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
-use handler_host_core::{Digest, ModuleSource, Place};
+use handler_host_core::{Digest, ModuleSource, ModuleLocation};
 
 use crate::config_map::{ConfigMapSource, Entry};
 use crate::file::{FileSource, fetch_file};
@@ -13,8 +13,8 @@ use crate::{Access, FetchError, Fetched};
 /// When it cannot be read, is larger than [`LARGEST`](crate::LARGEST), or is not the one that is pinned.
 pub async fn fetch(source: &ModuleSource, access: &Access) -> Result<Fetched, FetchError> {
     match &source.place {
-        Place::File(path) => fetch_file(path, source.pinned, access.patience).await,
-        Place::ConfigMap {
+        ModuleLocation::File(path) => fetch_file(path, source.pinned, access.patience).await,
+        ModuleLocation::ConfigMap {
             namespace,
             name,
             key,
@@ -23,7 +23,7 @@ pub async fn fetch(source: &ModuleSource, access: &Access) -> Result<Fetched, Fe
                 .fetch(access)
                 .await
         }
-        Place::Image(image) => fetch_image(image, source.pinned, access).await,
+        ModuleLocation::Image(image) => fetch_image(image, source.pinned, access).await,
     }
 }
 
@@ -42,11 +42,11 @@ pub fn follow(
 fn looks(source: ModuleSource, access: Access) -> BoxStream<'static, Result<Fetched, FetchError>> {
     let pinned = source.pinned;
     match source.place {
-        Place::File(path) => {
+        ModuleLocation::File(path) => {
             let file = FileSource::new(path, pinned, access.patience);
             stream::unfold(file, async |mut file| Some((file.next().await, file))).boxed()
         }
-        Place::ConfigMap {
+        ModuleLocation::ConfigMap {
             namespace,
             name,
             key,
@@ -60,7 +60,7 @@ fn looks(source: ModuleSource, access: Access) -> BoxStream<'static, Result<Fetc
                 Err(error) => once_for_ever(error),
             }
         }
-        Place::Image(image) => match ImageSource::new(image, pinned, access) {
+        ModuleLocation::Image(image) => match ImageSource::new(image, pinned, access) {
             Ok(image) => {
                 stream::unfold(image, async |mut image| Some((image.next().await, image))).boxed()
             }

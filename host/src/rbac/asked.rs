@@ -3,7 +3,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 use handler_host_cluster::resource::Handler;
 use handler_host_cluster::{Wanted, connection_problem};
-use handler_host_core::{Account, Place, Settings};
+use handler_host_core::{Account, ModuleLocation, Settings};
 use handler_host_engine::Runtime;
 use kube::{Api, Client};
 use tokio::task::spawn_blocking;
@@ -76,8 +76,8 @@ async fn of_handler(handler: Handler, named: Option<&Path>) -> Result<Asked> {
         (None, Some(has_finalizer)) => Some(has_finalizer),
         (None, None) => match &settings.module.place {
             // One that cannot be loaded here may be loaded where the host runs.
-            Place::File(path) => asks_for_finalizer(path, &settings).await.ok(),
-            Place::ConfigMap { .. } | Place::Image(_) => None,
+            ModuleLocation::File(path) => asks_for_finalizer(path, &settings).await.ok(),
+            ModuleLocation::ConfigMap { .. } | ModuleLocation::Image(_) => None,
         },
     };
     Ok(Asked {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use handler_host_core::{Digest, ModuleSource, Place};
+use handler_host_core::{Digest, ModuleSource, ModuleLocation};
 use handler_host_registry::{Access, LARGEST, Patience, fetch, follow};
 use handler_host_tests::{Hostile, Manner, Registry, eventually};
 use rstest::rstest;
@@ -154,7 +154,7 @@ async fn plain_http_is_spoken_only_when_asked_for() {
     let reference = registry.image("evc:1");
     push_to(&reference, b"one").await;
     let mut source: ModuleSource = image(&reference);
-    if let Place::Image(image) = &mut source.place {
+    if let ModuleLocation::Image(image) = &mut source.place {
         image.is_plain_http = false;
     }
     let error = fetch(&source, &access()).await.unwrap_err().to_string();

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use handler_host_core::{
     Account, AccountError, CallLimits, Digest, DigestError, Image, Kind, KindError, Limits,
-    ModuleSource, OnParentDelete, Place, Rollout, Settings, is_handler_name,
+    ModuleSource, OnParentDelete, ModuleLocation, RolloutPolicy, Settings, is_handler_name,
 };
 use serde_json::Value;
 
@@ -180,9 +180,9 @@ fn digest(field: &str, text: &str) -> Result<Digest, SettingsError> {
     })
 }
 
-fn place(module: &ModuleSpec) -> Result<Place, SettingsError> {
+fn place(module: &ModuleSpec) -> Result<ModuleLocation, SettingsError> {
     let place = match (&module.path, &module.config_map, &module.image) {
-        (Some(path), None, None) => Place::File(PathBuf::from(filled("spec.module.path", path)?)),
+        (Some(path), None, None) => ModuleLocation::File(PathBuf::from(filled("spec.module.path", path)?)),
         (None, Some(entry), None) => config_map(entry)?,
         (None, None, Some(reference)) => return image_place(reference, module),
         (None, None, None) => return Err(SettingsError::NoSource),
@@ -214,15 +214,15 @@ fn filled(field: &'static str, text: &str) -> Result<String, SettingsError> {
     Ok(text.to_owned())
 }
 
-fn config_map(entry: &ConfigMapSource) -> Result<Place, SettingsError> {
-    Ok(Place::ConfigMap {
+fn config_map(entry: &ConfigMapSource) -> Result<ModuleLocation, SettingsError> {
+    Ok(ModuleLocation::ConfigMap {
         namespace: filled("spec.module.configMap.namespace", &entry.namespace)?,
         name: filled("spec.module.configMap.name", &entry.name)?,
         key: filled("spec.module.configMap.key", &entry.key)?,
     })
 }
 
-fn image_place(reference: &str, module: &ModuleSpec) -> Result<Place, SettingsError> {
+fn image_place(reference: &str, module: &ModuleSpec) -> Result<ModuleLocation, SettingsError> {
     if !image::is_reference(reference) {
         return Err(SettingsError::Image(reference.to_owned()));
     }
@@ -237,7 +237,7 @@ fn image_place(reference: &str, module: &ModuleSpec) -> Result<Place, SettingsEr
         Some(interval) => rules::POLL_INTERVAL.duration(interval)?,
         None => POLL_INTERVAL,
     };
-    Ok(Place::Image(Image {
+    Ok(ModuleLocation::Image(Image {
         reference: reference.to_owned(),
         pull_secret,
         is_plain_http: module.plain_http.unwrap_or_default(),
@@ -263,12 +263,12 @@ fn limits(limits: &LimitsSpec) -> Result<Limits, SettingsError> {
     })
 }
 
-fn rollout(rollout: &RolloutSpec) -> Result<Rollout, SettingsError> {
+fn rollout(rollout: &RolloutSpec) -> Result<RolloutPolicy, SettingsError> {
     let ratio = rollout.max_failure_ratio;
     if !(0.0..=1.0).contains(&ratio) {
         return Err(SettingsError::Ratio(ratio));
     }
-    Ok(Rollout {
+    Ok(RolloutPolicy {
         preview: rollout.preview.into(),
         max_failure_ratio: ratio,
         window: rules::WINDOW.duration(&rollout.window)?,

@@ -49,7 +49,7 @@ fn what_a_handler_leaves_out_has_a_default() {
         name: "evc".to_owned(),
         spec: settings.spec,
         module: ModuleSource {
-            place: Place::File("/modules/evc.wasm".into()),
+            place: ModuleLocation::File("/modules/evc.wasm".into()),
             pinned: None,
         },
         parent: kind_of("kopf.dev/v1", "EphemeralVolumeClaim"),
@@ -61,7 +61,7 @@ fn what_a_handler_leaves_out_has_a_default() {
         config: "{}".to_owned(),
         call_limits: CallLimits::default(),
         limits: Limits::default(),
-        rollout: Rollout::default(),
+        rollout: RolloutPolicy::default(),
         approved: None,
     };
     assert_eq!(settings, expected);
@@ -98,7 +98,7 @@ fn what_a_handler_says_is_taken() {
     assert_eq!(
         settings.module,
         ModuleSource {
-            place: Place::Image(image),
+            place: ModuleLocation::Image(image),
             pinned: digest,
         }
     );
@@ -119,7 +119,7 @@ fn what_a_handler_says_is_taken() {
         child_bytes: 512 << 10,
     };
     assert_eq!(settings.limits, limits);
-    let rollout = Rollout {
+    let rollout = RolloutPolicy {
         preview: PreviewPolicy::Required,
         max_failure_ratio: 1.0,
         window: Duration::from_secs(86_400),
@@ -131,11 +131,11 @@ fn what_a_handler_says_is_taken() {
 #[rstest]
 #[case::a_config_map(
     json!({"configMap": {"namespace": "ns", "name": "evc", "key": "evc.wasm"}}),
-    Place::ConfigMap { namespace: "ns".into(), name: "evc".into(), key: "evc.wasm".into() }
+    ModuleLocation::ConfigMap { namespace: "ns".into(), name: "evc".into(), key: "evc.wasm".into() }
 )]
 #[case::an_image(
     json!({"image": "registry.example/evc:1"}),
-    Place::Image(Image {
+    ModuleLocation::Image(Image {
         reference: "registry.example/evc:1".into(),
         pull_secret: None,
         is_plain_http: false,
@@ -144,9 +144,9 @@ fn what_a_handler_says_is_taken() {
 )]
 #[case::a_null_is_nothing(
     json!({"path": "evc.wasm", "image": null, "pullSecret": null}),
-    Place::File("evc.wasm".into())
+    ModuleLocation::File("evc.wasm".into())
 )]
-fn a_module_comes_from_one_place(#[case] module: Value, #[case] place: Place) {
+fn a_module_comes_from_one_place(#[case] module: Value, #[case] place: ModuleLocation) {
     let settings = settings(&json!({"/spec/module": module})).unwrap();
     assert_eq!(settings.module.place, place);
 }

@@ -3,7 +3,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _};
-use handler_host_core::{ModuleSource, Place};
+use handler_host_core::{ModuleSource, ModuleLocation};
 
 use super::*;
 use crate::{Access, fetch, follow};
@@ -36,7 +36,7 @@ impl Folder {
 
     fn source(&self, below: &str, pinned: Option<&str>) -> ModuleSource {
         ModuleSource {
-            place: Place::File(self.at(below)),
+            place: ModuleLocation::File(self.at(below)),
             pinned: pinned.map(|text| Digest::of(text.as_bytes())),
         }
     }
@@ -205,7 +205,7 @@ async fn what_is_no_file_is_refused_without_opening_it() {
     let error = told(fetch(&folder.source("evc.wasm", None), &access).await);
     assert!(error.contains("it is a directory"), "{error}");
     let null = ModuleSource {
-        place: Place::File("/dev/null".into()),
+        place: ModuleLocation::File("/dev/null".into()),
         pinned: None,
     };
     let error = told(fetch(&null, &access).await);
