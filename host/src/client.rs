@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use handler_host_cluster::{Fence, Traffic};
+use handler_host_cluster::{Fence, RequestLayer};
 use handler_host_core::{Account, HOST};
 use http::{Response, StatusCode};
 use kube::client::ClientBuilder;
@@ -14,19 +14,19 @@ use tower::util::MapResponseLayer;
 use crate::arguments::ClusterArguments;
 
 /// What the requests of a client go through.
-pub(crate) struct Passes {
+pub(crate) struct ClientLayers {
     /// It writes nothing while this is closed.
     pub(crate) fence: Fence,
-    /// Where its requests are noted.
-    pub(crate) traffic: Traffic,
+    /// Measures its requests, and shows that they are alive.
+    pub(crate) requests: RequestLayer,
 }
 
-impl Passes {
+impl ClientLayers {
     /// Those of a command that changes nothing, and sees to it that it does not.
     pub(crate) fn reading() -> Self {
         Self {
             fence: Fence::closed(),
-            traffic: Traffic::default(),
+            requests: RequestLayer::default(),
         }
     }
 }
@@ -34,7 +34,7 @@ impl Passes {
 /// Clients for one cluster, in the host's own name and in others.
 pub(crate) struct Clients {
     config: Config,
-    passes: Passes,
+    layers: ClientLayers,
     own: Client,
 }
 
@@ -46,12 +46,12 @@ pub(crate) struct HandlerClient {
 }
 
 impl Clients {
-    pub(crate) async fn connect(arguments: &ClusterArguments, passes: Passes) -> Result<Self> {
+    pub(crate) async fn connect(arguments: &ClusterArguments, layers: ClientLayers) -> Result<Self> {
         let config = configure(arguments).await?;
-        let own = build(config.clone(), &passes, None)?;
+        let own = build(config.clone(), &layers, None)?;
         Ok(Self {
             config,
-            passes,
+            layers,
             own,
         })
     }
@@ -70,18 +70,18 @@ impl Clients {
             config.auth_info.impersonate = Some(account.user());
         }
         let refused = Arc::new(Notify::new());
-        let client = build(config, &self.passes, Some(refused.clone()))?;
+        let client = build(config, &self.layers, Some(refused.clone()))?;
         Ok(HandlerClient { client, refused })
     }
 }
 
 /// A client for the cluster that the arguments name. Whether anybody answers, its requests tell.
-pub(crate) async fn connect(arguments: &ClusterArguments, passes: &Passes) -> Result<Client> {
-    build(configure(arguments).await?, passes, None)
+pub(crate) async fn connect(arguments: &ClusterArguments, layers: &ClientLayers) -> Result<Client> {
+    build(configure(arguments).await?, layers, None)
 }
 
 /// The one place where clients are made.
-fn build(config: Config, passes: &Passes, refused: Option<Arc<Notify>>) -> Result<Client> {
+fn build(config: Config, layers: &ClientLayers, refused: Option<Arc<Notify>>) -> Result<Client> {
     let builder = ClientBuilder::try_from(config).map_err(|error| {
         anyhow!(
             "the cluster configuration will not do: {}",
@@ -96,8 +96,8 @@ fn build(config: Config, passes: &Passes, refused: Option<Arc<Notify>>) -> Resul
         }
         response
     });
-    let builder = builder.with_layer(&passes.traffic).with_layer(&look);
-    Ok(builder.with_layer(&passes.fence).build())
+    let builder = builder.with_layer(&layers.requests).with_layer(&look);
+    Ok(builder.with_layer(&layers.fence).build())
 }
 
 async fn configure(arguments: &ClusterArguments) -> Result<Config> {

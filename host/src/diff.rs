@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use handler_host_cluster::resource::Handler;
 use handler_host_cluster::{
-    Active, Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, Progress, Wanted,
+    Active, Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, PreviewProgress, GrantRequest,
     connection_problem, preview,
 };
 use handler_host_core::{Change, Key, Kind, Settings};
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use crate::arguments::{DiffArguments, DiffOutput};
-use crate::client::Passes;
-use crate::summary::{Counts, plural, summary};
+use crate::client::ClientLayers;
+use crate::summary::{ChangeCounts, plural, summary};
 use crate::unified::{Paint, unified};
 use crate::{client, handlers, module, telemetry};
 
@@ -49,7 +49,7 @@ async fn show(arguments: &DiffArguments) -> Result<ExitCode> {
     };
     let kind = &candidate.wanted.parent;
     let progress = telemetry::ProgressLine::new(plural(&kind.kind));
-    let outcome = preview(&client, &candidate, |Progress { done, parents }| {
+    let outcome = preview(&client, &candidate, |PreviewProgress { done, parents }| {
         progress.show(done, parents);
     })
     .await;
@@ -74,7 +74,7 @@ async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Clien
     let loaded = spawn_blocking(move || module::load(&runtime, &module)).await??;
     let name = arguments.name.clone().unwrap_or(loaded.suggested_name);
     let on_parent_delete = arguments.on_parent_delete.into();
-    let wanted = Wanted::of_description(&name, &loaded.description, on_parent_delete);
+    let wanted = GrantRequest::of_description(&name, &loaded.description, on_parent_delete);
     // What can never be granted is told before any cluster is asked.
     wanted.grant()?;
     let active = Active {
@@ -83,7 +83,7 @@ async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Clien
         config: loaded.config.into(),
         limits: loaded.limits,
     };
-    let client = client::connect(&arguments.cluster, &Passes::reading()).await?;
+    let client = client::connect(&arguments.cluster, &ClientLayers::reading()).await?;
     Ok((client, candidate(wanted, active, arguments)))
 }
 
@@ -96,14 +96,14 @@ async fn of_handler(
     let path = arguments.module.module.clone();
     let compile = move || module::compile(&runtime, &path).map(|(_, component)| component);
     let component = spawn_blocking(compile).await??;
-    let client = client::connect(&arguments.cluster, &Passes::reading()).await?;
+    let client = client::connect(&arguments.cluster, &ClientLayers::reading()).await?;
     let settings = settings(which, &client).await?;
     let limits = settings.call_limits;
     let (path, config) = (arguments.module.module.clone(), settings.config.clone());
     let described = component.clone();
     let describe = move || module::describe(&described, &path, &config, limits);
     let description = spawn_blocking(describe).await??;
-    let wanted = Wanted::from(&settings);
+    let wanted = GrantRequest::from(&settings);
     wanted.grant()?.narrowed_to(&description)?;
     let active = Active {
         invoke: Arc::new(component.into_handler(&settings.name, limits)),
@@ -114,7 +114,7 @@ async fn of_handler(
     Ok((client, candidate(wanted, active, arguments)))
 }
 
-fn candidate(wanted: Wanted, active: Active, arguments: &DiffArguments) -> Candidate {
+fn candidate(wanted: GrantRequest, active: Active, arguments: &DiffArguments) -> Candidate {
     Candidate {
         wanted,
         active,
@@ -195,7 +195,7 @@ fn whole(preview: &Preview, candidate: &Candidate) -> Result<Value> {
             "message": failure.verdict.message,
         })
     });
-    let counts = Counts::of(preview);
+    let counts = ChangeCounts::of(preview);
     Ok(json!({
         "handler": candidate.wanted.name,
         "digest": digest.to_string(),

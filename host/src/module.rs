@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::arguments::ModuleArguments;
 
 /// A module that was read, compiled and asked what it is.
-pub(crate) struct Loaded {
+pub(crate) struct DescribedModule {
     pub(crate) suggested_name: String,
     pub(crate) component: Component,
     pub(crate) description: Description,
@@ -17,12 +17,12 @@ pub(crate) struct Loaded {
 }
 
 /// Reads, compiles and describes a module.
-pub(crate) fn load(runtime: &Runtime, arguments: &ModuleArguments) -> Result<Loaded> {
+pub(crate) fn load(runtime: &Runtime, arguments: &ModuleArguments) -> Result<DescribedModule> {
     let (suggested_name, component) = compile(runtime, &arguments.module)?;
     let config = config(&arguments.config)?;
     let limits = (&arguments.limits).into();
     let description = describe(&component, &arguments.module, &config, limits)?;
-    Ok(Loaded {
+    Ok(DescribedModule {
         suggested_name,
         component,
         description,

@@ -4,21 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use handler_host_cluster::{Election, Fence, LeaseName, Options, Wanted, watch_handlers};
+use handler_host_cluster::{Election, Fence, LeaseName, ServingOptions, watch_handlers};
 use handler_host_core::{
-    Digest, HOST, Kind, ModuleSource, OnParentDelete, ModuleLocation, RolloutPolicy, Settings,
+    Digest, FetchedModule, GrantRequest, HOST, Kind, ModuleSource, OnParentDelete, ModuleLocation, RolloutPolicy, Settings,
 };
 use handler_host_engine::{Component, Memo, Runtime};
-use handler_host_registry::{Access, Fetched, Store, read_file, suggested_name};
+use handler_host_registry::{Access, Store, read_file, suggested_name};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::arguments::{OnlyArguments, RunArguments, TelemetryArguments};
-use crate::client::{Clients, Passes};
-use crate::probes::{Gauges, Probes};
+use crate::client::{Clients, ClientLayers};
+use crate::probes::{Monitoring, ProbeServer};
 use crate::serve::{
-    Desk, Ending, HandlerPlace, Host, Identity, Loaded, Role, Sink, Steward, Supervisor, Warm,
-    load, quoted,
+    DeclaredHandler, HandlerOrigin, HostContext, Supervisor, load, quoted,
 };
 use crate::traces::Traces;
 use crate::{client, handlers, module, telemetry};
@@ -52,21 +51,21 @@ async fn run_until_stopped(arguments: RunArguments) -> Result<()> {
             _ = interrupt.recv() => {}
         }
     };
-    let gauges = Gauges::default();
-    let _probes = probes(&arguments.telemetry, &gauges).await?;
+    let monitoring = Monitoring::default();
+    let _probes = probes(&arguments.telemetry, &monitoring).await?;
     match &arguments.module {
-        Some(path) => serve_module(path, &arguments, gauges, stop).await,
-        None => serve_handlers(&arguments, gauges, stop).await,
+        Some(path) => serve_module(path, &arguments, monitoring, stop).await,
+        None => serve_handlers(&arguments, monitoring, stop).await,
     }
 }
 
-/// Answers those who look at the gauges, if anybody is to.
-async fn probes(arguments: &TelemetryArguments, gauges: &Gauges) -> Result<Option<Probes>> {
+/// Answers those who look at the monitoring, if anybody is to.
+async fn probes(arguments: &TelemetryArguments, monitoring: &Monitoring) -> Result<Option<ProbeServer>> {
     let Some(address) = arguments.listen else {
         return Ok(None);
     };
     let max_silence = Duration::from_secs(arguments.max_silence);
-    let probes = Probes::listen(address, gauges.clone(), max_silence).await?;
+    let probes = ProbeServer::listen(address, monitoring.clone(), max_silence).await?;
     Ok(Some(probes))
 }
 
@@ -74,7 +73,7 @@ async fn probes(arguments: &TelemetryArguments, gauges: &Gauges) -> Result<Optio
 async fn serve_module(
     path: &Path,
     arguments: &RunArguments,
-    gauges: Gauges,
+    monitoring: Monitoring,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
@@ -86,51 +85,39 @@ async fn serve_module(
             only(&path, &only_arguments, &runtime).map(|only| (only, runtime))
         })
         .await??;
-        let host = Arc::new(host(arguments, runtime, None, gauges, &Fence::open()).await?);
-        let compiled = Some(only.component);
-        let loaded = load(
-            &host,
-            &only.settings,
-            &Arc::default(),
-            only.fetched,
-            compiled,
-        )
-        .await;
+        let host = host(arguments, runtime, None, monitoring, &Fence::open()).await?;
+        let (host, compiled) = (Arc::new(host), Some(only.component));
+        let tally = Arc::default();
+        let loaded = load(&host, &only.settings, &tally, only.fetched, compiled).await;
         let loaded = loaded.map_err(|refused| anyhow!("{}", refused.message))?;
         anyhow::Ok((host, only.settings, loaded))
     };
-    let (host, settings, loaded): (Arc<Host>, Settings, Loaded) = tokio::select! {
+    let (host, settings, loaded) = tokio::select! {
         prepared = prepare => prepared?,
         () = &mut stop => return Ok(()),
     };
-    let (end, ending) = watch::channel(Ending::No);
-    // Nobody gives orders: what a Handler could change, the arguments fix.
-    let (_orders, taken) = mpsc::unbounded_channel();
-    let gauges = &host.gauges;
-    gauges.meters.handlers_are(1);
-    let desk = Desk {
-        orders: taken,
-        ending,
-        sink: Sink::log(&settings.name, gauges),
-        asked_of_rbac: asked_of_rbac(path, &settings.name, &arguments.only),
+    let origin = HandlerOrigin::Module {
+        rbac_arguments: rbac_arguments(path, &settings.name, &arguments.only),
     };
-    gauges
-        .readiness
-        .stands(&settings.name, Some("its turn".to_owned()));
-    gauges.readiness.handlers_are_read();
-    let warm = Warm::nothing(&host, &settings)?;
-    let steward = Steward::new(host, Role::Only, settings, Identity::default(), desk, warm);
-    let mut serving = std::pin::pin!(steward.run(Some(loaded)));
-    tokio::select! {
-        ended = &mut serving => return ended,
-        () = &mut stop => {}
-    }
-    end.send_replace(Ending::Stop);
-    serving.await
+    host.monitoring.readiness.handlers_are_read();
+    let (_alone, leads) = watch::channel(true);
+    let mut supervisor = Supervisor::new(host, origin, leads);
+    supervisor
+        .declare(DeclaredHandler {
+            name: settings.name.clone(),
+            uid: None,
+            generation: None,
+            settings: Ok(settings),
+            resource: None,
+            preloaded: vec![loaded],
+        })
+        .await;
+    // The arguments fix what a Handler could change.
+    supervisor.run(futures::stream::pending(), stop).await
 }
 
 /// The arguments with which `rbac` prints what the module needs.
-fn asked_of_rbac(path: &Path, name: &str, arguments: &OnlyArguments) -> String {
+fn rbac_arguments(path: &Path, name: &str, arguments: &OnlyArguments) -> String {
     let mut words = vec!["--module".to_owned(), quoted(&path.display().to_string())];
     words.extend(["--name".to_owned(), name.to_owned()]);
     for field in &arguments.config {
@@ -154,7 +141,7 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
     let name = arguments.name.clone();
     let name = name.unwrap_or_else(|| suggested_name(path));
     let on_parent_delete = arguments.on_parent_delete.into();
-    let wanted = Wanted::of_description(&name, &description, on_parent_delete);
+    let wanted = GrantRequest::of_description(&name, &description, on_parent_delete);
     // What can never be granted is told before any cluster is asked; the real scopes are checked there.
     wanted.grant()?;
     let children: Vec<_> = description.children.iter().map(Kind::to_string).collect();
@@ -196,13 +183,13 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
 struct Only {
     settings: Settings,
     component: Component,
-    fetched: Fetched,
+    fetched: FetchedModule,
 }
 
 /// Serves Handlers, from files or from the cluster.
 async fn serve_handlers(
     arguments: &RunArguments,
-    gauges: Gauges,
+    monitoring: Monitoring,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
@@ -216,10 +203,10 @@ async fn serve_handlers(
         let runtime = Runtime::new(arguments.concurrency)?;
         let store = store(arguments.state_dir.as_deref());
         let candidacy = match fenced {
-            Some(lease) => Some(candidacy(arguments, lease, &fence, &gauges).await?),
+            Some(lease) => Some(candidacy(arguments, lease, &fence, &monitoring).await?),
             None => None,
         };
-        let host = host(arguments, runtime, store, gauges, &fence).await?;
+        let host = host(arguments, runtime, store, monitoring, &fence).await?;
         anyhow::Ok((Arc::new(host), read, candidacy))
     };
     let (host, read, candidacy) = tokio::select! {
@@ -235,12 +222,13 @@ async fn serve_handlers(
     });
     let outcome = if arguments.handlers_from_cluster {
         let news = watch_handlers(host.clients.own(), &arguments.handler_selector);
-        let supervisor = Supervisor::new(host, HandlerPlace::Cluster);
-        supervisor.run(news, leads, stop).await
+        let supervisor = Supervisor::new(host, HandlerOrigin::Cluster, leads);
+        supervisor.run(news, stop).await
     } else {
-        let news = handlers::follow(arguments.handlers.clone(), read);
-        let supervisor = Supervisor::new(host, HandlerPlace::Files(arguments.handlers.clone()));
-        supervisor.run(news, leads, stop).await
+        let paths = arguments.handlers.clone();
+        let news = handlers::follow(paths.clone(), read);
+        let supervisor = Supervisor::new(host, HandlerOrigin::Files(paths), leads);
+        supervisor.run(news, stop).await
     };
     // Only now: what was under way needed it.
     drop(end_election);
@@ -255,14 +243,14 @@ async fn candidacy(
     arguments: &RunArguments,
     lease: &LeaseName,
     fence: &Fence,
-    gauges: &Gauges,
+    monitoring: &Monitoring,
 ) -> Result<(Election, watch::Receiver<bool>)> {
-    let passes = Passes {
+    let layers = ClientLayers {
         // Its own writes are what opens the fence.
         fence: Fence::open(),
-        traffic: gauges.traffic(),
+        requests: monitoring.requests(),
     };
-    let client = client::connect(&arguments.cluster, &passes).await?;
+    let client = client::connect(&arguments.cluster, &layers).await?;
     let named = ["POD_NAME", "HOSTNAME"].into_iter().find_map(|variable| {
         let value = std::env::var(variable).ok();
         value.filter(|value| !value.is_empty())
@@ -271,7 +259,7 @@ async fn candidacy(
     let identity = format!("{host}_{:016x}", fastrand::u64(..));
     let duration = Duration::from_secs(arguments.lease_duration);
     let (fence, lease) = (fence.clone(), lease.clone());
-    let meters = gauges.meters.clone();
+    let meters = monitoring.metrics.clone();
     Ok(Election::new(
         client, lease, identity, duration, fence, meters,
     ))
@@ -281,15 +269,15 @@ async fn host(
     arguments: &RunArguments,
     runtime: Runtime,
     store: Option<Store>,
-    gauges: Gauges,
+    monitoring: Monitoring,
     fence: &Fence,
-) -> Result<Host> {
-    let passes = Passes {
+) -> Result<HostContext> {
+    let layers = ClientLayers {
         fence: fence.clone(),
-        traffic: gauges.traffic(),
+        requests: monitoring.requests(),
     };
-    let clients = Clients::connect(&arguments.cluster, passes).await?;
-    Ok(Host {
+    let clients = Clients::connect(&arguments.cluster, layers).await?;
+    Ok(HostContext {
         runtime,
         memo: Memo::new(arguments.memo << 20),
         store,
@@ -297,13 +285,13 @@ async fn host(
             client: Some(clients.own()),
             ..Access::default()
         },
-        options: Options {
+        options: ServingOptions {
             namespaces: arguments.namespaces.clone(),
             concurrency: usize::try_from(arguments.concurrency)?,
             revisit_interval: Duration::from_secs(1) / arguments.revisit_rate,
-            vitals: gauges.vitals.clone(),
+            liveness: monitoring.liveness.clone(),
         },
-        gauges,
+        monitoring,
         clients,
     })
 }

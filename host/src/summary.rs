@@ -1,17 +1,17 @@
 use std::time::Duration;
 
 use handler_host_cluster::Preview;
-use handler_host_core::{Change, Kind};
+use handler_host_core::{Change, Kind, PreviewSummary};
 
 /// How many children would be changed, and how.
 #[derive(Default)]
-pub(crate) struct Counts {
+pub(crate) struct ChangeCounts {
     pub(crate) changed: usize,
     pub(crate) created: usize,
     pub(crate) deleted: usize,
 }
 
-impl Counts {
+impl ChangeCounts {
     pub(crate) fn of(preview: &Preview) -> Self {
         let mut counts = Self::default();
         for change in &preview.changes {
@@ -25,13 +25,26 @@ impl Counts {
     }
 }
 
+impl ChangeCounts {
+    /// These counts, with those of parents, as the Handler's status says them.
+    pub(crate) fn summary(&self, preview: &Preview) -> PreviewSummary {
+        PreviewSummary {
+            parents: preview.parents,
+            create: self.created,
+            change: self.changed,
+            delete: self.deleted,
+            failing: preview.failures.len(),
+        }
+    }
+}
+
 /// A preview in one line.
 pub(crate) fn summary(preview: &Preview, kind: &Kind, took: Duration) -> String {
     let number = |count: usize, one: &str, many: &str| {
         let words = if count == 1 { one } else { many };
         format!("{count} {words}")
     };
-    let counts = Counts::of(preview);
+    let counts = ChangeCounts::of(preview);
     let spoken = kind.spoken();
     let mut parts = vec![
         number(counts.changed, "child changes", "children change"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::{HANDLER_LABEL, Kind, PARENT_UID_LABEL};
@@ -165,6 +166,24 @@ impl Object {
         Key::new(self.meta.namespace.as_deref(), &self.meta.name)
     }
 
+    /// The status in the text; null if there is none.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        #[derive(Deserialize)]
+        struct HasStatus {
+            #[serde(default)]
+            status: Value,
+        }
+        // The text was read once already.
+        serde_json::from_str::<HasStatus>(&self.text).map_or(Value::Null, |object| object.status)
+    }
+
+    /// The resource version as a number, by which versions of objects of one kind are compared.
+    #[must_use]
+    pub fn version(&self) -> u128 {
+        version_number(&self.meta.resource_version)
+    }
+
     /// Whether deletion was asked for.
     #[must_use]
     pub fn is_deleting(&self) -> bool {
@@ -204,6 +223,14 @@ impl Object {
     }
 }
 
+/// A resource version as a number. Resource versions are decimal numbers that grow with each write and are
+/// comparable within a kind: documented since Kubernetes 1.35, true of every release before. A version that is
+/// no number counts as the oldest.
+#[must_use]
+pub fn version_number(resource_version: &str) -> u128 {
+    resource_version.parse().unwrap_or_default()
+}
+
 fn without_managed_fields(metadata: &RawValue) -> Result<String, serde_json::Error> {
     let Fields(fields) = serde_json::from_str(metadata.get())?;
     let mut kept = String::from("{");
@@ -230,7 +257,7 @@ fn push_field(text: &mut String, name: &str, value: &str) {
 }
 
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Value::from(text).to_string()
 }
 
 /// The fields of a JSON object in their order, the values not looked into.

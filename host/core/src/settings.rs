@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Account, Digest, Kind, Limits, OnParentDelete};
+use crate::{Account, Digest, Grant, GrantError, Kind, Limits, OnParentDelete, Scope};
 
 /// What a `Handler` resource says, read and checked: where its module comes from, what it may do, and how
 /// a new module takes over.
@@ -29,6 +29,27 @@ pub struct Settings {
     pub rollout: RolloutPolicy,
     /// The module that somebody approved, by annotation.
     pub approved: Option<Digest>,
+}
+
+impl Settings {
+    /// What the handler may do, as far as that can be told without a cluster: kinds are taken for namespaced.
+    ///
+    /// # Errors
+    ///
+    /// When the grant could never work.
+    pub fn likely_grant(&self) -> Result<Grant, GrantError> {
+        let scope = |_: &Kind| Scope::Namespaced;
+        Grant::new(&self.name, &self.parent, &self.children, self.limits, scope)
+    }
+
+    /// Whether other settings grant something else, or to another account.
+    #[must_use]
+    pub fn is_granted_otherwise(&self, other: &Self) -> bool {
+        self.parent != other.parent
+            || self.children != other.children
+            || self.limits != other.limits
+            || self.account != other.account
+    }
 }
 
 /// Where a module comes from, and which bytes it must be.

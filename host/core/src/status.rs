@@ -31,14 +31,14 @@ pub struct HandlerIdentity<'a> {
 
 /// Whether a verdict is news to those who saw the parent's last condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Observed {
+pub enum ConditionChange {
     /// The condition said the same.
     Same,
     /// It said something else, or there was none.
     Transition,
 }
 
-impl Observed {
+impl ConditionChange {
     /// Compares a verdict with the condition `Ready` in an observed status.
     #[must_use]
     pub fn of(verdict: &Verdict, status: &Value) -> Self {
@@ -284,20 +284,20 @@ mod tests {
     }
 
     #[rstest]
-    #[case::first_verdict(json!(null), Reason::Reconciled, "m", Observed::Transition)]
-    #[case::ready_again(json!({"type": "Ready", "reason": "Reconciled", "message": "x"}), Reason::Reconciled, "m", Observed::Same)]
-    #[case::same_failure(json!({"type": "Ready", "reason": "Denied", "message": "m"}), Reason::Denied, "m", Observed::Same)]
-    #[case::failure_says_more(json!({"type": "Ready", "reason": "Denied", "message": "x"}), Reason::Denied, "m", Observed::Transition)]
-    #[case::other_reason(json!({"type": "Ready", "reason": "Denied", "message": "m"}), Reason::Rejected, "m", Observed::Transition)]
+    #[case::first_verdict(json!(null), Reason::Reconciled, "m", ConditionChange::Transition)]
+    #[case::ready_again(json!({"type": "Ready", "reason": "Reconciled", "message": "x"}), Reason::Reconciled, "m", ConditionChange::Same)]
+    #[case::same_failure(json!({"type": "Ready", "reason": "Denied", "message": "m"}), Reason::Denied, "m", ConditionChange::Same)]
+    #[case::failure_says_more(json!({"type": "Ready", "reason": "Denied", "message": "x"}), Reason::Denied, "m", ConditionChange::Transition)]
+    #[case::other_reason(json!({"type": "Ready", "reason": "Denied", "message": "m"}), Reason::Rejected, "m", ConditionChange::Transition)]
     fn only_news_is_a_transition(
         #[case] before: Value,
         #[case] reason: Reason,
         #[case] message: &str,
-        #[case] observed: Observed,
+        #[case] observed: ConditionChange,
     ) {
         let status = json!({"conditions": [before]});
         assert_eq!(
-            Observed::of(&Verdict::new(reason, message), &status),
+            ConditionChange::of(&Verdict::new(reason, message), &status),
             observed
         );
     }

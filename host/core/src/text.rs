@@ -12,9 +12,27 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// The text, cut at a character's boundary to at most so many bytes; an ellipsis stands for what was cut.
+#[must_use]
+pub fn truncated(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::{one_line, truncated};
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_never_longer_than_it_may_be() {
+        assert_eq!(truncated("äöü", 6), "äöü");
+        assert_eq!(truncated("äöüß", 7), "äö…");
+        assert_eq!(truncated("äöüß", 6), "ä…");
+        assert_eq!(truncated("abcd", 3), "…");
+    }
 
     #[test]
     fn control_characters_are_escaped_and_nothing_else() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use handler_host_cluster::{Meters, Traffic, Vitals, Wedged};
+use handler_host_cluster::{Metrics, RequestLayer, Liveness, Stalled};
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -18,31 +18,31 @@ use tokio::task::JoinHandle;
 
 use self::check::Check;
 use self::process::Process;
-pub(crate) use self::readiness::Readiness;
+pub(crate) use self::readiness::HostReadiness;
 
 /// Where the parts of a host show how they are.
 #[derive(Clone, Default)]
-pub(crate) struct Gauges {
-    pub(crate) vitals: Vitals,
-    pub(crate) meters: Meters,
-    pub(crate) readiness: Readiness,
+pub(crate) struct Monitoring {
+    pub(crate) liveness: Liveness,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: HostReadiness,
 }
 
-impl Gauges {
+impl Monitoring {
     /// What notes the requests of a client here.
-    pub(crate) fn traffic(&self) -> Traffic {
-        Traffic::new(&self.vitals, &self.meters)
+    pub(crate) fn requests(&self) -> RequestLayer {
+        RequestLayer::new(&self.liveness, &self.metrics)
     }
 }
 
 /// Answers those who ask, until it is dropped.
-pub(crate) struct Probes(JoinHandle<()>);
+pub(crate) struct ProbeServer(JoinHandle<()>);
 
-impl Probes {
-    /// Listens at an address. What has been silent for longer than `max_silence` is taken for wedged.
+impl ProbeServer {
+    /// Listens at an address. What has been silent for longer than `max_silence` is taken for stalled.
     pub(crate) async fn listen(
         address: SocketAddr,
-        gauges: Gauges,
+        monitoring: Monitoring,
         max_silence: Duration,
     ) -> Result<Self> {
         let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -53,32 +53,32 @@ impl Probes {
         })?;
         let address = listener.local_addr().unwrap_or(address);
         tracing::info!(%address, "answering /livez, /readyz and /metrics");
-        let asked = Arc::new(Asked::new(gauges, max_silence));
+        let asked = Arc::new(ProbeAnswers::new(monitoring, max_silence));
         Ok(Self(tokio::spawn(server::serve(listener, asked))))
     }
 }
 
-impl Drop for Probes {
+impl Drop for ProbeServer {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 /// What is asked.
-struct Asked {
-    gauges: Gauges,
+struct ProbeAnswers {
+    monitoring: Monitoring,
     max_silence: Duration,
     registry: Registry,
 }
 
 /// How metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum MetricsFormat {
     OpenMetrics,
     Prometheus,
 }
 
-impl Format {
+impl MetricsFormat {
     /// What the reader accepts; Prometheus asks for OpenMetrics, people with a browser do not.
     fn accepted(by: &str) -> Self {
         if by.contains("application/openmetrics-text") {
@@ -96,14 +96,14 @@ impl Format {
     }
 }
 
-impl Asked {
-    fn new(gauges: Gauges, max_silence: Duration) -> Self {
+impl ProbeAnswers {
+    fn new(monitoring: Monitoring, max_silence: Duration) -> Self {
         let mut registry = Registry::default();
-        gauges.meters.register(&mut registry);
-        gauges.meters.build_is(env!("CARGO_PKG_VERSION"));
+        monitoring.metrics.register(&mut registry);
+        monitoring.metrics.build_is(env!("CARGO_PKG_VERSION"));
         registry.register_collector(Box::new(Process::started()));
         Self {
-            gauges,
+            monitoring,
             max_silence,
             registry,
         }
@@ -111,12 +111,12 @@ impl Asked {
 
     /// Whether everything moves. That this is answered at all says the same of the runtime.
     fn liveness(&self) -> Vec<Check> {
-        let told = |wedged: &Wedged| {
-            let seconds = wedged.silent_for.as_secs();
-            format!("{} for {seconds} s", wedged.what)
+        let told = |stalled: &Stalled| {
+            let seconds = stalled.silent_for.as_secs();
+            format!("{} for {seconds} s", stalled.what)
         };
-        let wedged = self.gauges.vitals.wedged(self.max_silence);
-        let problem = wedged.iter().map(told).collect::<Vec<_>>().join("; ");
+        let stalled = self.monitoring.liveness.stalled(self.max_silence);
+        let problem = stalled.iter().map(told).collect::<Vec<_>>().join("; ");
         vec![Check {
             name: "moving".to_owned(),
             problem: (!problem.is_empty()).then(|| format!("silent: {problem}")),
@@ -124,16 +124,16 @@ impl Asked {
     }
 
     fn readiness(&self) -> Vec<Check> {
-        self.gauges.readiness.checks()
+        self.monitoring.readiness.checks()
     }
 
-    fn metrics(&self, format: Format) -> Result<String, std::fmt::Error> {
-        let watches = self.gauges.vitals.watches(self.max_silence);
-        self.gauges.meters.refresh(watches);
+    fn metrics(&self, format: MetricsFormat) -> Result<String, std::fmt::Error> {
+        let watches = self.monitoring.liveness.watches(self.max_silence);
+        self.monitoring.metrics.refresh(watches);
         let mut text = String::new();
         match format {
-            Format::OpenMetrics => text::encode(&mut text, &self.registry)?,
-            Format::Prometheus => prometheus_text::encode(&mut text, &self.registry)?,
+            MetricsFormat::OpenMetrics => text::encode(&mut text, &self.registry)?,
+            MetricsFormat::Prometheus => prometheus_text::encode(&mut text, &self.registry)?,
         }
         Ok(text)
     }

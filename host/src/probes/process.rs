@@ -13,7 +13,7 @@ pub(super) struct Process {
 }
 
 /// What /proc says now.
-struct Usage {
+struct ProcessUsage {
     cpu: Duration,
     resident: u64,
     virtual_: u64,
@@ -29,7 +29,7 @@ impl Process {
     }
 }
 
-impl Usage {
+impl ProcessUsage {
     fn now() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
         // The second field is the program's name in parentheses and may hold spaces; utime and stime are fields
@@ -64,7 +64,7 @@ impl Collector for Process {
         if let Some(limit) = limit.current {
             gauge("process_max_fds", "File descriptors at most", float(limit))?;
         }
-        let Some(usage) = Usage::now() else {
+        let Some(usage) = ProcessUsage::now() else {
             return Ok(());
         };
         gauge(

@@ -6,10 +6,10 @@ use super::check::Check;
 /// Whether the host has come as far as it can: the Handlers known at its start are served, or cannot be for a
 /// reason that another host would meet as well.
 #[derive(Clone, Default)]
-pub(crate) struct Readiness(Arc<Mutex<Progress>>);
+pub(crate) struct HostReadiness(Arc<Mutex<ReadinessState>>);
 
 #[derive(Default)]
-struct Progress {
+struct ReadinessState {
     are_handlers_read: bool,
     /// Once ready, a host stays so: a Handler that comes later is no reason to take it for a new one.
     is_ready: bool,
@@ -17,32 +17,32 @@ struct Progress {
     handlers: BTreeMap<String, Option<String>>,
 }
 
-impl Readiness {
+impl HostReadiness {
     /// The Handlers that there are have been read, and each has said how it stands.
     pub(crate) fn handlers_are_read(&self) {
-        self.progress().are_handlers_read = true;
+        self.state().are_handlers_read = true;
     }
 
     /// What a handler waits for; None if it has come as far as it can.
-    pub(crate) fn stands(&self, handler: &str, waits_for: Option<String>) {
-        let mut progress = self.progress();
-        progress.handlers.insert(handler.to_owned(), waits_for);
-        progress.settle();
+    pub(crate) fn waits_for(&self, handler: &str, waits_for: Option<String>) {
+        let mut state = self.state();
+        state.handlers.insert(handler.to_owned(), waits_for);
+        state.settle();
     }
 
     /// The handler is gone.
-    pub(crate) fn gone(&self, handler: &str) {
-        self.progress().handlers.remove(handler);
+    pub(crate) fn remove(&self, handler: &str) {
+        self.state().handlers.remove(handler);
     }
 
     pub(super) fn checks(&self) -> Vec<Check> {
-        let mut progress = self.progress();
-        progress.settle();
-        if progress.is_ready {
+        let mut state = self.state();
+        state.settle();
+        if state.is_ready {
             return vec![Check::passed("handlers")];
         }
-        let unread = (!progress.are_handlers_read).then(|| "they are being read".to_owned());
-        let handlers = progress.handlers.iter();
+        let unread = (!state.are_handlers_read).then(|| "they are being read".to_owned());
+        let handlers = state.handlers.iter();
         let each = handlers.map(|(name, waits_for)| Check {
             name: format!("handler/{name}"),
             problem: waits_for.clone(),
@@ -54,12 +54,12 @@ impl Readiness {
         [read].into_iter().chain(each).collect()
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
+    fn state(&self) -> MutexGuard<'_, ReadinessState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Progress {
+impl ReadinessState {
     fn settle(&mut self) {
         self.is_ready |= self.are_handlers_read && self.handlers.values().all(Option::is_none);
     }
@@ -69,7 +69,7 @@ impl Progress {
 mod tests {
     use super::*;
 
-    fn failed(readiness: &Readiness) -> Vec<String> {
+    fn failed(readiness: &HostReadiness) -> Vec<String> {
         let checks = readiness.checks().into_iter();
         checks
             .filter(|check| check.problem.is_some())
@@ -79,17 +79,17 @@ mod tests {
 
     #[test]
     fn it_is_ready_when_the_handlers_known_at_the_start_are_and_stays_so() {
-        let readiness = Readiness::default();
+        let readiness = HostReadiness::default();
         assert_eq!(failed(&readiness), ["handlers"]);
-        readiness.stands("a", Some("its module".to_owned()));
-        readiness.stands("b", Some("its kinds".to_owned()));
-        readiness.stands("c", None);
+        readiness.waits_for("a", Some("its module".to_owned()));
+        readiness.waits_for("b", Some("its kinds".to_owned()));
+        readiness.waits_for("c", None);
         assert_eq!(failed(&readiness), ["handlers", "handler/a", "handler/b"]);
         readiness.handlers_are_read();
-        readiness.gone("b");
+        readiness.remove("b");
         assert_eq!(failed(&readiness), ["handler/a"]);
-        readiness.stands("a", None);
-        readiness.stands("d", Some("its module".to_owned()));
+        readiness.waits_for("a", None);
+        readiness.waits_for("d", Some("its module".to_owned()));
         assert!(failed(&readiness).is_empty());
     }
 }

@@ -14,14 +14,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::check::{Check, answer};
-use super::{Asked, Format};
+use super::{ProbeAnswers, MetricsFormat};
 
 /// Those that are answered at a time; the others wait.
 const CONNECTIONS: usize = 32;
 /// How long one may take to ask and to read the answer: somebody who does nothing is not to keep others out.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) async fn serve(listener: TcpListener, asked: Arc<Asked>) {
+pub(super) async fn serve(listener: TcpListener, asked: Arc<ProbeAnswers>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         // Nobody closes it.
@@ -44,7 +44,7 @@ pub(super) async fn serve(listener: TcpListener, asked: Arc<Asked>) {
 }
 
 /// One question and its answer.
-async fn converse(connection: TcpStream, asked: Arc<Asked>) {
+async fn converse(connection: TcpStream, asked: Arc<ProbeAnswers>) {
     let service = service_fn(|request| {
         let response = respond(&asked, &request);
         async move { Ok::<_, Infallible>(response) }
@@ -56,7 +56,7 @@ async fn converse(connection: TcpStream, asked: Arc<Asked>) {
     let _ = conversation.await;
 }
 
-fn respond(asked: &Asked, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn respond(asked: &ProbeAnswers, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
     }
@@ -68,7 +68,7 @@ fn respond(asked: &Asked, request: &Request<Incoming>) -> Response<Full<Bytes>> 
         "/metrics" => {
             let accepted = request.headers().get_all(ACCEPT).iter();
             let accepted = accepted.filter_map(|value| value.to_str().ok());
-            let format = Format::accepted(&accepted.collect::<Vec<_>>().join(","));
+            let format = MetricsFormat::accepted(&accepted.collect::<Vec<_>>().join(","));
             match asked.metrics(format) {
                 Ok(metrics) => typed(StatusCode::OK, format.content_type(), metrics),
                 Err(error) => {

@@ -1,9 +1,9 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
+use handler_host_cluster::connection_problem;
 use handler_host_cluster::resource::Handler;
-use handler_host_cluster::{Wanted, connection_problem};
-use handler_host_core::{Account, ModuleLocation, Settings};
+use handler_host_core::{Account, GrantRequest, ModuleLocation, Settings};
 use handler_host_engine::Runtime;
 use kube::{Api, Client};
 use tokio::task::spawn_blocking;
@@ -13,7 +13,7 @@ use crate::{handlers, module};
 
 /// A handler whose rights are asked for.
 pub(super) struct Asked {
-    pub(super) wanted: Wanted,
+    pub(super) wanted: GrantRequest,
     /// The account that its Handler names.
     pub(super) account: Option<Account>,
     /// Whether its parents get a finalizer; None where nobody knows.
@@ -57,7 +57,7 @@ async fn of_module(arguments: &RbacArguments) -> Result<Asked> {
     let load = move || module::load(&Runtime::new(1)?, &module);
     let loaded = spawn_blocking(load).await??;
     let name = name.unwrap_or(loaded.suggested_name);
-    let wanted = Wanted::of_description(&name, &loaded.description, on_parent_delete);
+    let wanted = GrantRequest::of_description(&name, &loaded.description, on_parent_delete);
     wanted.grant()?;
     Ok(Asked {
         wanted,
@@ -81,7 +81,7 @@ async fn of_handler(handler: Handler, named: Option<&Path>) -> Result<Asked> {
         },
     };
     Ok(Asked {
-        wanted: Wanted::from(&settings),
+        wanted: GrantRequest::from(&settings),
         account: settings.account,
         has_finalizer,
     })

@@ -6,8 +6,8 @@ mod objects;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use handler_host_cluster::{Kinds, PreviewError, Wanted};
-use handler_host_core::{Rule, Scope};
+use handler_host_cluster::{Kinds, KindsError, PreviewError};
+use handler_host_core::{GrantRequest, Rule, Scope};
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ async fn manifests(arguments: &RbacArguments) -> Result<Vec<Value>> {
     Ok(manifests)
 }
 
-async fn kinds(client: Option<&Client>, wanted: &Wanted) -> Result<Kinds> {
+async fn kinds(client: Option<&Client>, wanted: &GrantRequest) -> Result<Kinds> {
     let Some(client) = client else {
         return Ok(Kinds::guessed(wanted)?);
     };
@@ -87,12 +87,12 @@ async fn kinds(client: Option<&Client>, wanted: &Wanted) -> Result<Kinds> {
     Kinds::now(client, wanted)
         .await
         .map_err(|error| match error {
-            PreviewError::NotServed(_) => anyhow!("{error}, {guess}"),
-            PreviewError::Refused { action, message }
-            | PreviewError::Unavailable { action, message } => {
+            KindsError::NotServed(_) => anyhow!("{error}, {guess}"),
+            KindsError::Refused { action, message }
+            | KindsError::Unavailable { action, message } => {
                 anyhow!("{action}: {message}; try again when the API server answers, {guess}")
             }
-            PreviewError::Grant(_) | PreviewError::Namespaces(_) => error.into(),
+            KindsError::Grant(_) => error.into(),
         })
 }
 

@@ -1,47 +1,39 @@
-//! Handlers at work: which there are, and what becomes of each one's module.
+//! Handlers at work.
+//!
+//! The [`Supervisor`] looks after all handlers of this host, wherever they are declared: as Handlers in the
+//! cluster or in files, or by `--module`. Each has a [`HandlerManager`](manager) of its own, whether this host leads
+//! or stands by. What a manager does about modules, `handler_host_core::Rollout` decides.
 
-mod authorized;
-mod change;
-mod compiled;
-mod desk;
-mod kept;
-mod loaded;
-mod preview;
-mod sink;
+mod declared;
+mod manager;
+mod modules;
+mod reporter;
+mod rights;
 mod stage;
-mod standby;
-mod steward;
 mod supervisor;
-mod swap;
-mod tell;
-mod view;
 
 use std::sync::Arc;
 
-use handler_host_cluster::Options;
+use handler_host_cluster::ServingOptions;
 use handler_host_engine::{Memo, Runtime};
 use handler_host_registry::{Access, Store};
 
 use crate::client::Clients;
-use crate::probes::Gauges;
+use crate::probes::Monitoring;
 
-pub(crate) use authorized::quoted;
-pub(crate) use desk::{Desk, Ending, Identity, Role};
-pub(crate) use loaded::{Loaded, load};
-pub(crate) use sink::Sink;
-pub(crate) use standby::Warm;
-pub(crate) use steward::Steward;
-pub(crate) use supervisor::{HandlerPlace, Supervisor};
+pub(crate) use declared::{DeclaredHandler, HandlerOrigin};
+pub(crate) use modules::{LoadedModule, load};
+pub(crate) use rights::quoted;
+pub(crate) use supervisor::Supervisor;
 
 /// What all handlers of this host share.
-pub(crate) struct Host {
+pub(crate) struct HostContext {
     pub(crate) clients: Clients,
     pub(crate) runtime: Runtime,
     pub(crate) memo: Arc<Memo>,
-    /// Where good modules are kept; None where nothing can be.
+    /// Where good modules are kept; None where nothing can be written.
     pub(crate) store: Option<Store>,
     pub(crate) access: Access,
-    pub(crate) options: Options,
-    /// Where it shows how it is.
-    pub(crate) gauges: Gauges,
+    pub(crate) options: ServingOptions,
+    pub(crate) monitoring: Monitoring,
 }

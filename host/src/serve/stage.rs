@@ -1,46 +1,47 @@
 use std::time::Duration;
 
 use handler_host_cluster::{
-    ClusterError, Kinds, NotServed, Observed, Serving, ServingNews, Wanted,
+    ClusterError, Kinds, NotServed, ParentCounts, Serving, ServingNews, WatchedKinds,
 };
-use handler_host_core::{GrantError, Rule};
+use handler_host_core::{GrantError, GrantRequest, Rule, ServingState, TrialSoFar};
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Host;
+use super::HostContext;
 use crate::client::HandlerClient;
 
-/// How far a handler is on its way to serving.
-pub(crate) enum Stage {
+/// How far a handler is on its way to serving, apart from its module.
+pub(super) enum ServingStage {
     /// Its kinds are looked for in the cluster.
-    Looking(Looking),
-    /// It can never serve what it is granted, as the cluster is.
+    Looking(KindSearch),
+    /// As the cluster is, it can never be served.
     Refused(String),
-    /// All but a module is there; its kinds are watched already.
-    Ready(Box<Observed>),
+    /// Its kinds are watched; a module may be missing.
+    Watching(Box<WatchedKinds>),
     /// It serves.
     Serving(Serving),
 }
 
-/// A search for kinds, ended with this.
-pub(crate) struct Looking {
+/// A search for the kinds of a handler, which ends when this is dropped.
+pub(super) struct KindSearch {
     task: JoinHandle<Result<Kinds, GrantError>>,
     missing: watch::Receiver<Option<NotServed>>,
 }
 
-/// What happened at a stage.
-pub(crate) enum StageNews {
-    /// Something is still missing.
-    Missing,
-    /// All kinds are served.
+/// What happened to a handler at its stage.
+pub(super) enum StageNews {
+    /// Something else is missing in the cluster, or the caches are filled: how it stands is to be reported.
+    Progress,
+    /// All kinds are served, or can never be granted as they are served.
     Found(Result<Box<Kinds>, GrantError>),
-    /// Of the handler that serves.
+    /// The handler that serves has news.
     Serving(ServingNews),
 }
 
-impl Stage {
-    pub(crate) fn look(client: Client, wanted: Wanted) -> Self {
+impl ServingStage {
+    /// Begins to look for kinds.
+    pub(super) fn look(client: Client, request: GrantRequest) -> Self {
         let (told, missing) = watch::channel(None);
         let task = tokio::spawn(async move {
             let tell = |lack: &NotServed| {
@@ -50,108 +51,117 @@ impl Stage {
                     is_news
                 });
             };
-            Kinds::served(&client, &wanted, tell).await
+            Kinds::served(&client, &request, tell).await
         });
-        Self::Looking(Looking { task, missing })
+        Self::Looking(KindSearch { task, missing })
     }
 
     /// Begins to watch kinds that were found, in the name of the handler's account.
-    pub(crate) fn observe(
+    pub(super) fn watch(
         kinds: Kinds,
         handler: &str,
-        host: &Host,
+        host: &HostContext,
         client: &HandlerClient,
     ) -> Result<Self, ClusterError> {
-        let observed = kinds.observe(
-            &client.client,
-            &host.options.namespaces,
-            host.gauges.meters.handler(handler),
-        )?;
-        Ok(Self::Ready(Box::new(observed)))
+        let metrics = host.monitoring.metrics.handler(handler);
+        let watched = kinds.watch(&client.client, &host.options.namespaces, metrics)?;
+        Ok(Self::Watching(Box::new(watched)))
     }
 
-    /// What is still missing in the cluster; empty while nobody knows.
-    pub(crate) fn missing(&self) -> String {
-        match self {
-            Self::Looking(looking) => {
-                let lack = looking.missing.borrow();
-                lack.as_ref()
-                    .map_or_else(String::new, |lack| lack.message().to_owned())
-            }
-            Self::Refused(_) | Self::Ready(_) | Self::Serving(_) => String::new(),
-        }
-    }
-
-    /// Takes what is observed, for somebody who serves it from now on.
-    pub(crate) fn take_ready(&mut self) -> Option<Observed> {
-        if !matches!(self, Self::Ready(_)) {
+    /// The watched kinds, for a module that serves from now on. The stage is refused until it is set anew.
+    pub(super) fn take_watched(&mut self) -> Option<WatchedKinds> {
+        if !matches!(self, Self::Watching(_)) {
             return None;
         }
         match std::mem::replace(self, Self::Refused(String::new())) {
-            Self::Ready(observed) => Some(*observed),
+            Self::Watching(watched) => Some(*watched),
             Self::Looking(_) | Self::Refused(_) | Self::Serving(_) => None,
         }
     }
 
+    /// What the condition `Ready` goes by.
+    pub(super) fn state(&self) -> ServingState {
+        match self {
+            Self::Looking(search) => {
+                let missing = search.missing.borrow();
+                let message = missing.as_ref().map(|lack| lack.message().to_owned());
+                ServingState::Looking(message)
+            }
+            Self::Refused(message) => ServingState::Refused(message.clone()),
+            Self::Watching(_) => ServingState::Watching,
+            Self::Serving(_) => ServingState::Serving,
+        }
+    }
+
     /// The rights that serving takes, once the kinds are found; with parents that get a finalizer or not.
-    pub(crate) fn rules(&self, has_finalizer: bool) -> Option<Vec<Rule>> {
+    pub(super) fn rules(&self, has_finalizer: bool) -> Option<Vec<Rule>> {
         match self {
             Self::Looking(_) | Self::Refused(_) => None,
-            Self::Ready(observed) => Some(observed.rules(has_finalizer)),
+            Self::Watching(watched) => Some(watched.rules(has_finalizer)),
             Self::Serving(serving) => Some(serving.rules(has_finalizer)),
         }
     }
 
-    pub(crate) fn serving(&self) -> Option<&Serving> {
+    pub(super) fn serving(&self) -> Option<&Serving> {
         match self {
-            Self::Looking(_) | Self::Refused(_) | Self::Ready(_) => None,
+            Self::Looking(_) | Self::Refused(_) | Self::Watching(_) => None,
             Self::Serving(serving) => Some(serving),
         }
     }
 
+    /// How the parents stand, if they are served.
+    pub(super) fn counts(&self) -> Option<ParentCounts> {
+        self.serving().map(Serving::counts)
+    }
+
+    /// How the trial of the module that serves stands.
+    pub(super) fn trial(&self) -> TrialSoFar {
+        self.serving().map(Serving::trial).unwrap_or_default()
+    }
+
     /// What it waits for that will come by itself.
-    pub(crate) fn waits_for(&self) -> Option<String> {
-        let is_warm = match self {
-            Self::Looking(looking) => return looking.waits_for(),
+    pub(super) fn waits_for(&self) -> Option<String> {
+        let is_filled = match self {
+            Self::Looking(search) => return search.waits_for(),
             Self::Refused(_) => return None,
-            Self::Ready(observed) => observed.is_warm(),
-            Self::Serving(serving) => serving.is_warm(),
+            Self::Watching(watched) => watched.is_filled(),
+            Self::Serving(serving) => serving.is_filled(),
         };
-        (!is_warm).then(|| "its caches are being filled".to_owned())
+        (!is_filled).then(|| "its caches are being filled".to_owned())
     }
 
     /// Waits for something to happen.
-    pub(crate) async fn next(&mut self) -> StageNews {
+    pub(super) async fn next(&mut self) -> StageNews {
         match self {
-            Self::Looking(looking) => looking.next().await,
-            Self::Ready(observed) if !observed.is_warm() => {
-                observed.warm().await;
-                StageNews::Serving(ServingNews::Warm)
+            Self::Looking(search) => search.next().await,
+            Self::Watching(watched) if !watched.is_filled() => {
+                watched.filled().await;
+                StageNews::Progress
             }
-            Self::Refused(_) | Self::Ready(_) => std::future::pending().await,
+            Self::Refused(_) | Self::Watching(_) => std::future::pending().await,
             Self::Serving(serving) => StageNews::Serving(serving.next().await),
         }
     }
 
-    /// As [`stop`](Self::stop), and lets parents go that a finalizer of the handler would hold.
-    pub(crate) async fn retire(self, patience: Duration) {
+    /// As [`stop`](Self::stop), and takes the handler's finalizer off its parents.
+    pub(super) async fn retire(self, patience: Duration) {
         match self {
-            Self::Looking(_) | Self::Refused(_) | Self::Ready(_) => {}
+            Self::Looking(_) | Self::Refused(_) | Self::Watching(_) => {}
             Self::Serving(serving) => serving.retire(patience).await,
         }
     }
 
-    /// Lets what is under way end.
-    pub(crate) async fn stop(self, patience: Duration) {
+    /// Ends; calls and writes under way may end first.
+    pub(super) async fn stop(self, patience: Duration) {
         match self {
-            Self::Looking(_) | Self::Refused(_) | Self::Ready(_) => {}
+            Self::Looking(_) | Self::Refused(_) | Self::Watching(_) => {}
             Self::Serving(serving) => serving.stop(patience).await,
         }
     }
 }
 
-impl Looking {
-    /// What it waits for that is not somebody's deed.
+impl KindSearch {
+    /// What it waits for that needs no administrator.
     fn waits_for(&self) -> Option<String> {
         match &*self.missing.borrow() {
             None => Some("its kinds are being looked for".to_owned()),
@@ -171,12 +181,12 @@ impl Looking {
                     StageNews::Serving(ServingNews::Ended(error))
                 }
             },
-            Ok(()) = self.missing.changed() => StageNews::Missing,
+            Ok(()) = self.missing.changed() => StageNews::Progress,
         }
     }
 }
 
-impl Drop for Looking {
+impl Drop for KindSearch {
     fn drop(&mut self) {
         self.task.abort();
     }

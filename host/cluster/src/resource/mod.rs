@@ -8,7 +8,9 @@
 #![allow(unreachable_pub)]
 
 mod duration;
+mod error;
 mod image;
+mod kind;
 mod limits;
 mod read;
 mod rollout;
@@ -18,16 +20,14 @@ mod source;
 mod spec;
 mod status;
 
+pub use error::SettingsError;
+pub use kind::KindSpec;
 pub use limits::LimitsSpec;
 pub use read::{ReadError, read as read_handler};
-pub use rollout::{Preview, RolloutSpec};
-pub use settings::SettingsError;
+pub use rollout::{PreviewSpec, RolloutSpec};
 pub use source::{ConfigMapSource, ModuleSpec, PullSecret};
-pub use spec::{ChildSpec, Handler, HandlerSpec, KindSpec, ParentDeletion, ServiceAccountSpec};
+pub use spec::{ChildSpec, Handler, HandlerSpec, ParentDeletion, ServiceAccountSpec};
 pub use status::{
     CandidateStatus, HandlerStatus, KindsStatus, ModuleStatus, PreviewCounts, RollbackStatus,
     SwapStatus,
 };
-
-/// The annotation whose value is the digest of the module that somebody approved.
-pub const APPROVE_ANNOTATION: &str = "handler-host.dev/approve";

@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::{CustomResourceExt as _, Resource as _};
 use serde_json::Value;
 
-use super::Handler;
+use super::spec::Handler;
 
 /// Why a document is no Handler.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

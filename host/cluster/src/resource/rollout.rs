@@ -11,7 +11,7 @@ use super::rules;
 pub struct RolloutSpec {
     /// Whether a new module waits until its digest is approved by the annotation handler-host.dev/approve.
     #[serde(default)]
-    pub preview: Preview,
+    pub preview: PreviewSpec,
     /// The share of parents that may fail newly before the host returns to the module before; 1 never
     /// returns.
     #[serde(default = "RolloutSpec::default_max_failure_ratio")]
@@ -37,7 +37,7 @@ impl RolloutSpec {
 impl Default for RolloutSpec {
     fn default() -> Self {
         Self {
-            preview: Preview::default(),
+            preview: PreviewSpec::default(),
             max_failure_ratio: Self::default_max_failure_ratio(),
             window: Self::default_window(),
         }
@@ -46,7 +46,7 @@ impl Default for RolloutSpec {
 
 /// Whether a new module waits for somebody's approval.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Preview {
+pub enum PreviewSpec {
     /// It takes over at once.
     #[default]
     Optional,
@@ -54,11 +54,11 @@ pub enum Preview {
     Required,
 }
 
-impl From<Preview> for PreviewPolicy {
-    fn from(preview: Preview) -> Self {
+impl From<PreviewSpec> for PreviewPolicy {
+    fn from(preview: PreviewSpec) -> Self {
         match preview {
-            Preview::Optional => Self::Optional,
-            Preview::Required => Self::Required,
+            PreviewSpec::Optional => Self::Optional,
+            PreviewSpec::Required => Self::Required,
         }
     }
 }

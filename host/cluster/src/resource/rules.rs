@@ -6,7 +6,8 @@ use std::time::Duration;
 use handler_host_core::whole;
 use kube::core::Rule;
 
-use super::{SettingsError, duration};
+use super::duration;
+use super::error::SettingsError;
 
 /// The bounds of a text that stands for an amount.
 pub(super) struct Bounds {

@@ -1,9 +1,10 @@
-use handler_host_core::{Kind, OnParentDelete};
+use handler_host_core::OnParentDelete;
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::kind::KindSpec;
 use super::limits::LimitsSpec;
 use super::rollout::RolloutSpec;
 use super::rules;
@@ -69,29 +70,6 @@ pub struct HandlerSpec {
 
 fn any_object(_: &mut schemars::SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-}
-
-/// A kind, as its objects name it.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KindSpec {
-    /// `v1` for the core group, else `group/version`.
-    #[schemars(length(max = 317))]
-    #[x_kube(validation = rules::api_version())]
-    pub api_version: String,
-    /// CamelCase, singular.
-    #[schemars(length(max = 63))]
-    #[x_kube(validation = rules::kind())]
-    pub kind: String,
-}
-
-impl From<&Kind> for KindSpec {
-    fn from(kind: &Kind) -> Self {
-        Self {
-            api_version: kind.api_version.clone(),
-            kind: kind.kind.clone(),
-        }
-    }
 }
 
 /// A service account, which the host impersonates.

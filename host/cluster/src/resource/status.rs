@@ -1,11 +1,15 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use handler_host_core::{
+    HandlerCondition, HeldModule, Kind, ModuleRecord, PreviewSummary, RollbackRecord, Rollout,
+    RolloutModule, RolloutRecord, RolloutStatus, SwapRecord,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::Timestamp;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::spec::KindSpec;
+use super::kind::KindSpec;
 
 /// What the host says of a handler.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,23 +67,98 @@ pub struct HandlerStatus {
 }
 
 impl HandlerStatus {
-    /// The digest of the module that has nothing to prove any more, of one whose trial takes that long: the one
-    /// that serves, or the one before while that may still be on trial.
+    /// The status of a Handler, without its counts.
     #[must_use]
-    pub fn proven(&self, window: Duration, now: &Time) -> Option<&str> {
-        let module = self.module.as_ref()?;
-        let is_on_trial = |swap: &&SwapStatus| {
-            let since = now.0.duration_since(swap.at.0);
-            let mut rolled_back = self.rolled_back.iter();
-            // The way back is no trial.
-            SignedDuration::try_from(window).is_ok_and(|window| since < window)
-                && rolled_back.all(|it| swap.from.as_ref() != Some(&it.digest))
-        };
-        match self.last_swap.as_ref().filter(is_on_trial) {
-            Some(swap) => swap.from.as_deref(),
-            None => Some(&module.digest),
+    pub fn of<M: RolloutModule>(rollout: &Rollout<M>, conditions: &[HandlerCondition]) -> Self {
+        let settings = rollout.settings();
+        let RolloutStatus { record, candidate } = rollout.status();
+        let children = settings.children.iter().map(|(kind, _)| kind);
+        Self {
+            module: record.module.map(ModuleStatus::from),
+            described: rollout.described().map(|description| KindsStatus {
+                finalizer: Some(description.has_finalizer),
+                ..KindsStatus::new(&description.parent, description.children.iter())
+            }),
+            granted: Some(KindsStatus::new(&settings.parent, children)),
+            last_swap: record.last_swap.map(SwapStatus::from),
+            candidate: candidate.map(CandidateStatus::from),
+            rolled_back: record.rolled_back.map(RollbackStatus::from),
+            ..Self::of_conditions(conditions, record.generation)
         }
     }
+
+    /// The status of a Handler of which nothing is known but these conditions.
+    #[must_use]
+    pub fn of_conditions(conditions: &[HandlerCondition], generation: Option<i64>) -> Self {
+        let conditions = conditions.iter();
+        Self {
+            observed_generation: generation,
+            conditions: conditions.map(|it| condition(it, generation)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What the status records of modules, for a host that begins to lead. What cannot be read is left out.
+    #[must_use]
+    pub fn record(&self) -> RolloutRecord {
+        let module = self.module.as_ref().and_then(|module| {
+            Some(ModuleRecord {
+                digest: module.digest.parse().ok()?,
+                world: module.world.clone(),
+                origin: module.origin.clone(),
+                loaded_at: system_time(&module.loaded_at),
+            })
+        });
+        let last_swap = self.last_swap.as_ref().and_then(|swap| {
+            Some(SwapRecord {
+                from: match &swap.from {
+                    Some(from) => Some(from.parse().ok()?),
+                    None => None,
+                },
+                to: swap.to.parse().ok()?,
+                at: system_time(&swap.at),
+            })
+        });
+        let rolled_back = self.rolled_back.as_ref().and_then(|rolled_back| {
+            Some(RollbackRecord {
+                digest: rolled_back.digest.parse().ok()?,
+                good: rolled_back.to.parse().ok(),
+                error: rolled_back.error.clone(),
+                at: system_time(&rolled_back.at),
+            })
+        });
+        RolloutRecord {
+            generation: self.observed_generation,
+            module,
+            last_swap,
+            rolled_back,
+        }
+    }
+}
+
+/// A condition as the status writes it. What writes the status knows when it last changed.
+fn condition(condition: &HandlerCondition, generation: Option<i64>) -> Condition {
+    let status = if condition.is_true() { "True" } else { "False" };
+    Condition {
+        type_: condition.type_.as_str().to_owned(),
+        status: status.to_owned(),
+        reason: condition.reason.as_str().to_owned(),
+        message: condition.message.clone(),
+        observed_generation: generation,
+        last_transition_time: time(SystemTime::now()),
+    }
+}
+
+/// A time as statuses write it, in whole seconds.
+fn time(time: SystemTime) -> Time {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
+    Time(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX))
+}
+
+fn system_time(time: &Time) -> SystemTime {
+    let seconds = u64::try_from(time.0.as_second()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 /// A module that serves.
@@ -98,6 +177,18 @@ pub struct ModuleStatus {
     pub loaded_at: Time,
 }
 
+impl From<ModuleRecord> for ModuleStatus {
+    fn from(record: ModuleRecord) -> Self {
+        Self {
+            digest: record.digest.to_string(),
+            short_digest: record.digest.short(),
+            world: record.world,
+            origin: record.origin,
+            loaded_at: time(record.loaded_at),
+        }
+    }
+}
+
 /// The kinds of parents and children.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -114,6 +205,16 @@ pub struct KindsStatus {
     pub finalizer: Option<bool>,
 }
 
+impl KindsStatus {
+    fn new<'a>(parent: &Kind, children: impl Iterator<Item = &'a Kind>) -> Self {
+        Self {
+            parent: KindSpec::from(parent),
+            children: children.map(KindSpec::from).collect(),
+            finalizer: None,
+        }
+    }
+}
+
 /// One module taking over from another.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -128,6 +229,16 @@ pub struct SwapStatus {
     pub at: Time,
 }
 
+impl From<SwapRecord> for SwapStatus {
+    fn from(record: SwapRecord) -> Self {
+        Self {
+            from: record.from.map(|from| from.to_string()),
+            to: record.to.to_string(),
+            at: time(record.at),
+        }
+    }
+}
+
 /// A module that waits for approval.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -138,6 +249,15 @@ pub struct CandidateStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "PreviewCounts")]
     pub preview: Option<PreviewCounts>,
+}
+
+impl From<HeldModule> for CandidateStatus {
+    fn from(held: HeldModule) -> Self {
+        Self {
+            digest: held.digest.to_string(),
+            preview: held.preview.map(PreviewCounts::from),
+        }
+    }
 }
 
 /// What a module would do.
@@ -156,6 +276,19 @@ pub struct PreviewCounts {
     pub failing: i64,
 }
 
+impl From<PreviewSummary> for PreviewCounts {
+    fn from(summary: PreviewSummary) -> Self {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        Self {
+            parents: number(summary.parents),
+            create: number(summary.create),
+            change: number(summary.change),
+            delete: number(summary.delete),
+            failing: number(summary.failing),
+        }
+    }
+}
+
 /// A module that the host took back.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -170,48 +303,13 @@ pub struct RollbackStatus {
     pub at: Time,
 }
 
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::jiff::Timestamp;
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case::it_runs_for_long("b", Some("a"), None, 60, Some("b"))]
-    #[case::it_may_still_be_on_trial("b", Some("a"), None, 29, Some("a"))]
-    #[case::it_is_the_first("b", None, None, 29, None)]
-    #[case::it_is_back("a", Some("b"), Some("b"), 1, Some("a"))]
-    #[case::another_was_rolled_back_before("c", Some("a"), Some("b"), 1, Some("a"))]
-    fn a_module_is_proven_when_it_runs_and_its_trial_is_over(
-        #[case] runs: &str,
-        #[case] from: Option<&str>,
-        #[case] rolled_back: Option<&str>,
-        #[case] seconds: i64,
-        #[case] proven: Option<&str>,
-    ) {
-        let at = |second: i64| Time(Timestamp::from_second(second).unwrap());
-        let status = HandlerStatus {
-            module: Some(ModuleStatus {
-                digest: runs.to_owned(),
-                short_digest: String::new(),
-                world: String::new(),
-                origin: String::new(),
-                loaded_at: at(0),
-            }),
-            last_swap: Some(SwapStatus {
-                from: from.map(str::to_owned),
-                to: runs.to_owned(),
-                at: at(0),
-            }),
-            rolled_back: rolled_back.map(|digest| RollbackStatus {
-                digest: digest.to_owned(),
-                to: String::new(),
-                error: String::new(),
-                at: at(0),
-            }),
-            ..HandlerStatus::default()
-        };
-        assert_eq!(status.proven(Duration::from_secs(30), &at(seconds)), proven);
+impl From<RollbackRecord> for RollbackStatus {
+    fn from(record: RollbackRecord) -> Self {
+        Self {
+            digest: record.digest.to_string(),
+            to: record.good.map_or_else(String::new, |good| good.to_string()),
+            error: record.error,
+            at: time(record.at),
+        }
     }
 }

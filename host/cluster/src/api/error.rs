@@ -1,0 +1,215 @@
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use kube::core::Status;
+use kube::runtime::watcher;
+
+use crate::metrics::WriteOutcome;
+
+/// What an error of the API server means for the one who asked.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The object is not what it was taken for, or exists already: look again.
+    Conflict,
+    /// The object, its namespace or its kind is not there.
+    NotFound(String),
+    /// The request will not do, now and as it is: 400, 403, 413, 422.
+    Rejected(String),
+    /// The server cannot answer: later, with the delay it asked for, if any.
+    Unavailable(String, Option<Duration>),
+}
+
+/// How long a request may take. The API server gives up on its own requests after a minute by default;
+/// one that never answers must not hold a worker for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a request is made that the API server puts off, for those who have no later look to wait for.
+const TRIES: u32 = 5;
+/// The longest that such a request waits for its next turn.
+const LONGEST_TURN: Duration = Duration::from_secs(30);
+
+/// Makes a request, and makes it again when the API server has too much to do, after the time it asks for.
+pub(crate) async fn answered_in_turn<T, F>(request: impl Fn() -> F) -> Result<T, ApiError>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    for _ in 1..TRIES {
+        let attempt = async {
+            match request().await {
+                Ok(answer) => Ok(Ok(answer)),
+                Err(error) => put_off(&error).map(Err).ok_or(error),
+            }
+        };
+        match answered(attempt).await? {
+            Ok(answer) => return Ok(answer),
+            Err(delay) => {
+                // Not all of those that were put off at once.
+                let share = 1.0 + fastrand::f64() / 2.0;
+                tokio::time::sleep(delay.min(LONGEST_TURN).mul_f64(share)).await;
+            }
+        }
+    }
+    answered(request()).await
+}
+
+/// How long the API server asks to wait before the same request is made again, if that is its answer.
+fn put_off(error: &kube::Error) -> Option<Duration> {
+    let kube::Error::Api(status) = error else {
+        return None;
+    };
+    match status.code {
+        // A server that sheds load says so in plain text, and its header does not get this far.
+        429 => Some(retry_after(status).unwrap_or(Duration::from_secs(1))),
+        500.. => retry_after(status),
+        _ => None,
+    }
+}
+
+/// Waits for the answer to a request.
+pub(crate) async fn answered<T>(
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(PATIENCE, request).await {
+        Ok(answer) => answer.map_err(|error| ApiError::of(&error)),
+        Err(_) => {
+            let message = format!("no answer within {} s", PATIENCE.as_secs());
+            Err(ApiError::Unavailable(message, None))
+        }
+    }
+}
+
+impl ApiError {
+    pub(crate) fn of(error: &kube::Error) -> Self {
+        let kube::Error::Api(status) = error else {
+            return Self::Unavailable(connection_problem(error), None);
+        };
+        // Behind the first line some validations print a diff of Go structures.
+        let message = status.message.lines().next().unwrap_or_default().to_owned();
+        match status.code {
+            404 => Self::NotFound(message),
+            409 => Self::Conflict,
+            422 if is_about_uid(status) => Self::Conflict,
+            400 | 403 | 405 | 413 | 422 => Self::Rejected(message),
+            // A field of another type than its kind's schema says: the mistake of who applied it.
+            500 if message.starts_with("failed to create typed patch object") => {
+                Self::Rejected(message)
+            }
+            _ => Self::Unavailable(message, retry_after(status)),
+        }
+    }
+}
+
+impl<T> From<&Result<T, ApiError>> for WriteOutcome {
+    fn from(written: &Result<T, ApiError>) -> Self {
+        match written {
+            Ok(_) => Self::Written,
+            Err(ApiError::Conflict) => Self::Conflict,
+            Err(ApiError::NotFound(_)) => Self::NotFound,
+            Err(ApiError::Rejected(_)) => Self::Rejected,
+            Err(ApiError::Unavailable(..)) => Self::Unavailable,
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict => f.write_str("the object changed meanwhile"),
+            Self::NotFound(message) | Self::Rejected(message) | Self::Unavailable(message, _) => {
+                f.write_str(message)
+            }
+        }
+    }
+}
+
+/// Applying with the uid of an object that was replaced is answered as a change of an immutable field.
+fn is_about_uid(status: &Status) -> bool {
+    let details = status.details.iter();
+    details
+        .flat_map(|details| &details.causes)
+        .any(|cause| cause.field == "metadata.uid")
+}
+
+fn retry_after(status: &Status) -> Option<Duration> {
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
+/// An error of the connection in one line: its innermost cause, which says more than its wrappers.
+#[must_use]
+pub fn connection_problem(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    innermost_cause(error)
+}
+
+/// The problem of a watch in one line, without what is watched, which the log line names already.
+pub(crate) fn watch_problem(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => connection_problem(error),
+        watcher::Error::WatchError(status) => status.message.clone(),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}
+
+/// The innermost cause of an error, which says more than its wrappers.
+#[must_use]
+pub fn innermost_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(code: u16, seconds: u32) -> kube::Error {
+        let status =
+            json!({"code": code, "message": "m", "details": {"retryAfterSeconds": seconds}});
+        kube::Error::Api(serde_json::from_value(status).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_put_off_is_made_again_in_its_time() {
+        let (made, started) = (Cell::new(0), Instant::now());
+        let answer = answered_in_turn(|| {
+            made.set(made.get() + 1);
+            let is_first = made.get() == 1;
+            async move {
+                if is_first {
+                    Err(answer(429, 1))
+                } else {
+                    Ok("done")
+                }
+            }
+        });
+        assert_eq!(answer.await.unwrap(), "done");
+        assert_eq!(made.get(), 2);
+        assert!(started.elapsed() >= Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_refused_is_made_once() {
+        for code in [403, 409, 422, 503] {
+            let made = Cell::new(0);
+            let refusal = answered_in_turn(|| {
+                made.set(made.get() + 1);
+                async { Err::<(), _>(answer(code, 0)) }
+            });
+            assert!(refusal.await.is_err());
+            assert_eq!(made.get(), 1, "{code}");
+        }
+    }
+}

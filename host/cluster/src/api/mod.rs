@@ -1,0 +1,21 @@
+//! The API server as the rest of the crate sees it: requests, answers, errors, and the kinds that it serves.
+
+mod clients;
+mod discovery;
+mod error;
+mod events;
+mod problem_log;
+mod received;
+mod request;
+mod request_layer;
+
+pub use self::clients::ApiClients;
+pub use self::discovery::NotServed;
+pub(crate) use self::discovery::{ServedKind, find, missing, served};
+pub(crate) use self::error::{ApiError, answered, answered_in_turn, watch_problem};
+pub use self::error::{connection_problem, innermost_cause};
+pub(crate) use self::events::publish;
+pub(crate) use self::problem_log::ProblemLog;
+pub(crate) use self::received::Received;
+pub(crate) use self::request::{Effect, Expected, Requests};
+pub use self::request_layer::{MeasuredService, RequestLayer};

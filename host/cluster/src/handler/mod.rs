@@ -1,0 +1,9 @@
+//! The resource Handler in a cluster: the watch of all of them, the status of each, and the rights of its account.
+
+mod authorization;
+mod status_reporter;
+mod watch;
+
+pub use self::authorization::{Authorization, Lack, Review};
+pub use self::status_reporter::HandlerReporter;
+pub use self::watch::{HandlerNews, watch_handlers};

@@ -1,0 +1,107 @@
+use futures::{Stream, StreamExt};
+use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, ResourceExt};
+
+use crate::api::{ProblemLog, watch_problem};
+use crate::resource::Handler;
+
+/// News of the Handlers in a cluster.
+#[derive(Debug)]
+pub enum HandlerNews {
+    /// These are all that there are, the oldest first; and the names of those that cannot be read.
+    All(Vec<Handler>, Vec<String>),
+    /// This one is new or was changed.
+    Applied(Box<Handler>),
+    /// The one of this name is gone.
+    Gone(String),
+}
+
+/// Watches the Handlers of a cluster that a label selector finds, for ever; an empty one finds all. What cannot be read, since its CRD is another version's, is
+/// said and passed over.
+pub fn watch_handlers(client: Client, selector: &str) -> impl Stream<Item = HandlerNews> + Send {
+    let api: Api<DeserializeGuard<Handler>> = Api::all(client);
+    let config = watcher::Config::default().labels(selector);
+    let stream = kube::runtime::watcher(api, config).default_backoff();
+    let problems = ProblemLog::at("watching Handlers");
+    let mut listed = Listed::default();
+    stream.filter_map(move |event| {
+        let news = take(event, &problems, &mut listed);
+        std::future::ready(news)
+    })
+}
+
+/// What a list has given so far.
+#[derive(Default)]
+struct Listed {
+    handlers: Vec<Handler>,
+    unreadable: Vec<String>,
+}
+
+fn take(
+    event: Result<Event<DeserializeGuard<Handler>>, watcher::Error>,
+    problems: &ProblemLog,
+    listed: &mut Listed,
+) -> Option<HandlerNews> {
+    let event = match event {
+        Ok(event) => event,
+        Err(error) => {
+            problems.report(&problem(&error));
+            return None;
+        }
+    };
+    if !matches!(event, Event::Init) {
+        problems.resolve();
+    }
+    match event {
+        Event::Init => {
+            *listed = Listed::default();
+            None
+        }
+        Event::InitApply(guard) => {
+            let name = guard.name_any();
+            match read(guard) {
+                Some(handler) => listed.handlers.push(handler),
+                None => listed.unreadable.push(name),
+            }
+            None
+        }
+        Event::InitDone => {
+            let Listed {
+                mut handlers,
+                unreadable,
+            } = std::mem::take(listed);
+            handlers.sort_by_key(|handler| (handler.creation_timestamp(), handler.name_any()));
+            Some(HandlerNews::All(handlers, unreadable))
+        }
+        Event::Apply(guard) => read(guard).map(|handler| HandlerNews::Applied(Box::new(handler))),
+        Event::Delete(guard) => Some(HandlerNews::Gone(guard.name_any())),
+    }
+}
+
+fn read(guard: DeserializeGuard<Handler>) -> Option<Handler> {
+    let name = guard.name_any();
+    match guard.0 {
+        Ok(handler) => Some(handler),
+        Err(error) => {
+            tracing::error!(handler = %name, "the Handler cannot be read: {error}; apply the CRD of this host's version: handler-host crd | kubectl apply -f -");
+            None
+        }
+    }
+}
+
+/// The one problem that has a remedy of its own.
+fn problem(error: &watcher::Error) -> String {
+    let problem = watch_problem(error);
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
+            format!("{problem} (apply the CRD: handler-host crd | kubectl apply -f -)")
+        }
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::NoResourceVersion => problem,
+    }
+}

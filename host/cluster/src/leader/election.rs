@@ -1,0 +1,290 @@
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use handler_host_core::{self as core, Bid, Candidacy, HOST, version_number};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, PostParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client};
+use tokio::sync::{oneshot, watch};
+
+use super::fence::Fence;
+use crate::api::{ApiError, ProblemLog, watch_problem};
+use crate::metrics::Metrics;
+
+/// Where a lease is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// One host's part in the election of the one that writes, by a Lease in the cluster.
+///
+/// Every write of the Lease names the version that it replaces, so of two that want it one gets it. The
+/// [`Fence`] opens with each renewal for two thirds of the Lease's duration, counted from before the request.
+pub struct Election {
+    api: Api<Lease>,
+    name: LeaseName,
+    duration: Duration,
+    candidacy: Candidacy,
+    /// The Lease as it was seen last.
+    lease: Option<Lease>,
+    fence: Fence,
+    leads: watch::Sender<bool>,
+    problems: ProblemLog,
+    metrics: Metrics,
+}
+
+impl Election {
+    /// A candidate whose `identity` no other process has. The receiver tells whether it leads. `client` must not
+    /// be behind the fence.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        name: LeaseName,
+        identity: String,
+        duration: Duration,
+        fence: Fence,
+        metrics: Metrics,
+    ) -> (Self, watch::Receiver<bool>) {
+        let (leads, told) = watch::channel(false);
+        let election = Self {
+            api: Api::namespaced(client, &name.namespace),
+            problems: ProblemLog::at(format!("lease {}/{}", name.namespace, name.name)),
+            name,
+            duration,
+            candidacy: Candidacy::new(identity, duration),
+            lease: None,
+            fence,
+            leads,
+            metrics,
+        };
+        election.metrics.leads(&election.name.name, false);
+        (election, told)
+    }
+
+    /// Takes part until `stop`; then gives the Lease back, so that the next one need not wait.
+    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let config =
+            watcher::Config::default().fields(&format!("metadata.name={}", self.name.name));
+        let news = kube::runtime::watcher(self.api.clone(), config).default_backoff();
+        let mut news = pin!(news);
+        let mut again_at = None;
+        loop {
+            let wake = match self.candidacy.bid(Instant::now()) {
+                Bid::Wait(until) => until,
+                Bid::Take | Bid::Renew => {
+                    let now = Instant::now();
+                    match again_at.filter(|again| now < *again) {
+                        Some(again) => Some(again),
+                        None => {
+                            let is_written = self.write().await;
+                            self.tell();
+                            again_at = (!is_written).then(|| now + self.candidacy.interval() / 2);
+                            continue;
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                // Whoever holds the other end gone wants nothing any more.
+                _ = &mut stop => break,
+                () = at(wake) => {}
+                () = at(self.fence.closes_at()) => {}
+                Some(event) = news.next() => self.hear(event),
+            }
+            self.tell();
+        }
+        self.give_back().await;
+    }
+
+    /// Takes or renews the Lease; whether that went well.
+    async fn write(&mut self) -> bool {
+        let began = Instant::now();
+        let lease = self.bid_with(Timestamp::now());
+        let answer = tokio::time::timeout(self.candidacy.interval(), self.put(&lease)).await;
+        let error = match answer {
+            Ok(Ok(lease)) => {
+                self.problems.resolve();
+                self.see(Some(lease), began);
+                // What was done before a pause longer than the duration counts no more.
+                self.fence.open_until(began + self.candidacy.tenure());
+                return true;
+            }
+            Ok(Err(error)) => ApiError::of(&error).to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        match self.api.get_opt(&self.name.name).await {
+            // Somebody else was faster, which is no trouble.
+            Ok(lease) if self.is_news(lease.as_ref()) => self.see(lease, Instant::now()),
+            Ok(_) | Err(_) => self.problems.report(&error),
+        }
+        false
+    }
+
+    async fn put(&self, lease: &Lease) -> kube::Result<Lease> {
+        let params = PostParams {
+            field_manager: Some(HOST.to_owned()),
+            ..PostParams::default()
+        };
+        if self.lease.is_some() {
+            self.api.replace(&self.name.name, &params, lease).await
+        } else {
+            self.api.create(&params, lease).await
+        }
+    }
+
+    /// The Lease as this host would have it.
+    fn bid_with(&self, now: Timestamp) -> Lease {
+        let mut lease = self.lease.clone().unwrap_or_else(|| Lease {
+            metadata: ObjectMeta {
+                name: Some(self.name.name.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: None,
+        });
+        let before = lease.spec.take().unwrap_or_default();
+        let is_ours = self.holds();
+        lease.spec = Some(LeaseSpec {
+            holder_identity: Some(self.candidacy.identity().to_owned()),
+            lease_duration_seconds: i32::try_from(self.duration.as_secs()).ok(),
+            acquire_time: if is_ours {
+                before.acquire_time
+            } else {
+                Some(MicroTime(now))
+            },
+            renew_time: Some(MicroTime(now)),
+            lease_transitions: Some(
+                before.lease_transitions.unwrap_or_default() + i32::from(!is_ours),
+            ),
+            ..LeaseSpec::default()
+        });
+        lease
+    }
+
+    fn hear(&mut self, event: Result<Event<Lease>, watcher::Error>) {
+        let now = Instant::now();
+        match event {
+            Ok(Event::Init) => {}
+            Ok(Event::InitApply(lease) | Event::Apply(lease)) => {
+                if self.is_news(Some(&lease)) {
+                    self.see(Some(lease), now);
+                }
+            }
+            Ok(Event::InitDone) => {
+                // The list was empty, if it is the first one.
+                if self.lease.is_none() {
+                    self.see(None, now);
+                }
+            }
+            Ok(Event::Delete(_)) => self.see(None, now),
+            Err(error) => self.problems.report(&watch_problem(&error)),
+        }
+    }
+
+    /// Whether this is another Lease than the one seen last, and no older one.
+    fn is_news(&self, lease: Option<&Lease>) -> bool {
+        match (&self.lease, lease) {
+            (Some(known), Some(lease)) => version(lease) > version(known),
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
+        }
+    }
+
+    fn see(&mut self, lease: Option<Lease>, at: Instant) {
+        let before = self.candidacy.holder().map(str::to_owned);
+        self.lease = lease;
+        let seen = self.lease.as_ref().map(|lease| seen(lease, self.duration));
+        self.candidacy.observe(seen, at);
+        let holder = self.candidacy.holder();
+        if holder != before.as_deref()
+            && let Some(holder) = holder.filter(|holder| *holder != self.candidacy.identity())
+        {
+            tracing::info!(%holder, "standing by: another host holds the lease");
+        }
+    }
+
+    fn holds(&self) -> bool {
+        self.candidacy.holder() == Some(self.candidacy.identity())
+    }
+
+    /// Says whether this host leads, when that changed.
+    fn tell(&self) {
+        let leads = self.holds() && self.fence.is_open();
+        if !leads {
+            self.fence.close();
+        }
+        let is_news = self
+            .leads
+            .send_if_modified(|told| std::mem::replace(told, leads) != leads);
+        if is_news {
+            self.metrics.leads(&self.name.name, leads);
+        }
+        match (is_news, leads) {
+            (true, true) => tracing::info!(identity = %self.candidacy.identity(), "took the lease"),
+            (true, false) => {
+                tracing::warn!(identity = %self.candidacy.identity(), "lost the lease: writing nothing");
+            }
+            (false, _) => {}
+        }
+    }
+
+    async fn give_back(mut self) {
+        if !self.holds() || !self.fence.is_open() {
+            return;
+        }
+        self.fence.close();
+        let Some(mut lease) = self.lease.take() else {
+            return;
+        };
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = None;
+        }
+        let params = PostParams::default();
+        let replaced = self.api.replace(&self.name.name, &params, &lease);
+        match tokio::time::timeout(self.candidacy.interval(), replaced).await {
+            Ok(Ok(_)) => tracing::info!("gave the lease back"),
+            // It runs out by itself.
+            Ok(Err(error)) => {
+                tracing::warn!("the lease was not given back: {}", ApiError::of(&error));
+            }
+            Err(_) => tracing::warn!("the lease was not given back: no answer in time"),
+        }
+    }
+}
+
+fn seen(lease: &Lease, default: Duration) -> core::Lease {
+    let spec = lease.spec.as_ref();
+    let seconds = spec.and_then(|spec| u64::try_from(spec.lease_duration_seconds?).ok());
+    let holder = spec.and_then(|spec| spec.holder_identity.clone());
+    core::Lease {
+        holder: holder.filter(|holder| !holder.is_empty()),
+        duration: seconds.map_or(default, Duration::from_secs),
+        version: lease.metadata.resource_version.clone().unwrap_or_default(),
+    }
+}
+
+fn version(lease: &Lease) -> u128 {
+    version_number(
+        lease
+            .metadata
+            .resource_version
+            .as_deref()
+            .unwrap_or_default(),
+    )
+}
+
+/// That moment; never, if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}

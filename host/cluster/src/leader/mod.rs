@@ -1,0 +1,7 @@
+//! Which of several hosts writes: the election by a Lease, and the fence that keeps the others from writing.
+
+mod election;
+mod fence;
+
+pub use self::election::{Election, LeaseName};
+pub use self::fence::{Fence, Fenced, FencedService};

@@ -1,0 +1,204 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use handler_host_core::{
+    APPROVE_ANNOTATION, Account, CallLimits, Digest, Image, Kind, Limits, ModuleLocation, ModuleSource, OnParentDelete,
+    RolloutPolicy, Settings, is_handler_name,
+};
+use serde_json::Value;
+
+use super::error::{MOST_CHILDREN, MOST_KINDS, SettingsError};
+use super::limits::LimitsSpec;
+use super::rollout::RolloutSpec;
+use super::source::{ConfigMapSource, ModuleSpec};
+use super::spec::{ChildSpec, Handler, ServiceAccountSpec};
+use super::{image, rules};
+
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Checks all that the CRD's rules check, since a Handler from a file never met them. Only the lengths that
+/// keep those rules cheap are left out.
+impl TryFrom<&Handler> for Settings {
+    type Error = SettingsError;
+
+    fn try_from(handler: &Handler) -> Result<Self, SettingsError> {
+        let spec = &handler.spec;
+        let name = handler.metadata.name.clone().unwrap_or_default();
+        if !is_handler_name(&name) {
+            return Err(SettingsError::Name(name));
+        }
+        let parent = kind("spec.parent", &spec.parent.api_version, &spec.parent.kind)?;
+        // Maps of `serde_json` are sorted, so one spec has one text.
+        let text =
+            serde_json::to_vec(spec).map_err(|error| SettingsError::Json(error.to_string()))?;
+        Ok(Self {
+            name,
+            spec: Digest::of(&text),
+            module: module_source(&spec.module)?,
+            children: children(&spec.children, &parent)?,
+            parent,
+            account: account(spec.service_account.as_ref())?,
+            config: Value::Object(spec.config.clone()).to_string(),
+            call_limits: call_limits(&spec.limits)?,
+            limits: limits(&spec.limits)?,
+            rollout: rollout(&spec.rollout)?,
+            approved: approved(handler),
+        })
+    }
+}
+
+fn kind(field: &str, api_version: &str, kind: &str) -> Result<Kind, SettingsError> {
+    Kind::new(api_version, kind).map_err(|error| SettingsError::Kind {
+        field: field.to_owned(),
+        error,
+    })
+}
+
+fn children(
+    specs: &[ChildSpec],
+    parent: &Kind,
+) -> Result<Vec<(Kind, OnParentDelete)>, SettingsError> {
+    if specs.len() > MOST_KINDS {
+        return Err(SettingsError::Kinds(specs.len()));
+    }
+    let mut children: Vec<(Kind, OnParentDelete)> = Vec::with_capacity(specs.len());
+    for (index, child) in specs.iter().enumerate() {
+        let field = format!("spec.children[{index}]");
+        let kind = kind(&field, &child.api_version, &child.kind)?;
+        if kind == *parent {
+            return Err(SettingsError::ParentAsChild(kind));
+        }
+        if children.iter().any(|(known, _)| *known == kind) {
+            return Err(SettingsError::Twice(kind));
+        }
+        children.push((kind, child.on_parent_delete.into()));
+    }
+    Ok(children)
+}
+
+fn account(spec: Option<&ServiceAccountSpec>) -> Result<Option<Account>, SettingsError> {
+    let account = spec.map(|spec| Account::new(&spec.namespace, &spec.name));
+    Ok(account.transpose()?)
+}
+
+fn module_source(module: &ModuleSpec) -> Result<ModuleSource, SettingsError> {
+    let digest = |text: &String| digest("spec.module.digest", text);
+    Ok(ModuleSource {
+        place: place(module)?,
+        pinned: module.digest.as_ref().map(digest).transpose()?,
+    })
+}
+
+fn digest(field: &str, text: &str) -> Result<Digest, SettingsError> {
+    text.parse().map_err(|error| SettingsError::Digest {
+        field: field.to_owned(),
+        error,
+    })
+}
+
+fn place(module: &ModuleSpec) -> Result<ModuleLocation, SettingsError> {
+    let place = match (&module.path, &module.config_map, &module.image) {
+        (Some(path), None, None) => {
+            ModuleLocation::File(PathBuf::from(filled("spec.module.path", path)?))
+        }
+        (None, Some(entry), None) => config_map(entry)?,
+        (None, None, Some(reference)) => return image_place(reference, module),
+        (None, None, None) => return Err(SettingsError::NoSource),
+        (path, config_map, image) => {
+            let given = [
+                path.as_ref().map(|_| "path"),
+                config_map.as_ref().map(|_| "configMap"),
+                image.as_ref().map(|_| "image"),
+            ];
+            let given: Vec<_> = given.into_iter().flatten().collect();
+            return Err(SettingsError::Sources(given.join(" and ")));
+        }
+    };
+    let for_images = [
+        (module.pull_secret.is_some(), "pullSecret"),
+        (module.plain_http.is_some(), "plainHttp"),
+        (module.poll_interval.is_some(), "pollInterval"),
+    ];
+    match for_images.iter().find(|(is_given, _)| *is_given) {
+        Some((_, field)) => Err(SettingsError::ImageOnly(field)),
+        None => Ok(place),
+    }
+}
+
+fn filled(field: &'static str, text: &str) -> Result<String, SettingsError> {
+    if text.is_empty() {
+        return Err(SettingsError::Empty(field));
+    }
+    Ok(text.to_owned())
+}
+
+fn config_map(entry: &ConfigMapSource) -> Result<ModuleLocation, SettingsError> {
+    Ok(ModuleLocation::ConfigMap {
+        namespace: filled("spec.module.configMap.namespace", &entry.namespace)?,
+        name: filled("spec.module.configMap.name", &entry.name)?,
+        key: filled("spec.module.configMap.key", &entry.key)?,
+    })
+}
+
+fn image_place(reference: &str, module: &ModuleSpec) -> Result<ModuleLocation, SettingsError> {
+    if !image::is_reference(reference) {
+        return Err(SettingsError::Image(reference.to_owned()));
+    }
+    let pull_secret = match &module.pull_secret {
+        Some(secret) => Some((
+            filled("spec.module.pullSecret.namespace", &secret.namespace)?,
+            filled("spec.module.pullSecret.name", &secret.name)?,
+        )),
+        None => None,
+    };
+    let poll_interval = match &module.poll_interval {
+        Some(interval) => rules::POLL_INTERVAL.duration(interval)?,
+        None => POLL_INTERVAL,
+    };
+    Ok(ModuleLocation::Image(Image {
+        reference: reference.to_owned(),
+        pull_secret,
+        is_plain_http: module.plain_http.unwrap_or_default(),
+        poll_interval,
+    }))
+}
+
+fn call_limits(limits: &LimitsSpec) -> Result<CallLimits, SettingsError> {
+    Ok(CallLimits {
+        memory: rules::MEMORY.bytes(&limits.memory)?,
+        deadline: rules::DEADLINE.duration(&limits.deadline)?,
+    })
+}
+
+fn limits(limits: &LimitsSpec) -> Result<Limits, SettingsError> {
+    let out_of_bounds = || SettingsError::Children(limits.children);
+    if limits.children > MOST_CHILDREN {
+        return Err(out_of_bounds());
+    }
+    Ok(Limits {
+        children: usize::try_from(limits.children).map_err(|_| out_of_bounds())?,
+        child_bytes: rules::CHILD_SIZE.bytes(&limits.child_size)?,
+    })
+}
+
+fn rollout(rollout: &RolloutSpec) -> Result<RolloutPolicy, SettingsError> {
+    let ratio = rollout.max_failure_ratio;
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(SettingsError::Ratio(ratio));
+    }
+    Ok(RolloutPolicy {
+        preview: rollout.preview.into(),
+        max_failure_ratio: ratio,
+        window: rules::WINDOW.duration(&rollout.window)?,
+    })
+}
+
+/// What is no digest approves nothing: the condition goes on to say what would.
+fn approved(handler: &Handler) -> Option<Digest> {
+    let annotations = handler.metadata.annotations.as_ref();
+    let approval = annotations.and_then(|annotations| annotations.get(APPROVE_ANNOTATION));
+    approval?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

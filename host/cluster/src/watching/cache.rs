@@ -1,0 +1,204 @@
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use handler_host_core::{Key, Object};
+use parking_lot::RwLock;
+
+/// How many deletions are remembered: more than writes can be under way.
+const DELETIONS: usize = 4096;
+
+/// The objects of one kind, as far as they were heard of: from the watch, and from answers to our own
+/// writes, which arrive first.
+#[derive(Default)]
+pub(crate) struct Cache {
+    contents: RwLock<Contents>,
+}
+
+#[derive(Default)]
+struct Contents {
+    objects: HashMap<Key, Arc<Object>>,
+    by_uid: HashMap<Box<str>, Key>,
+    /// The keys of the objects that name a parent's uid.
+    by_parent: HashMap<Box<str>, Vec<Key>>,
+    /// The version at which an object went: the answer to a write of ours may arrive after that news.
+    deleted: HashMap<Key, u128>,
+    deletions: VecDeque<Key>,
+}
+
+impl Cache {
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Object>> {
+        self.contents.read().objects.get(key).cloned()
+    }
+
+    pub(crate) fn key_of(&self, uid: &str) -> Option<Key> {
+        self.contents.read().by_uid.get(uid).cloned()
+    }
+
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.contents.read().objects.keys().cloned().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.contents.read().objects.len()
+    }
+
+    /// Whether there are objects that name this parent's uid.
+    pub(crate) fn has_children_of(&self, parent_uid: &str) -> bool {
+        self.contents.read().by_parent.contains_key(parent_uid)
+    }
+
+    /// The objects that name this parent's uid, in any order.
+    pub(crate) fn children_of(&self, parent_uid: &str) -> Vec<Arc<Object>> {
+        let contents = self.contents.read();
+        let keys = contents.by_parent.get(parent_uid);
+        keys.into_iter()
+            .flatten()
+            .filter_map(|key| contents.objects.get(key).cloned())
+            .collect()
+    }
+
+    /// Takes an object in, unless a later version of it is known already.
+    pub(crate) fn insert(&self, object: Object) -> Arc<Object> {
+        let key = object.key();
+        let mut contents = self.contents.write();
+        if let Some(known) = contents.objects.get(&key)
+            && known.version() > object.version()
+        {
+            return known.clone();
+        }
+        let object = Arc::new(object);
+        if contents
+            .deleted
+            .get(&key)
+            .is_some_and(|gone| *gone >= object.version())
+        {
+            return object;
+        }
+        contents.remove(&key);
+        for uid in object.parent_uids() {
+            let siblings = contents.by_parent.entry(uid.into()).or_default();
+            if !siblings.contains(&key) {
+                siblings.push(key.clone());
+            }
+        }
+        contents
+            .by_uid
+            .insert(object.meta.uid.as_str().into(), key.clone());
+        contents.objects.insert(key, object.clone());
+        object
+    }
+
+    /// Forgets an object, unless a later one of that name is known already.
+    pub(crate) fn remove(&self, gone: &Object) {
+        let key = gone.key();
+        let mut contents = self.contents.write();
+        if contents
+            .objects
+            .get(&key)
+            .is_some_and(|known| known.version() <= gone.version())
+        {
+            contents.remove(&key);
+        }
+        contents.remember_deletion(key, gone.version());
+    }
+
+    /// After a list of a namespace (None: of everything): forgets what was not in it.
+    pub(crate) fn retain(
+        &self,
+        namespace: Option<&str>,
+        listed: &HashSet<Key>,
+    ) -> Vec<Arc<Object>> {
+        let mut contents = self.contents.write();
+        let is_gone = |key: &&Key| {
+            let is_in_scope = namespace.is_none() || key.namespace.as_deref() == namespace;
+            is_in_scope && !listed.contains(*key)
+        };
+        let gone: Vec<Key> = contents.objects.keys().filter(is_gone).cloned().collect();
+        gone.iter().filter_map(|key| contents.remove(key)).collect()
+    }
+}
+
+impl Contents {
+    fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
+        let object = self.objects.remove(key)?;
+        self.by_uid.remove(object.meta.uid.as_str());
+        for uid in object.parent_uids() {
+            if let Some(siblings) = self.by_parent.get_mut(uid) {
+                siblings.retain(|sibling| sibling != key);
+                if siblings.is_empty() {
+                    self.by_parent.remove(uid);
+                }
+            }
+        }
+        Some(object)
+    }
+
+    fn remember_deletion(&mut self, key: Key, version: u128) {
+        if self.deleted.insert(key.clone(), version).is_none() {
+            self.deletions.push_back(key);
+        }
+        if self.deletions.len() > DELETIONS
+            && let Some(oldest) = self.deletions.pop_front()
+        {
+            self.deleted.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handler_host_core::Kind;
+
+    use super::*;
+
+    fn object(name: &str, version: u32, parent: &str) -> Object {
+        let text = format!(
+            r#"{{"metadata":{{"name":"{name}","namespace":"ns","resourceVersion":"{version}","ownerReferences":[{{"uid":"{parent}"}}]}}}}"#
+        );
+        Object::parse(&Kind::new("v1", "ConfigMap").unwrap(), &text).unwrap()
+    }
+
+    #[test]
+    fn news_that_is_older_than_our_own_write_is_ignored() {
+        let cache = Cache::default();
+        cache.insert(object("a", 10, "p"));
+        cache.insert(object("a", 9, "q"));
+        cache.remove(&object("a", 9, "p"));
+        assert_eq!(cache.children_of("p").len(), 1);
+        assert!(cache.children_of("q").is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_arrives_after_the_deletion_brings_nothing_back() {
+        let cache = Cache::default();
+        cache.insert(object("a", 1, "p"));
+        cache.remove(&object("a", 5, "p"));
+        cache.insert(object("a", 4, "p"));
+        assert!(cache.children_of("p").is_empty());
+        cache.insert(object("a", 6, "p"));
+        assert_eq!(cache.children_of("p").len(), 1);
+    }
+
+    #[test]
+    fn a_child_that_changes_its_parent_is_found_there_only() {
+        let cache = Cache::default();
+        cache.insert(object("a", 1, "p"));
+        cache.insert(object("a", 2, "q"));
+        assert!(cache.children_of("p").is_empty());
+        assert_eq!(cache.children_of("q").len(), 1);
+        cache.remove(&object("a", 3, "q"));
+        assert!(cache.children_of("q").is_empty());
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_leaves_the_others_alone() {
+        let cache = Cache::default();
+        for name in ["a", "b"] {
+            cache.insert(object(name, 1, "p"));
+        }
+        assert!(cache.retain(Some("other"), &HashSet::new()).is_empty());
+        let gone = cache.retain(Some("ns"), &HashSet::from([Key::new(Some("ns"), "a")]));
+        assert_eq!(gone.len(), 1);
+        assert_eq!(cache.keys(), [Key::new(Some("ns"), "a")]);
+    }
+}

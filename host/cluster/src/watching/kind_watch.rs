@@ -1,0 +1,153 @@
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use handler_host_core::{Key, Kind, Object, Scope};
+use kube::Client;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use tokio::sync::oneshot;
+
+use super::backoff::WatchBackoff;
+use super::cache::Cache;
+use super::fill::Fill;
+use super::watched_kind::WatchedKind;
+use crate::api::{ProblemLog, Received, ServedKind, watch_problem};
+
+/// One watch: of a kind, in a namespace or in all, filled into a cache.
+pub(crate) struct KindWatch {
+    pub(crate) served: ServedKind,
+    pub(crate) namespace: Option<String>,
+    /// A label selector; empty for everything.
+    pub(crate) labels: String,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) fill: Arc<Fill>,
+}
+
+impl KindWatch {
+    /// That of a kind in a namespace, or in all; objects that are in none are watched everywhere.
+    pub(crate) fn of(
+        kind: &WatchedKind,
+        namespace: Option<&String>,
+        labels: String,
+        fill: Arc<Fill>,
+    ) -> Self {
+        Self {
+            served: kind.served.clone(),
+            namespace: namespace
+                .filter(|_| kind.served.scope == Scope::Namespaced)
+                .cloned(),
+            labels,
+            cache: kind.cache.clone(),
+            fill,
+        }
+    }
+
+    /// Fills the cache for ever, and tells of each object that came, changed or went. `filled` is told
+    /// once, when everything that existed is in the cache.
+    pub(crate) async fn run(
+        self,
+        client: Client,
+        filled: oneshot::Sender<()>,
+        on_change: impl Fn(&Object),
+    ) {
+        let api = self.served.api(&client, self.namespace.as_deref());
+        let mut config = watcher::Config::default();
+        if !self.labels.is_empty() {
+            config = config.labels(&self.labels);
+        }
+        let stream = kube::runtime::watcher(api, config).backoff(WatchBackoff::default());
+        self.follow(stream, filled, on_change).await;
+    }
+
+    async fn follow(
+        &self,
+        stream: impl Stream<Item = Result<Event<Received>, watcher::Error>>,
+        filled: oneshot::Sender<()>,
+        on_change: impl Fn(&Object),
+    ) {
+        let problems = ProblemLog::at(format!("watching {}", self.place()));
+        let mut filled = Some(filled);
+        let mut listed: HashSet<Key> = HashSet::new();
+        let mut stream = pin!(stream);
+        while let Some(event) = stream.next().await {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    problems.report(&watch_problem(&error));
+                    if is_refused(&error) {
+                        self.fill.settle();
+                    }
+                    continue;
+                }
+            };
+            // A list begins before the API server has answered.
+            if !matches!(event, Event::Init) {
+                problems.resolve();
+            }
+            match event {
+                Event::Init => listed.clear(),
+                Event::InitApply(object) => {
+                    if let Some(object) = self.read(object) {
+                        listed.insert(object.key());
+                        self.take_in(object, &on_change);
+                    }
+                }
+                Event::InitDone => {
+                    for gone in self.cache.retain(self.namespace.as_deref(), &listed) {
+                        on_change(&gone);
+                    }
+                    listed = HashSet::new();
+                    self.fill.settle();
+                    // Nobody listens any more only while the host stops.
+                    let _ = filled.take().map(|filled| filled.send(()));
+                }
+                Event::Apply(object) => {
+                    if let Some(object) = self.read(object) {
+                        self.take_in(object, &on_change);
+                    }
+                }
+                Event::Delete(object) => {
+                    if let Some(object) = self.read(object) {
+                        self.cache.remove(&object);
+                        on_change(&object);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whoever the object belonged to before has news too.
+    fn take_in(&self, object: Object, on_change: &impl Fn(&Object)) {
+        if let Some(before) = self.cache.get(&object.key()) {
+            on_change(&before);
+        }
+        on_change(&self.cache.insert(object));
+    }
+
+    fn read(&self, object: Received) -> Option<Object> {
+        object.into_object(&self.served.kind)
+    }
+
+    fn place(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{} in {namespace}", self.served.kind),
+            None => self.served.kind.to_string(),
+        }
+    }
+}
+
+/// Whether the API server will say the same until somebody grants a right or defines a kind.
+fn is_refused(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) => {
+            matches!(status.code, 401 | 403 | 404)
+        }
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::NoResourceVersion => false,
+    }
+}

@@ -1,0 +1,157 @@
+use handler_host_core::{Grant, GrantError, GrantRequest, Kind, Resource, Rule, Scope, rules};
+use kube::Client;
+
+use crate::api::{ApiError, NotServed, ServedKind, find, missing, served};
+
+/// Why the kinds of a handler cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum KindsError {
+    /// The kinds, as they are served, can never be granted.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// A kind is not served.
+    #[error("{}", missing(.0))]
+    NotServed(Kind),
+    /// The API server refused a request that only reads.
+    #[error("{action}: {message}; ask as somebody who may")]
+    Refused {
+        /// What was asked for.
+        action: String,
+        /// Why not.
+        message: String,
+    },
+    /// The API server cannot answer.
+    #[error("{action}: {message}; ask again when the API server answers")]
+    Unavailable {
+        /// What was asked for.
+        action: String,
+        /// Why not.
+        message: String,
+    },
+}
+
+/// The kinds of a handler as the cluster serves them, and the grant that they make.
+#[derive(Clone)]
+pub struct Kinds {
+    pub(crate) grant: Grant,
+    pub(crate) parents: ServedKind,
+    pub(crate) children: Vec<ServedKind>,
+}
+
+impl Kinds {
+    /// Waits until the API server serves all kinds, however long that takes. `waits` is told what is waited
+    /// for, each time it is looked for in vain.
+    ///
+    /// # Errors
+    ///
+    /// When the kinds, as they are served, can never be granted.
+    pub async fn served(
+        client: &Client,
+        request: &GrantRequest,
+        waits: impl Fn(&NotServed),
+    ) -> Result<Self, GrantError> {
+        let parents = served(client, &request.parent, &waits).await;
+        let mut children = Vec::new();
+        for (kind, _) in &request.children {
+            children.push(served(client, kind, &waits).await);
+        }
+        Self::of(request, parents, children)
+    }
+
+    /// As the API server serves them now; one that is missing is an error.
+    ///
+    /// # Errors
+    ///
+    /// When a kind is not served, or can never be granted.
+    pub async fn now(client: &Client, request: &GrantRequest) -> Result<Self, KindsError> {
+        let parents = discover(client, &request.parent).await?;
+        let mut children = Vec::new();
+        for (kind, _) in &request.children {
+            children.push(discover(client, kind).await?);
+        }
+        Ok(Self::of(request, parents, children)?)
+    }
+
+    /// As they are likely to be served: by a plural that is guessed, namespaced, with a status.
+    ///
+    /// # Errors
+    ///
+    /// When they can never be granted.
+    pub fn guessed(request: &GrantRequest) -> Result<Self, GrantError> {
+        let children = request.children.iter();
+        let children = children
+            .map(|(kind, _)| ServedKind::guessed(kind))
+            .collect();
+        Self::of(request, ServedKind::guessed(&request.parent), children)
+    }
+
+    fn of(
+        request: &GrantRequest,
+        parents: ServedKind,
+        children: Vec<ServedKind>,
+    ) -> Result<Self, GrantError> {
+        let scope = |kind: &Kind| {
+            let mut all = children.iter().chain([&parents]);
+            all.find(|served| served.kind == *kind)
+                .map_or(Scope::Namespaced, |served| served.scope)
+        };
+        Ok(Self {
+            grant: request.grant_in(scope)?,
+            parents,
+            children,
+        })
+    }
+
+    /// What the handler may do.
+    #[must_use]
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The rights that serving takes, with parents that get a finalizer or not.
+    #[must_use]
+    pub fn rules(&self, has_finalizer: bool) -> Vec<Rule> {
+        rules_of(
+            &self.grant,
+            &self.parents,
+            self.children.iter(),
+            has_finalizer,
+        )
+    }
+}
+
+pub(crate) fn rules_of<'a>(
+    grant: &Grant,
+    parents: &ServedKind,
+    children: impl Iterator<Item = &'a ServedKind>,
+    has_finalizer: bool,
+) -> Vec<Rule> {
+    let children: Vec<Resource> = children.map(ServedKind::as_rights_name_it).collect();
+    rules(
+        grant,
+        &parents.as_rights_name_it(),
+        &children,
+        has_finalizer,
+    )
+}
+
+/// How a kind is served; that it is not is an error at once.
+async fn discover(client: &Client, kind: &Kind) -> Result<ServedKind, KindsError> {
+    match find(client, kind).await {
+        Ok(Some(served)) => Ok(served),
+        Ok(None) => Err(KindsError::NotServed(kind.clone())),
+        Err(error) => Err(KindsError::of(&error, format!("looking for {kind}"))),
+    }
+}
+
+impl KindsError {
+    fn of(error: &ApiError, action: String) -> Self {
+        let message = error.to_string();
+        match error {
+            ApiError::Conflict | ApiError::NotFound(_) | ApiError::Rejected(_) => {
+                Self::Refused { action, message }
+            }
+            ApiError::Unavailable(..) => Self::Unavailable { action, message },
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What is known of the objects of a handler: its kinds, their watches, their caches, and the queue of parents
+//! that have work.
+
+mod backoff;
+mod cache;
+mod contested_names;
+mod error;
+mod fill;
+mod kind_watch;
+mod kinds;
+mod watched_kind;
+mod watched_kinds;
+mod work_queue;
+
+pub(crate) use self::contested_names::ContestedNames;
+pub use self::error::ClusterError;
+pub(crate) use self::fill::FillProgress;
+pub(crate) use self::kinds::rules_of;
+pub use self::kinds::{Kinds, KindsError};
+pub(crate) use self::watched_kind::WatchedKind;
+pub use self::watched_kinds::WatchedKinds;
+pub(crate) use self::work_queue::WorkQueue;

@@ -1,0 +1,174 @@
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use futures::StreamExt as _;
+use handler_host_cluster::{ApiClients, Candidate, Serving, SwapOutcome, preview};
+use handler_host_core::{
+    Action, FetchedModule, GrantRequest, Purpose, RolloutEvent, RolloutModule, RolloutNote,
+    TrialTerms,
+};
+use handler_host_registry::follow;
+
+use super::{HandlerManager, WRITE_TIME};
+use crate::serve::modules::{LoadedModule, load};
+use crate::serve::stage::ServingStage;
+use crate::serve::declared::HandlerOrigin;
+use crate::summary::ChangeCounts;
+
+/// How a manager carries out what its rollout decides.
+impl HandlerManager {
+    /// Carries out an action; gives what came of it.
+    pub(super) async fn carry_out(
+        &mut self,
+        action: Action<LoadedModule>,
+    ) -> Result<Option<RolloutEvent<LoadedModule>>> {
+        match action {
+            Action::Load { purpose, module } => return Ok(self.load(purpose, module).await),
+            Action::Run { module, trial } => self.serve(&module, trial)?,
+            Action::Watch { deadline } => self.watch(deadline).await?,
+            Action::Follow => {
+                let source = self.settings().module.clone();
+                self.source = follow(source, self.host.access.clone()).boxed();
+            }
+            Action::EndTrial => {
+                if let Some(serving) = self.stage.serving() {
+                    serving.pass_trial();
+                }
+            }
+            Action::LookAgain => {
+                tracing::info!(handler = %self.settings().name, "its account has all rights again that serving takes");
+                if let Some(serving) = self.stage.serving() {
+                    serving.look_again();
+                }
+            }
+            Action::Preview(module) => self.preview(&module),
+            Action::Keep(module) => self.host.keep_good(&self.store_key, module).await,
+            Action::KeepRolledBack(module) => {
+                self.host.keep_rolled_back(&self.store_key, module).await;
+            }
+            Action::ForgetRolledBack => self.host.forget_rolled_back(&self.store_key).await,
+            Action::Note(note) => self.note(&note),
+        }
+        Ok(None)
+    }
+
+    /// Loads a module, unless the manager is assigned something else meanwhile.
+    async fn load(
+        &mut self,
+        purpose: Purpose,
+        module: FetchedModule,
+    ) -> Option<RolloutEvent<LoadedModule>> {
+        let known = self.rollout.known(module.digest);
+        let compiled = known.map(|module| module.component.clone());
+        let spec = self.settings().spec;
+        // A clone, so that the assignment is still news to the manager.
+        let mut assignment = self.mailbox.assignment.clone();
+        // Many large modules at once take minutes to compile, and a restarted host would begin anew.
+        self.heartbeat.rest();
+        let loaded = tokio::select! {
+            loaded = load(&self.host, self.settings(), &self.tally, module, compiled) => loaded,
+            Ok(()) = assignment.changed() => return None,
+        };
+        self.heartbeat.beat();
+        if let Err(refused) = &loaded {
+            tracing::debug!(handler = %self.settings().name, "the module is not taken: {}", refused.message);
+        }
+        Some(RolloutEvent::Loaded {
+            purpose,
+            spec,
+            result: Box::new(loaded),
+        })
+    }
+
+    /// Publishes a module, as soon as the kinds are watched.
+    fn serve(
+        &mut self,
+        module: &LoadedModule,
+        trial: Option<TrialTerms<LoadedModule>>,
+    ) -> Result<()> {
+        let ratio = trial.as_ref().map(|trial| trial.max_failure_ratio);
+        if let Some(serving) = self.stage.serving() {
+            serving.swap(module.active.clone(), ratio)?;
+            return Ok(());
+        }
+        let Some(watched) = self.stage.take_watched() else {
+            return Ok(());
+        };
+        // A module on trial is put beside the good one.
+        let first = trial.map_or_else(|| module.clone(), |trial| trial.good);
+        let clients = self.clients();
+        match Serving::start(&clients, watched, &self.host.options, first.active) {
+            Ok(serving) => {
+                if ratio.is_some() {
+                    serving.swap(module.active.clone(), ratio)?;
+                }
+                self.stage = ServingStage::Serving(serving);
+                Ok(())
+            }
+            Err(error) => self.refuse_for_good(&error.to_string()),
+        }
+    }
+
+    /// Looks for the granted kinds anew, in the name of the account of now. What was served ends.
+    async fn watch(&mut self, deadline: Duration) -> Result<()> {
+        self.review = None;
+        let settings = self.rollout.settings();
+        self.client = self.host.clients.of_handler(settings.account.as_ref())?;
+        let looking = ServingStage::look(self.host.clients.own(), GrantRequest::from(settings));
+        let before = std::mem::replace(&mut self.stage, looking);
+        before.stop(deadline + WRITE_TIME).await;
+        Ok(())
+    }
+
+    fn preview(&mut self, module: &LoadedModule) {
+        self.previews.abort_all();
+        let client = self.client.client.clone();
+        let digest = module.digest();
+        let candidate = Candidate {
+            request: GrantRequest::from(self.settings()),
+            active: module.active.clone(),
+            namespaces: self.host.options.namespaces.clone(),
+        };
+        self.previews.spawn(async move {
+            let previewed = preview(&client, &candidate, |_| {}).await;
+            let result = previewed.map(|preview| ChangeCounts::of(&preview).summary(&preview));
+            (digest, result.map_err(|error| error.to_string()))
+        });
+    }
+
+    fn note(&self, note: &RolloutNote) {
+        let handler = &self.settings().name;
+        let metrics = self.reporter.metrics();
+        match note {
+            RolloutNote::Swapped { from, to, origin } => {
+                metrics.swapped(SwapOutcome::Loaded);
+                let from = from.map_or_else(|| "none".to_owned(), |from| from.short());
+                tracing::info!(%handler, %from, to = %to.short(), %origin, "swapped the module");
+            }
+            RolloutNote::Passed(digest) => {
+                tracing::info!(%handler, digest = %digest.short(), "the module passed its trial");
+            }
+            // The condition that follows is logged.
+            RolloutNote::RolledBack(_) => metrics.swapped(SwapOutcome::RolledBack),
+            RolloutNote::Refused => metrics.swapped(SwapOutcome::Refused),
+        }
+    }
+
+    pub(super) fn clients(&self) -> ApiClients {
+        ApiClients {
+            host: self.host.clients.own(),
+            handler: self.client.client.clone(),
+        }
+    }
+
+    /// As the cluster is, this handler cannot be served.
+    pub(super) fn refuse_for_good(&mut self, message: &str) -> Result<()> {
+        match &self.origin {
+            HandlerOrigin::Module { .. } => Err(anyhow!("{message}")),
+            HandlerOrigin::Files(_) | HandlerOrigin::Cluster => {
+                self.stage = ServingStage::Refused(message.to_owned());
+                Ok(())
+            }
+        }
+    }
+}
