@@ -13,16 +13,16 @@ use tower::util::MapResponseLayer;
 
 use crate::arguments::ClusterArguments;
 
-/// What the requests of a client go through.
+/// The layers that each request of a client passes.
 pub(crate) struct ClientLayers {
-    /// It writes nothing while this is closed.
+    /// While the fence is closed, the client writes nothing.
     pub(crate) fence: Fence,
-    /// Measures its requests, and shows that they are alive.
+    /// Records the requests in the metrics, and gives each a heartbeat.
     pub(crate) requests: RequestLayer,
 }
 
 impl ClientLayers {
-    /// Those of a command that changes nothing, and sees to it that it does not.
+    /// The layers of a command that writes nothing: its fence never opens.
     pub(crate) fn reading() -> Self {
         Self {
             fence: Fence::closed(),
@@ -31,7 +31,7 @@ impl ClientLayers {
     }
 }
 
-/// Clients for one cluster, in the host's own name and in others.
+/// Clients for one cluster, which act as the host's own account or as the accounts of handlers.
 pub(crate) struct Clients {
     config: Config,
     layers: ClientLayers,
@@ -41,7 +41,7 @@ pub(crate) struct Clients {
 /// A client of one handler.
 pub(crate) struct HandlerClient {
     pub(crate) client: Client,
-    /// Told of each request that the API server refused for want of a right.
+    /// Notified of each request that the API server answered with 403, since a right is missing.
     pub(crate) refused: Arc<Notify>,
 }
 
@@ -56,17 +56,17 @@ impl Clients {
         })
     }
 
-    /// Acts in the host's own name; there is one, whoever asks.
+    /// The client that acts as the host's own account. All callers share it.
     pub(crate) fn own(&self) -> Client {
         self.own.clone()
     }
 
-    /// A new one, to be kept: each has connections of its own. Acts in the name of an account, or without one
-    /// in the host's.
+    /// Makes a client that acts as an account, or without one as the host's own. Keep the client, since each
+    /// has connections of its own.
     pub(crate) fn of_handler(&self, account: Option<&Account>) -> Result<HandlerClient> {
         let mut config = self.config.clone();
         if let Some(account) = account {
-            // Its groups are the API server's to tell.
+            // The groups are not set: the API server derives them from the account.
             config.auth_info.impersonate = Some(account.user());
         }
         let refused = Arc::new(Notify::new());
@@ -75,20 +75,21 @@ impl Clients {
     }
 }
 
-/// A client for the cluster that the arguments name. Whether anybody answers, its requests tell.
+/// Makes a client for the cluster that the arguments name. It sends no request yet, so a cluster that cannot be
+/// reached is noticed at the first one.
 pub(crate) async fn connect(arguments: &ClusterArguments, layers: &ClientLayers) -> Result<Client> {
     build(configure(arguments).await?, layers, None)
 }
 
-/// The one place where clients are made.
+/// Makes a client. All clients are made here, so that none lacks a layer.
 fn build(config: Config, layers: &ClientLayers, refused: Option<Arc<Notify>>) -> Result<Client> {
     let builder = ClientBuilder::try_from(config).map_err(|error| {
         anyhow!(
-            "the cluster configuration will not do: {}",
+            "the cluster configuration is invalid: {}",
             handler_host_cluster::connection_problem(&error)
         )
     })?;
-    let look = MapResponseLayer::new(move |response: Response<_>| {
+    let notify = MapResponseLayer::new(move |response: Response<_>| {
         if let Some(refused) = &refused
             && response.status() == StatusCode::FORBIDDEN
         {
@@ -96,7 +97,7 @@ fn build(config: Config, layers: &ClientLayers, refused: Option<Arc<Notify>>) ->
         }
         response
     });
-    let builder = builder.with_layer(&layers.requests).with_layer(&look);
+    let builder = builder.with_layer(&layers.requests).with_layer(&notify);
     Ok(builder.with_layer(&layers.fence).build())
 }
 
@@ -104,7 +105,7 @@ async fn configure(arguments: &ClusterArguments) -> Result<Config> {
     let kubeconfig = arguments.kubeconfig.as_deref();
     let mut config = configuration(kubeconfig, arguments.context.as_deref()).await?;
     let agent = format!("{HOST}/{}", env!("CARGO_PKG_VERSION"));
-    // kube would try again inside each request, for minutes and unseen, while a worker waits for it.
+    // kube would repeat each failed request by itself, for minutes and without a log line, while a worker waits.
     config.default_retry = false;
     config
         .headers
@@ -147,9 +148,9 @@ async fn configuration(kubeconfig: Option<&Path>, context: Option<&str>) -> Resu
     }
 }
 
-/// The innermost cause of an error in one line.
+/// The innermost cause of an error, in one line.
 fn innermost(error: &dyn std::error::Error) -> String {
-    // A YAML error goes on with a drawing of the place.
+    // The further lines of a YAML error quote the text around the mistake.
     let text = handler_host_cluster::innermost_cause(error);
     let line = text.lines().next().unwrap_or_default();
     line.replace(": error: ", ": ")

@@ -7,7 +7,7 @@ use kube::CustomResourceExt as _;
 use crate::arguments::{CrdArguments, CrdOutput};
 use crate::telemetry;
 
-/// Prints the definition of Handlers, for `kubectl apply`.
+/// Prints the CustomResourceDefinition of Handlers, for `kubectl apply`.
 pub(crate) fn crd(arguments: &CrdArguments) -> Result<ExitCode> {
     let crd = Handler::crd();
     let text = match arguments.output {

@@ -21,7 +21,7 @@ use crate::summary::{ChangeCounts, plural, summary};
 use crate::unified::{Paint, unified};
 use crate::{client, handlers, module, telemetry};
 
-/// The exit code where there is no preview; 1 says that something would change.
+/// The exit code when there is no preview. The exit code 1 means that something would change.
 const NO_PREVIEW: u8 = 2;
 
 /// Shows what a module would change in a cluster.
@@ -68,14 +68,14 @@ async fn show(arguments: &DiffArguments) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!is_same)))
 }
 
-/// The module as `run --module` would run it: granted what it describes.
+/// The module as `run --module` would run it: it is granted the kinds that it describes.
 async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Client, Candidate)> {
     let module = arguments.module.clone();
     let loaded = spawn_blocking(move || module::load(&runtime, &module)).await??;
     let name = arguments.name.clone().unwrap_or(loaded.suggested_name);
     let on_parent_delete = arguments.on_parent_delete.into();
     let wanted = GrantRequest::of_description(&name, &loaded.description, on_parent_delete);
-    // What can never be granted is told before any cluster is asked.
+    // A grant that is never possible is reported before any request to a cluster.
     wanted.grant()?;
     let active = Active {
         invoke: Arc::new(loaded.component.into_handler(&name, loaded.limits)),
@@ -87,7 +87,7 @@ async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Clien
     Ok((client, candidate(wanted, active, arguments)))
 }
 
-/// The module as a Handler, in the cluster or in a file, would have it run.
+/// The module with the grant, config and limits of a Handler in the cluster or in a file.
 async fn of_handler(
     which: &str,
     arguments: &DiffArguments,
@@ -122,7 +122,7 @@ fn candidate(wanted: GrantRequest, active: Active, arguments: &DiffArguments) ->
     }
 }
 
-/// What a Handler says: of a file if it is named like one, else of the cluster.
+/// The settings of a Handler. `which` is a file if it has a slash or an extension, else a name in the cluster.
 async fn settings(which: &str, client: &Client) -> Result<Settings> {
     let path = Path::new(which);
     let is_file = path.extension().is_some() || which.contains('/');

@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::arguments::{InspectArguments, InspectOutput};
 use crate::{module, telemetry};
 
-/// Prints what a module is. What it cannot say about itself is an error, after the rest was printed.
+/// Prints what a module is. If the module's `describe` fails, the rest is printed first, and the failure is the
+/// command's error.
 pub(crate) fn inspect(arguments: &InspectArguments) -> Result<ExitCode> {
     let config = module::config(&arguments.config)?;
     let runtime = Runtime::new(1)?;

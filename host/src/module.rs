@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::arguments::ModuleArguments;
 
-/// A module that was read, compiled and asked what it is.
+/// A module that was read and compiled, and its description.
 pub(crate) struct DescribedModule {
     pub(crate) suggested_name: String,
     pub(crate) component: Component,
@@ -31,7 +31,7 @@ pub(crate) fn load(runtime: &Runtime, arguments: &ModuleArguments) -> Result<Des
     })
 }
 
-/// Reads and compiles a module; returns it with the name its file suggests.
+/// Reads and compiles a module; returns it with the handler name that its file name suggests.
 pub(crate) fn compile(runtime: &Runtime, path: &Path) -> Result<(String, Component)> {
     let module = handler_host_registry::read_file(path)?;
     let component = compile_bytes(runtime, path, &module.bytes)?;
@@ -44,7 +44,7 @@ pub(crate) fn compile_bytes(runtime: &Runtime, path: &Path, bytes: &[u8]) -> Res
     compiled.map_err(|error| anyhow!("module {} {error}", path.display()))
 }
 
-/// Asks a module what it is.
+/// Calls the module's `describe`.
 pub(crate) fn describe(
     component: &Component,
     path: &Path,
@@ -53,11 +53,11 @@ pub(crate) fn describe(
 ) -> Result<Description> {
     component
         .describe(config, limits)
-        // What it says holds its cause already; a context would tell that a second time.
+        // The error's text holds its cause already; a context would repeat the cause.
         .map_err(|error| anyhow!("module {}: {error}", path.display()))
 }
 
-/// The config as JSON text, from `key=value` with YAML values.
+/// The config as JSON text, from `key=value` fields with YAML values.
 pub(crate) fn config(fields: &[String]) -> Result<String> {
     let mut config = Map::new();
     for field in fields {

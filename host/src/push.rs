@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::arguments::{PushArguments, PushOutput};
 use crate::{module, telemetry};
 
-/// Pushes a module that is a handler, and prints what names it.
+/// Pushes a module that is a handler, and prints the reference and digests that name it.
 pub(crate) fn push(arguments: &PushArguments) -> Result<ExitCode> {
     let annotations = annotations(&arguments.annotations)?;
     let runtime = Runtime::new(1)?;
@@ -26,7 +26,7 @@ pub(crate) fn push(arguments: &PushArguments) -> Result<ExitCode> {
     let pushed = threads.block_on(pushing)?;
     telemetry::print(&match arguments.output {
         PushOutput::Text => format!("image:  {}\nmodule: {}", pushed.pinned, pushed.module),
-        PushOutput::Json => serde_json::to_string_pretty(&told(&pushed, &component))?,
+        PushOutput::Json => serde_json::to_string_pretty(&json_of(&pushed, &component))?,
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -39,7 +39,7 @@ fn info(component: &Component) -> ComponentInfo {
     }
 }
 
-fn told(pushed: &Pushed, component: &Component) -> serde_json::Value {
+fn json_of(pushed: &Pushed, component: &Component) -> serde_json::Value {
     json!({
         "image": pushed.pinned,
         "tag": pushed.tagged,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::arguments::{LogFormat, RenderArguments, RenderOutput};
 use crate::{module, telemetry};
 
-/// Calls a handler for each object of a file and prints what it desires.
+/// Calls a handler for each object of a file and prints the children that it desires.
 pub(crate) fn render(arguments: &RenderArguments) -> Result<ExitCode> {
     telemetry::start(LogFormat::Text, None);
     let runtime = Runtime::new(1)?;
@@ -33,7 +33,7 @@ pub(crate) fn render(arguments: &RenderArguments) -> Result<ExitCode> {
     Ok(first_failure.map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
-/// Prints the children of one parent, or says why there are none; the error is the exit code.
+/// Prints the children of one parent, or the reason why there are none. The inner error is the exit code.
 fn render_one(
     handler: &Handler,
     grant: &Grant,
@@ -169,11 +169,11 @@ fn parent_of(document: &Value, description: &Description) -> Result<Object> {
     if !document["metadata"]["name"].is_string() {
         bail!("the {} has no metadata.name; give it one", kind.kind);
     }
-    // The error tells its cause already.
+    // The error's text holds its cause already.
     Object::parse(&kind, &document.to_string()).map_err(|error| anyhow!("{error}"))
 }
 
-/// Where and what, without the drawing of the place that follows.
+/// The position and the problem. The further lines of a YAML error quote the text around the mistake.
 fn first_line(text: &str) -> &str {
     let line = text.lines().next().unwrap_or_default();
     line.trim_start_matches("error: ")

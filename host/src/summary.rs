@@ -3,7 +3,7 @@ use std::time::Duration;
 use handler_host_cluster::Preview;
 use handler_host_core::{Change, Kind, PreviewSummary};
 
-/// How many children would be changed, and how.
+/// How many children would be changed, created and deleted.
 #[derive(Default)]
 pub(crate) struct ChangeCounts {
     pub(crate) changed: usize,
@@ -26,7 +26,7 @@ impl ChangeCounts {
 }
 
 impl ChangeCounts {
-    /// These counts, with those of parents, as the Handler's status says them.
+    /// These counts and those of parents, as the Handler's status holds them.
     pub(crate) fn summary(&self, preview: &Preview) -> PreviewSummary {
         PreviewSummary {
             parents: preview.parents,
@@ -68,12 +68,12 @@ pub(crate) fn summary(preview: &Preview, kind: &Kind, took: Duration) -> String 
     format!("{parents}: {parts} ({took:.1} s)")
 }
 
-/// The plural of a kind, as the names of resources are made.
+/// The plural of a kind, by the rules by which resource names are usually made.
 pub(crate) fn plural(kind: &str) -> String {
-    let is_hissing = ["s", "x", "z", "ch", "sh"]
+    let has_sibilant_end = ["s", "x", "z", "ch", "sh"]
         .iter()
         .any(|end| kind.ends_with(end));
-    if is_hissing {
+    if has_sibilant_end {
         return format!("{kind}es");
     }
     match kind.strip_suffix('y') {
@@ -142,9 +142,9 @@ mod tests {
         outcome(3, [0, 2, 2], [2, 2]),
         "3 EphemeralVolumeClaims: 0 children change, 2 are created, 2 are deleted, 2 EVCs newly fail, 2 fail already (3.1 s)"
     )]
-    fn the_summary_counts_in_words(#[case] preview: Preview, #[case] told: &str) {
+    fn the_summary_counts_in_words(#[case] preview: Preview, #[case] text: &str) {
         let kind = Kind::new("kopf.dev/v1", "EphemeralVolumeClaim").unwrap();
-        assert_eq!(summary(&preview, &kind, Duration::from_millis(3140)), told);
+        assert_eq!(summary(&preview, &kind, Duration::from_millis(3140)), text);
     }
 
     #[rstest]
@@ -153,7 +153,7 @@ mod tests {
     #[case("NetworkPolicy", "NetworkPolicies")]
     #[case("Gateway", "Gateways")]
     #[case("EVC", "EVCs")]
-    fn kinds_have_plurals(#[case] kind: &str, #[case] told: &str) {
-        assert_eq!(plural(kind), told);
+    fn kinds_have_plurals(#[case] kind: &str, #[case] text: &str) {
+        assert_eq!(plural(kind), text);
     }
 }

@@ -11,16 +11,17 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 use crate::arguments::LogFormat;
 use crate::traces::Traces;
 
-/// What kube says of each failed request, this host tells once, in its own words.
+/// The default filter. kube's own log lines are off: kube logs each failed request, and the host reports each problem
+/// once by itself.
 const FILTER: &str = "info,kube_client=off,kube_runtime=off";
 
-/// Sends log lines to standard error: standard output is for results. And traces, if they are asked for.
+/// Starts the log, which goes to standard error since standard output is for results, and the traces if there are any.
 pub(crate) fn start(format: LogFormat, traces: Option<&Traces>) {
     start_with(FILTER, format, traces);
 }
 
-/// As [`start`], for a command that calls a handler a thousand times: what each call writes is told only to
-/// those who ask for it with RUST_LOG.
+/// Like [`start`], for a command that calls a handler for many parents: the log is off unless RUST_LOG is set, so that
+/// the lines of all calls do not hide the result.
 pub(crate) fn start_quietly() {
     start_with("off", LogFormat::Text, None);
 }
@@ -31,7 +32,8 @@ fn start_with(fallback: &str, format: LogFormat, traces: Option<&Traces>) {
     let lines = fmt::layer()
         .with_writer(io::stderr)
         .with_target(false)
-        // A reader that went away is no reason to stop serving; saying so to the same reader would be.
+        // If the reader of standard error is gone, the host must go on. Reporting the error to standard error would
+        // fail again, and panic.
         .log_internal_errors(false)
         .with_ansi(is_terminal);
     let is_json = match format {
@@ -40,14 +42,15 @@ fn start_with(fallback: &str, format: LogFormat, traces: Option<&Traces>) {
         LogFormat::Json => true,
     };
     let lines = if is_json {
-        // Flat, so that each line is found by its fields alone.
+        // The fields are at the top level, so that a search needs only their names.
         let json = lines.json().flatten_event(true);
         json.with_current_span(false).with_span_list(false).boxed()
     } else {
         lines.boxed()
     };
     let lines = lines.with_filter(filter);
-    // What is traced is no part of the log, whatever RUST_LOG says; without traces nothing is spent on it.
+    // Spans for traces are not part of the log, whatever RUST_LOG says. Without traces they are disabled and cost
+    // nothing.
     let lines = lines.with_filter(filter_fn(|of| of.target() != TRACES));
     let spans = traces.map(|traces| {
         traces
@@ -60,12 +63,13 @@ fn start_with(fallback: &str, format: LogFormat, traces: Option<&Traces>) {
         .init();
 }
 
-/// The last word of a command that failed, which may quote a guest. If nobody reads it, the exit code says as much.
+/// Prints the error of a command that failed; it may contain text of a guest. A failure to print is ignored, since the
+/// exit code says that the command failed.
 pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "error: {}", one_line(message));
 }
 
-/// Prints a result. A reader that has seen enough, such as `head`, is no error.
+/// Prints a result. A reader that closes the pipe early, such as `head`, is not an error.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
@@ -73,15 +77,15 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Says something beside the result. If nobody reads it, nothing is lost.
+/// Prints a remark to standard error, beside the result. A failure to print is ignored.
 pub(crate) fn note(message: &str) {
     let _ = writeln!(io::stderr(), "{}", one_line(message));
 }
 
-/// One line on standard error that says how far the work is, written over and over; on a terminal only.
+/// One line on standard error that shows the progress and is overwritten in place. It is shown only on a terminal.
 pub(crate) struct ProgressLine {
     things: String,
-    /// The share last shown, in percent; None where nobody looks.
+    /// The percentage that was shown last; None if standard error is not a terminal.
     shown: Cell<Option<usize>>,
 }
 
@@ -90,7 +94,7 @@ impl ProgressLine {
         let is_seen = io::stderr().is_terminal();
         Self {
             things,
-            // No share is that large: the first is news.
+            // No percentage has this value, so the first one is shown.
             shown: Cell::new(is_seen.then_some(usize::MAX)),
         }
     }

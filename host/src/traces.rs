@@ -17,17 +17,17 @@ use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::registry::LookupSpan;
 
 /// How long the collector may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a host that stops waits for its last spans to be sent.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
-/// Spans on their way to a collector. They are sent in the background, some seconds' worth at a time; what the
-/// collector does not take is dropped.
+/// Exports spans to a collector. They are sent in the background, in batches of some seconds; spans that the collector
+/// does not accept are dropped.
 pub(crate) struct Traces {
     provider: SdkTracerProvider,
 }
 
-/// An endpoint as it is typed.
+/// Parses the value of --otlp-endpoint. The path is /v1/traces unless the URL has another one.
 pub(crate) fn endpoint(text: &str) -> Result<Uri> {
     let uri: Uri = text
         .parse()
@@ -44,21 +44,21 @@ pub(crate) fn endpoint(text: &str) -> Result<Uri> {
 }
 
 impl Traces {
-    /// Sends to an endpoint, on an async runtime.
+    /// Exports to an endpoint; the requests run on the given async runtime.
     pub(crate) fn to(endpoint: &Uri, runtime: Handle) -> Result<Self> {
         handler_host_registry::install_tls();
-        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
         let sender = Sender {
             client,
             runtime,
-            is_in_trouble: AtomicBool::new(false),
+            is_failing: AtomicBool::new(false),
         };
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(sender)
             .with_endpoint(endpoint.to_string())
             .with_protocol(Protocol::HttpBinary)
-            .with_timeout(PATIENCE)
+            .with_timeout(TIMEOUT)
             .build()?;
         let version = opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
         let resource = Resource::builder()
@@ -71,7 +71,7 @@ impl Traces {
         Ok(Self { provider })
     }
 
-    /// Makes spans of what is traced.
+    /// The layer that turns spans of `tracing` into exported spans.
     pub(crate) fn layer<S>(&self) -> OpenTelemetryLayer<S, Tracer>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -84,20 +84,20 @@ impl Traces {
             .with_target(false)
     }
 
-    /// Sends what is left. Blocks, while the runtime still runs.
+    /// Sends the spans that are left. This blocks, and the async runtime must still run.
     pub(crate) fn stop(self) {
-        // A collector that is away has been told of.
+        // A collector that cannot be reached was logged already.
         let _ = self.provider.shutdown_with_timeout(LAST_SPANS);
     }
 }
 
-/// Sends spans with the HTTP client that fetches images as well. The exporter calls it from a thread of its own,
-/// where no runtime is.
+/// Sends spans with the HTTP client that also fetches images. The exporter calls it from a thread of its own, which has
+/// no async runtime, so requests are spawned on `runtime`.
 #[derive(Debug)]
 struct Sender {
     client: reqwest::Client,
     runtime: Handle,
-    is_in_trouble: AtomicBool,
+    is_failing: AtomicBool,
 }
 
 #[async_trait]
@@ -118,24 +118,22 @@ impl HttpClient for Sender {
             Ok(response) => Some(response.status().to_string()),
             Err(error) => Some(handler_host_cluster::innermost_cause(error)),
         };
-        self.tell(&endpoint, problem);
+        self.log(&endpoint, problem);
         Ok(sent?)
     }
 }
 
 impl Sender {
-    /// Says once that spans are lost, and once that they are not any more.
-    fn tell(&self, endpoint: &str, problem: Option<String>) {
-        let was_in_trouble = self
-            .is_in_trouble
-            .swap(problem.is_some(), Ordering::Relaxed);
+    /// Logs once that spans are dropped, and once that sending works again.
+    fn log(&self, endpoint: &str, problem: Option<String>) {
+        let was_failing = self.is_failing.swap(problem.is_some(), Ordering::Relaxed);
         match problem {
-            Some(problem) if !was_in_trouble => {
+            Some(problem) if !was_failing => {
                 tracing::warn!(
                     "sending traces to {endpoint}: {problem}; they are dropped until it works again"
                 );
             }
-            None if was_in_trouble => tracing::info!("sending traces to {endpoint}: works again"),
+            None if was_failing => tracing::info!("sending traces to {endpoint}: works again"),
             Some(_) | None => {}
         }
     }

@@ -9,17 +9,17 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::arguments::Color;
 
-/// How long the shortest diff of one child is looked for; then any diff will do.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Unchanged lines shown around those that change.
+/// How long to search for the shortest diff of one child. After that a longer diff is accepted.
+const TIME_LIMIT: Duration = Duration::from_secs(1);
+/// How many unchanged lines are shown around changed ones.
 const CONTEXT: usize = 3;
 
-/// What lines are painted with.
+/// Whether lines are printed in colours.
 #[derive(Clone, Copy)]
 pub(crate) enum Paint {
-    /// Nothing.
+    /// Without colours.
     Plain,
-    /// The colours of a terminal.
+    /// With the colours of a terminal.
     Coloured,
 }
 
@@ -32,17 +32,17 @@ enum Ink {
 }
 
 impl Paint {
-    /// What standard output takes.
+    /// The choice of --color, for standard output.
     pub(crate) fn of(color: Color) -> Self {
-        let has_veto = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let has_no_color = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         match color {
             Color::Always => Self::Coloured,
-            Color::Auto if std::io::stdout().is_terminal() && !has_veto() => Self::Coloured,
+            Color::Auto if std::io::stdout().is_terminal() && !has_no_color() => Self::Coloured,
             Color::Auto | Color::Never => Self::Plain,
         }
     }
 
-    /// A line that tells a failure.
+    /// A line that reports a failure.
     pub(crate) fn failure(self, line: &str) -> String {
         self.paint(Ink::Red, line)
     }
@@ -55,7 +55,7 @@ impl Paint {
     }
 }
 
-/// A child's change as a unified diff of YAML; `candidate` is whose doing it would be.
+/// A child's change as a unified diff of YAML. `candidate` names the handler and module that would make the change.
 pub(crate) fn unified(change: &ChildChange, candidate: &str, paint: Paint) -> Result<String> {
     let (before, after) = (change.change.before(), change.change.after());
     let name = format!("{} {}", change.child.kind.kind, change.child.key);
@@ -72,7 +72,7 @@ pub(crate) fn unified(change: &ChildChange, candidate: &str, paint: Paint) -> Re
     ];
     let (before, after) = (yaml(before)?, yaml(after)?);
     let diff = TextDiff::configure()
-        .timeout(PATIENCE)
+        .timeout(TIME_LIMIT)
         .diff_lines(&before, &after);
     for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
         lines.push(paint.paint(Ink::Cyan, &hunk.header().to_string()));
@@ -88,7 +88,7 @@ pub(crate) fn unified(change: &ChildChange, candidate: &str, paint: Paint) -> Re
     Ok(lines.join("\n"))
 }
 
-/// An object as YAML, each line fit for a terminal; nothing for none.
+/// An object as YAML, without control characters, which a terminal would obey. The text is empty if there is no object.
 fn yaml(object: Option<&Value>) -> Result<String> {
     let Some(object) = object else {
         return Ok(String::new());

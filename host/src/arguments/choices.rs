@@ -1,22 +1,22 @@
-//! Arguments that are one of a few words.
+//! Arguments whose value is one of a fixed list.
 
 use clap::ValueEnum;
 use handler_host_core::OnParentDelete;
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum PushOutput {
-    /// For people
+    /// Text for people
     Text,
-    /// One JSON object: image, tag, manifest, module, size
+    /// One JSON object with image, tag, manifest, module and size
     Json,
 }
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum LogFormat {
     /// Text on a terminal, JSON elsewhere
     Auto,
-    /// For people
+    /// Text for people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -24,13 +24,13 @@ pub(crate) enum LogFormat {
 pub(crate) enum RenderOutput {
     /// The children, as YAML documents
     Yaml,
-    /// One JSON object a parent: children, status, readiness, events, requeue
+    /// One JSON object per parent, with children, status, readiness, events and requeue
     Json,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum InspectOutput {
-    /// For people
+    /// Text for people
     Text,
     /// One JSON object
     Json,
@@ -38,15 +38,15 @@ pub(crate) enum InspectOutput {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum DiffOutput {
-    /// Unified diffs of children as YAML
+    /// Unified diffs of the children as YAML
     Text,
-    /// One JSON object: changes, failures, summary
+    /// One JSON object with changes, failures and summary
     Json,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum CrdOutput {
-    /// As manifests are written
+    /// YAML, as manifests are usually written
     Yaml,
     /// One JSON object
     Json,
@@ -54,19 +54,19 @@ pub(crate) enum CrdOutput {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal
+    /// In colours on a terminal, without colours elsewhere
     Auto,
-    /// Wherever it is printed
+    /// In colours everywhere
     Always,
-    /// Nowhere
+    /// Without colours everywhere
     Never,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum ParentDelete {
-    /// They go too, by owner reference
+    /// Kubernetes deletes the children too, by their owner reference
     Delete,
-    /// They stay
+    /// The children stay
     Orphan,
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct ModuleArguments {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) module: PathBuf,
 
-    /// A field of the handler's config; the value is YAML. Repeatable
+    /// A field of the handler's config; the value is YAML. Can be given several times
     ///
     /// `--config storageClass=fast --config replicas=3` gives the handler
     /// `{"storageClass": "fast", "replicas": 3}`.
@@ -70,11 +70,11 @@ pub(crate) struct ModuleArguments {
 
 #[derive(Args, Clone)]
 pub(crate) struct LimitArguments {
-    /// How long one call may take, in milliseconds of wall-clock time
+    /// How long one call of the handler may take, in milliseconds of wall-clock time
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     deadline: u64,
 
-    /// How much memory one call may use, in MiB
+    /// How much memory one call of the handler may use, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     memory: u16,
 }
@@ -94,19 +94,19 @@ impl From<&LimitArguments> for CallLimits {
     group = ArgGroup::new("what").required(true).args(["module", "handlers", "handlers_from_cluster"])
 )]
 pub(crate) struct RunArguments {
-    /// One handler, without a Handler: a WebAssembly component. What it describes is granted
+    /// Serve one handler, a WebAssembly component, without a Handler resource; the kinds that it describes are granted
     #[arg(short, long, value_name = "FILE")]
     pub(crate) module: Option<PathBuf>,
 
-    /// Handlers: YAML or JSON files of Handler resources, or directories of them. Repeatable
+    /// Serve the Handler resources in these YAML or JSON files, or directories of files. Can be given several times
     #[arg(long = "handler", value_name = "PATH", num_args = 1.., conflicts_with_all = ONLY)]
     pub(crate) handlers: Vec<PathBuf>,
 
-    /// Handlers: all Handler resources of the cluster
+    /// Serve all Handler resources of the cluster
     #[arg(long, conflicts_with_all = ONLY)]
     pub(crate) handlers_from_cluster: bool,
 
-    /// With --handlers-from-cluster: only those with these labels, e.g. `team=storage`
+    /// With --handlers-from-cluster: serve only the Handlers with these labels, e.g. `team=storage`
     #[arg(
         long,
         value_name = "LABELS",
@@ -118,38 +118,40 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) only: OnlyArguments,
 
-    /// A namespace whose parents are served. Repeatable [default: all namespaces]
+    /// A namespace whose parents are served. Can be given several times [default: all namespaces]
     #[arg(short, long = "namespace", value_name = "NAMESPACE")]
     pub(crate) namespaces: Vec<String>,
 
-    /// How many parents of a handler are worked on at a time, and how many calls run at a time in all
+    /// How many parents of each handler are reconciled at the same time, and how many calls run at the same time for
+    /// all handlers together
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
     pub(crate) concurrency: u32,
 
-    /// How many parents of a handler a second are looked at again after its module changed
+    /// How many parents of each handler are reconciled again per second after its module changed
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) revisit_rate: u32,
 
-    /// Memory for answers of handlers, in MiB: a call with the same input is answered from it. 0 turns it off
+    /// The size of the cache for answers of handlers, in MiB: a call whose input is in the cache is answered from it.
+    /// 0 turns the cache off
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u64).range(0..=4096))]
     pub(crate) memo: u64,
 
-    /// Where the last good module of each Handler is kept, to survive a restart of the host, and compiled code
+    /// The directory for the last good module of each Handler, so that it survives a restart, and for compiled code
     ///
-    /// By default $STATE_DIRECTORY, else handler-host in $XDG_STATE_HOME or ~/.local/state. In a Pod with a
-    /// read-only root file system mount a volume and name it here. Where it cannot be written, the host says so
-    /// and goes on without.
+    /// The default is $STATE_DIRECTORY, else handler-host in $XDG_STATE_HOME or ~/.local/state. In a Pod with a
+    /// read-only root file system, mount a volume and name it here. If the directory cannot be written, the host
+    /// reports that and continues without it.
     #[arg(long, value_name = "DIR", conflicts_with = "module")]
     pub(crate) state_dir: Option<PathBuf>,
 
-    /// A Lease, so that of several hosts with the same Handlers one serves and the others stand by
+    /// The Lease by which several hosts with the same Handlers elect the one that serves; the others stand by
     ///
-    /// It is made if there is none. A host that stands by has its caches filled and its modules compiled, and
-    /// takes over as soon as the Lease is given back, or ran out.
+    /// The host creates the Lease if it does not exist. A host that stands by has filled its caches and compiled its
+    /// modules, and takes over as soon as the Lease is released or expires.
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = lease, conflicts_with = "module")]
     pub(crate) lease: Option<LeaseName>,
 
-    /// With --lease: after what time without a renewal, in seconds, another host takes over
+    /// With --lease: how many seconds after the last renewal another host takes over
     #[arg(long, value_name = "S", default_value_t = 15, requires = "lease", value_parser = clap::value_parser!(u64).range(5..=300))]
     pub(crate) lease_duration: u64,
 
@@ -176,26 +178,27 @@ fn lease(text: &str) -> Result<LeaseName, &'static str> {
 
 #[derive(Args, Clone)]
 pub(crate) struct TelemetryArguments {
-    /// Where /livez, /readyz and /metrics are answered, e.g. `0.0.0.0:8080` [default: nowhere]
+    /// The address at which /livez, /readyz and /metrics are served, e.g. `0.0.0.0:8080` [default: none]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// With --listen: how long what should move may be silent before /livez fails, in seconds
+    /// With --listen: for how many seconds a watch, a request or a worker may make no progress before /livez fails
     ///
-    /// The API server sends each watch a bookmark a minute, and a busy one every second minute. One that sends
-    /// none, as aggregated API servers may, ends a silent watch after 290 s: with such kinds, 330 s are right.
+    /// The API server sends a bookmark to each watch every minute, and every two minutes when it is busy. An API
+    /// server that sends no bookmarks, such as some aggregated ones, ends a silent watch after 290 s: for their kinds
+    /// use 330.
     #[arg(long, value_name = "SECONDS", default_value_t = 240, requires = "listen", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) max_silence: u64,
 
-    /// How log lines are written, to standard error. RUST_LOG sets what is logged, e.g. `debug`
+    /// The format of log lines, which go to standard error. RUST_LOG sets what is logged, e.g. `debug`
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub(crate) log_format: LogFormat,
 
-    /// An OpenTelemetry collector to send traces of reconciles to, e.g. `http://localhost:4318` [default: none]
+    /// The OpenTelemetry collector that gets traces of reconciles, e.g. `http://localhost:4318` [default: none]
     ///
-    /// By OTLP over HTTP, to /v1/traces unless the URL has a path of its own. The environment variables of
-    /// OpenTelemetry are heeded, e.g. OTEL_TRACES_SAMPLER=parentbased_traceidratio with
-    /// OTEL_TRACES_SAMPLER_ARG=0.01 for one in a hundred, and OTEL_RESOURCE_ATTRIBUTES.
+    /// The host sends OTLP over HTTP, to /v1/traces unless the URL has another path. The environment variables of
+    /// OpenTelemetry apply, e.g. OTEL_TRACES_SAMPLER=parentbased_traceidratio with OTEL_TRACES_SAMPLER_ARG=0.01 to
+    /// trace one reconcile in a hundred, and OTEL_RESOURCE_ATTRIBUTES.
     #[arg(long, value_name = "URL", value_parser = traces::endpoint)]
     pub(crate) otlp_endpoint: Option<Uri>,
 }
@@ -211,24 +214,25 @@ pub(crate) struct ClusterArguments {
     pub(crate) context: Option<String>,
 }
 
-/// What a Handler says itself, and no argument beside it.
+/// The arguments whose values a Handler has in its fields, so that they cannot be combined with a Handler.
 const ONLY: [&str; 5] = ["config", "name", "on_parent_delete", "deadline", "memory"];
 
-/// What a Handler would say, for a module without one.
+/// The values that the fields of a Handler would give, for a module that runs without a Handler.
 #[derive(Args, Clone)]
 pub(crate) struct OnlyArguments {
-    /// With --module: a field of the handler's config; the value is YAML. Repeatable
+    /// With --module: a field of the handler's config; the value is YAML. Can be given several times
     ///
     /// `--config storageClass=fast --config replicas=3` gives the handler
     /// `{"storageClass": "fast", "replicas": 3}`.
     #[arg(short, long = "config", value_name = "KEY=VALUE")]
     pub(crate) config: Vec<String>,
 
-    /// With --module: the handler's name, in labels, field managers and log lines [default: the file's stem]
+    /// With --module: the handler's name in labels, field managers and log lines [default: the file name without its
+    /// extension]
     #[arg(long)]
     pub(crate) name: Option<String>,
 
-    /// With --module: what becomes of children when their parent is deleted
+    /// With --module: what happens to children when their parent is deleted
     #[arg(
         long,
         value_name = "WHAT",
@@ -242,18 +246,20 @@ pub(crate) struct OnlyArguments {
 }
 
 const RUN_HELP: &str = "\
-With --module, the module's own description is printed and granted: it may apply the kinds it describes, in \
-its parents' namespaces, and nothing else. A Handler grants what it lists, and has limits of its own instead of \
---deadline and --memory. `handler-host crd` prints its CRD. With spec.serviceAccount its parents and children \
-are read and written as that account; `handler-host rbac` prints the roles that it needs.
+With --module, the host prints the module's own description and grants it: the handler may apply the kinds that \
+it describes, in its parents' namespaces, and nothing else. A Handler resource grants the kinds that it lists, and \
+has limits of its own instead of --deadline and --memory. `handler-host crd` prints its CRD. With \
+spec.serviceAccount the host reads and writes the handler's parents and children as that account; `handler-host \
+rbac` prints the roles that the account needs.
 
-Modules and Handlers are followed: a new module is compiled and checked beside the one that runs, takes over \
-without a restart, and is on trial for a while; a bad one changes nothing. `handler-host diff` shows before \
-what it would do.
+The host watches modules and Handlers for changes. It compiles and checks a new module while the old one still \
+serves. The new module then takes over without a restart, and is on trial for a while. A module that fails a \
+check does not replace the old one, and a module that fails its trial is rolled back. `handler-host diff` shows \
+beforehand what a module would change.
 
-SIGTERM or Ctrl-C lets what is under way end, for at most the deadline of a call and 10 s more, then exits \
-with 0. Exit code 1: the module, its config, a Handler's file or the cluster configuration will not do, or a \
-part of the host ended. An API server that is away is waited for.";
+On SIGTERM or Ctrl-C the host ends the work in progress, for at most the deadline of a call and 10 s more, and \
+exits with 0. It exits with 1 if the module, its config, a Handler's file or the cluster configuration is \
+invalid, or if a task of the host ended. If the API server cannot be reached, the host waits for it.";
 
 #[derive(Args)]
 #[command(after_long_help = DIFF_HELP)]
@@ -261,28 +267,29 @@ pub(crate) struct DiffArguments {
     #[command(flatten)]
     pub(crate) module: ModuleArguments,
 
-    /// The Handler whose grant, config and limits it is to have: its name in the cluster, or a file of it.
-    /// Without, the module is tried as `run --module` would run it
+    /// The Handler whose grant, config and limits the module gets: its name in the cluster, or a file that holds it.
+    /// Without it, the module is tried as `run --module` would run it
     #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ONLY)]
     pub(crate) handler: Option<String>,
 
-    /// The name of the handler it is to serve as: children are known by it [default: the file's stem]
+    /// The handler name under which the module is tried; children are recognised by it [default: the file name
+    /// without its extension]
     #[arg(long)]
     pub(crate) name: Option<String>,
 
-    /// A namespace whose parents are looked at. Repeatable [default: all namespaces]
+    /// A namespace whose parents are tried. Can be given several times [default: all namespaces]
     #[arg(short, long = "namespace", value_name = "NAMESPACE")]
     pub(crate) namespaces: Vec<String>,
 
-    /// What becomes of children when their parent is deleted
+    /// What happens to children when their parent is deleted
     #[arg(long, value_name = "WHAT", default_value = "delete")]
     pub(crate) on_parent_delete: ParentDelete,
 
-    /// How the outcome is printed
+    /// The format of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: DiffOutput,
 
-    /// Whether it is printed in colours; NO_COLOR in the environment makes auto mean never
+    /// Whether the output has colours; with NO_COLOR in the environment, auto means never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
 
@@ -291,23 +298,24 @@ pub(crate) struct DiffArguments {
 }
 
 const DIFF_HELP: &str = "\
-The module is called for every parent there is, and each write that would follow goes to the API server as a \
-dry run, so that its defaults, its validation and its admission webhooks have had their say. Nothing is \
-written, and a handler that runs is not disturbed. It takes the rights that `run` takes.
+The command calls the module for every existing parent, and sends each write that would follow to the API server \
+as a dry run, so that the API server's defaults, validation and admission webhooks are applied. It writes nothing, \
+and does not disturb a handler that runs. It needs the same rights as `run`.
 
-A child that would change is a unified diff, live against tried, less what the API server writes for itself. \
-A parent that would fail and does not yet is a line that begins with `!`.
+For each child that would change it prints a unified diff between the live object and the result of the dry run, \
+without the fields that the API server sets by itself. For each parent that would newly fail it prints a line that \
+begins with `!`.
 
-A new module is tried under the name of the handler whose place it is to take, since children are known by \
-it; another config is tried with the module that runs:
+Try a new module under the name of the handler that it is to replace, since children are recognised by that name. \
+Try another config with the module that runs:
 
   handler-host diff --module evc-2.wasm --name evc
   handler-host diff --module evc.wasm --config storageClass=fast
 
 Exit codes:
   0  nothing would change, and no parent would newly fail
-  1  something would
-  2  wrong usage, or there is no preview: the module, the cluster or its configuration will not do";
+  1  something would change, or a parent would newly fail
+  2  wrong usage, or there is no preview: the module or the configuration is invalid, or the cluster cannot answer";
 
 #[derive(Args)]
 #[command(after_long_help = RENDER_HELP)]
@@ -319,39 +327,39 @@ pub(crate) struct RenderArguments {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) filename: PathBuf,
 
-    /// How the outcome is printed: the children as YAML, or everything the handler said as JSON
+    /// The format of the output: the children as YAML, or everything that the handler returned as JSON
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     pub(crate) output: RenderOutput,
 }
 
 const RENDER_HELP: &str = "\
-Kinds of children are taken for namespaced. The children are printed as the handler gave them; `run` adds \
-namespace, owner reference and labels.
+The command assumes that all kinds of children are namespaced. It prints the children as the handler returned \
+them; `run` adds namespace, owner reference and labels.
 
 Exit codes:
   0  the children are printed
-  1  the module, the file or the config will not do
+  1  the module, the file or the config is invalid
   2  wrong usage
-  3  the handler says: permanent failure
-  4  the handler says: temporary failure
-  5  the handler trapped, or ran over its deadline or memory limit
-  6  the children are outside what the handler describes
-With several parents, the code of the first that failed.";
+  3  the handler returned a permanent failure
+  4  the handler returned a temporary failure
+  5  the handler trapped, or exceeded its deadline or memory limit
+  6  the handler returned children that its description does not cover
+With several parents, the exit code is that of the first parent that failed.";
 
 #[derive(Args)]
 pub(crate) struct InspectArguments {
-    /// The module
+    /// The module, a WebAssembly component
     #[arg(value_name = "FILE")]
     pub(crate) module: PathBuf,
 
-    /// A field of the config to describe for; the value is YAML. Repeatable
+    /// A field of the config that the module's `describe` gets; the value is YAML. Can be given several times
     #[arg(short, long = "config", value_name = "KEY=VALUE")]
     pub(crate) config: Vec<String>,
 
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
 
-    /// How it is printed
+    /// The format of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: InspectOutput,
 }
@@ -359,41 +367,42 @@ pub(crate) struct InspectArguments {
 #[derive(Args)]
 #[command(after_long_help = PUSH_HELP)]
 pub(crate) struct PushArguments {
-    /// The module
+    /// The module, a WebAssembly component
     #[arg(value_name = "FILE")]
     pub(crate) module: PathBuf,
 
-    /// Where it goes: `host/repository:tag`
+    /// The image to push: `host/repository:tag`
     #[arg(value_name = "REFERENCE")]
     pub(crate) reference: String,
 
-    /// Speak HTTP without TLS, as with a registry on this machine
+    /// Use HTTP without TLS, e.g. for a registry on this machine
     #[arg(long)]
     pub(crate) plain_http: bool,
 
-    /// An annotation of the image. Repeatable
+    /// An annotation of the image. Can be given several times
     ///
-    /// `--annotation org.opencontainers.image.source=https://github.com/acme/evc` says where the source is.
+    /// For example, `--annotation org.opencontainers.image.source=https://github.com/acme/evc` names the source code.
     #[arg(long = "annotation", value_name = "KEY=VALUE")]
     pub(crate) annotations: Vec<String>,
 
-    /// How the outcome is printed
+    /// The format of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: PushOutput,
 }
 
 const PUSH_HELP: &str = "\
-The file is compiled first: what is no handler is not pushed. The same file gives the same image, so pushing \
-twice changes nothing.
+The command compiles the file first, and does not push a file that is not a handler. The same file gives the same \
+image, so pushing it twice changes nothing.
 
-A Handler that names the image by the printed host/repository@sha256:… always runs this very module; one \
-that names the tag follows it. The digest of the module is what `inspect` prints and what a Handler may pin.
+A Handler that names the image by the printed host/repository@sha256:… always runs this module; a Handler that \
+names the tag runs each module that the tag is moved to. The printed digest of the module is the one that `inspect` \
+prints, and that a Handler may pin.
 
-Credentials are those of `docker login`, helpers included: config.json in $DOCKER_CONFIG, or in ~/.docker.
+The credentials are those of `docker login`, credential helpers included: config.json in $DOCKER_CONFIG, or in \
+~/.docker.
 
-The image has the layout that the CNCF's Wasm working group describes, one layer of application/wasm. So \
-other tools do as well: `wkg oci push REFERENCE FILE` pushes such an image, `wkg oci pull` and `oras pull` \
-read it.
+The image has the layout that the CNCF's Wasm working group describes, with one layer of application/wasm. So \
+other tools work too: `wkg oci push REFERENCE FILE` pushes such an image, and `wkg oci pull` and `oras pull` read it.
 
 Examples:
   handler-host push evc.wasm ghcr.io/acme/evc:1.2.0
@@ -403,11 +412,11 @@ Examples:
 #[derive(Args)]
 #[command(after_long_help = CRD_HELP)]
 pub(crate) struct CrdArguments {
-    /// How it is printed
+    /// The format of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     pub(crate) output: CrdOutput,
 }
 
 const CRD_HELP: &str = "\
-Install it, or bring it up to date:
+Install the CRD, or update it:
   handler-host crd | kubectl apply -f -";

@@ -12,36 +12,37 @@ use crate::rbac::{HOST_ACCOUNT, Subject};
     group = ArgGroup::new("whose").required(true).multiple(true).args(["module", "handlers"])
 )]
 pub(crate) struct RbacArguments {
-    /// Handlers: names of Handlers in the cluster, files of them, or directories of such files. A path has a
-    /// dot or a slash. Repeatable
+    /// The Handlers: their names in the cluster, files that hold them, or directories of such files. A value with a
+    /// dot or a slash is a path. Can be given several times
     #[arg(long = "handler", value_name = "NAME|PATH", num_args = 1.., conflicts_with_all = ONLY)]
     pub(crate) handlers: Vec<String>,
 
-    /// A module without a Handler, granted what it describes. With --handler: the module that says whether
-    /// parents get a finalizer
+    /// A module without a Handler resource; it is granted the kinds that it describes. With --handler: the module whose
+    /// description says whether parents get a finalizer
     #[arg(short, long, value_name = "FILE")]
     pub(crate) module: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) only: OnlyArguments,
 
-    /// The account that is given the rights [default: the Handler's spec.serviceAccount, else --host-account]
+    /// The account that gets the rights [default: the Handler's spec.serviceAccount, else --host-account]
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = service_account)]
     pub(crate) service_account: Option<Account>,
 
-    /// The host's own account, which may act as the handler's then; what has no slash is a user
+    /// The host's own account, which gets the right to act as the handler's account; a value without a slash is a user
     #[arg(long, value_name = "NAMESPACE/NAME|USER", default_value = HOST_ACCOUNT)]
     pub(crate) host_account: Subject,
 
-    /// A namespace whose parents are served, as in `run`: a Role there instead of a ClusterRole. Repeatable
+    /// A namespace whose parents are served, as in `run`: it gets a Role instead of a ClusterRole. Can be given several
+    /// times
     #[arg(short, long = "namespace", value_name = "NAMESPACE")]
     pub(crate) namespaces: Vec<String>,
 
-    /// Ask no cluster: guess the plural names of kinds, and that parents have a status subresource
+    /// Use no cluster: guess the plural names of kinds, and that parents have a status subresource
     #[arg(long)]
     pub(crate) guess: bool,
 
-    /// How it is printed
+    /// The format of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     pub(crate) output: CrdOutput,
 
@@ -58,18 +59,18 @@ fn service_account(text: &str) -> Result<Account, String> {
 }
 
 const RBAC_HELP: &str = "\
-The rights are those that the API server asks for when the host serves the handler, and no others: to watch \
-its parents and children, to write children, and to write the parents' status and, where the module wants \
-one, finalizer. They go to the handler's account, and the host is given the right to act as that account. \
-The account's namespace must be there already.
+The printed roles have the rights that the API server requires when the host serves the handler, and no others: \
+to watch its parents and children, to write children, and to write the parents' status and, where the module \
+wants one, their finalizer. The roles are bound to the handler's account, and the host gets the right to act as \
+that account. The account's namespace must exist already.
 
-What a kind is called in roles, and whether it has a status subresource, the cluster says; one that is not \
-served is an error. With --guess nobody is asked, and what was guessed is told on standard error. Where that \
-was wrong, the Handler's condition Authorized says what is missing.
+The command reads from the cluster what a kind is called in roles, and whether it has a status subresource; a kind \
+that the cluster does not serve is an error. With --guess it uses no cluster, and prints its guesses to standard \
+error. If a guess was wrong, the Handler's condition Authorized says which right is missing.
 
-Whether parents get a finalizer, a module says: the one that --module names, else the one that runs, by the \
-Handler's status, else the file that the Handler names. Where none can be asked it is taken for no, which is \
-told on standard error.
+A module says whether parents get a finalizer: the module that --module names, else the module that runs, by the \
+Handler's status, else the file that the Handler names. If none of these is available, the command assumes that \
+parents get no finalizer, and says so on standard error.
 
 Examples:
   handler-host rbac --handler evc | kubectl apply -f -

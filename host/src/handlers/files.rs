@@ -8,14 +8,14 @@ use handler_host_core::Settings;
 use handler_host_registry::reason;
 use serde_json::Value;
 
-/// The names of files that a directory is searched for.
+/// The extensions of the files that are read in a directory.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// Reads Handlers from files of YAML or JSON, which may hold several documents, and from directories of
-/// such files; whatever could not be served is refused here.
+/// such files. A Handler that could not be served is an error.
 ///
-/// In a directory, names that begin with a dot are skipped, and so are other directories: of a mounted
-/// ConfigMap that leaves each file once. A relative `spec.module.path` is relative to the file's directory.
+/// In a directory, names that begin with a dot and subdirectories are skipped, so that each file of a mounted
+/// ConfigMap is read once. A relative `spec.module.path` is relative to the file's directory.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Handler>> {
     let mut handlers = Vec::new();
     let mut places: BTreeMap<String, String> = BTreeMap::new();
@@ -33,7 +33,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Handler>> {
     Ok(handlers)
 }
 
-/// The file itself, or what a directory holds, sorted.
+/// The file itself, or the files of a directory, sorted.
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let refuse = |error: std::io::Error| {
         anyhow!(
@@ -70,7 +70,7 @@ fn is_searched(file: &Path) -> bool {
     !is_hidden && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
-/// The Handlers of one file, each with its place for messages.
+/// The Handlers of one file, each with the file and the number of its document, for messages.
 fn read_file(file: &Path) -> Result<Vec<(String, Handler)>> {
     let shown = file.display();
     let text = fs::read_to_string(file).map_err(|error| {
@@ -80,7 +80,7 @@ fn read_file(file: &Path) -> Result<Vec<(String, Handler)>> {
         )
     })?;
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| {
-        // A drawing of the place follows.
+        // The further lines of the error quote the text around the mistake.
         let error = error.to_string();
         let line = error.lines().next().unwrap_or_default();
         let line = line.trim_start_matches("error: ");
@@ -103,7 +103,7 @@ fn read_file(file: &Path) -> Result<Vec<(String, Handler)>> {
 
 fn read_document(document: Value, file: &Path) -> Result<Handler> {
     let mut handler = read_handler(document)?;
-    // The API server has not seen it: what its rules would refuse is refused here.
+    // The API server has not validated this Handler, so the rules of the CRD are checked here.
     Settings::try_from(&handler)?;
     let directory = file.parent().unwrap_or(Path::new(""));
     if let Some(path) = &mut handler.spec.module.path {
@@ -152,8 +152,8 @@ spec:
         names.map(|name| name.as_deref().unwrap()).collect()
     }
 
-    /// What is told of paths in a directory, which is written as DIR.
-    fn told(directory: &TempDir, names: &[&str]) -> String {
+    /// The error of reading paths in a directory. The directory's own path is replaced by DIR.
+    fn error_of(directory: &TempDir, names: &[&str]) -> String {
         let paths: Vec<_> = names
             .iter()
             .map(|name| directory.path().join(name))
@@ -231,14 +231,17 @@ spec:
         #[case] text: &str,
         #[case] expected: &str,
     ) {
-        assert_eq!(told(&directory(&[("a.yaml", text)]), &["a.yaml"]), expected);
+        assert_eq!(
+            error_of(&directory(&[("a.yaml", text)]), &["a.yaml"]),
+            expected
+        );
     }
 
     #[test]
     fn a_name_that_two_files_give_is_refused_with_both() {
         let directory = directory(&[("a.yaml", &handler("evc")), ("b.yaml", &handler("evc"))]);
         assert_eq!(
-            told(&directory, &[""]),
+            error_of(&directory, &[""]),
             "handler evc is in DIR/a.yaml, document 1, and in DIR/b.yaml, document 1; name it once"
         );
     }
@@ -247,11 +250,11 @@ spec:
     fn a_path_that_holds_nothing_to_read_is_refused() {
         let directory = directory(&[("empty/README.md", "")]);
         assert_eq!(
-            told(&directory, &["missing.yaml"]),
+            error_of(&directory, &["missing.yaml"]),
             "DIR/missing.yaml cannot be read: there is no such file; name a file of Handlers, or a directory of such files"
         );
         assert_eq!(
-            told(&directory, &["empty"]),
+            error_of(&directory, &["empty"]),
             "DIR/empty holds no file that ends in .yaml, .yml or .json; put Handlers there, or name another directory"
         );
     }

@@ -9,26 +9,26 @@ use handler_host_cluster::resource::Handler;
 
 use super::read;
 
-/// How often files of Handlers are read again. They are few and small, and a mounted volume or a network file
-/// system tells nobody when it changes.
+/// How often files of Handlers are read again. The files are few and small, and for a mounted volume or a network
+/// file system there are no notifications of changes.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Files of Handlers, and what was read of them so far.
+/// Files of Handlers, and what was read from them so far.
 struct Followed {
     paths: Vec<PathBuf>,
     first: Option<Vec<Handler>>,
     names: BTreeSet<String>,
-    told: String,
+    logged: String,
 }
 
-/// The Handlers of these paths: those read already, then whatever the files hold. Files that will not do are
-/// told once, and what was read before goes on.
+/// The Handlers of these paths: first those that were read already, then the Handlers of each change of the files.
+/// An error in the files is logged once, and the Handlers that were read before remain in use.
 pub(crate) fn follow(paths: Vec<PathBuf>, first: Vec<Handler>) -> impl Stream<Item = HandlerNews> {
     let followed = Followed {
         paths,
         first: Some(first),
         names: BTreeSet::new(),
-        told: String::new(),
+        logged: String::new(),
     };
     futures::stream::unfold(followed, async |mut followed| {
         let handlers = match followed.first.take() {
@@ -48,14 +48,15 @@ impl Followed {
             let handlers = match self.read().await {
                 Ok(handlers) => handlers,
                 Err(error) => {
-                    self.tell(format!("{error:#}"));
+                    self.log_once(format!("{error:#}"));
                     continue;
                 }
             };
-            self.told.clear();
+            self.logged.clear();
             let found = names(&handlers);
             let gone: BTreeSet<_> = self.names.difference(&found).cloned().collect();
-            // Editors save by taking a file away and putting another there: gone is what is gone twice.
+            // Editors save by removing a file and creating another. So a Handler is gone when it is missing twice in
+            // a row.
             if gone.is_subset(&missing) {
                 return handlers;
             }
@@ -68,10 +69,10 @@ impl Followed {
         tokio::task::spawn_blocking(move || read(&paths)).await?
     }
 
-    fn tell(&mut self, problem: String) {
-        if problem != self.told {
+    fn log_once(&mut self, problem: String) {
+        if problem != self.logged {
             tracing::error!("{problem}; the Handlers read before go on");
-            self.told = problem;
+            self.logged = problem;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Handlers as resources: how they are read from files.
+//! Reads Handler resources from files, and follows the changes of these files.
 
 mod files;
 mod follow;

@@ -2,7 +2,7 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Check {
     pub(super) name: String,
-    /// Why it did not pass.
+    /// Why the check did not pass; None if it passed.
     pub(super) problem: Option<String>,
 }
 
@@ -15,8 +15,8 @@ impl Check {
     }
 }
 
-/// Whether all passed, and what the probe answers, in the API server's own way: a line for each check, or one
-/// word where all is well and nobody asks for more.
+/// Whether all checks passed, and the text of the probe's answer. The text has the format of the API server: a line
+/// for each check, or one word if all passed and the request is not verbose.
 pub(super) fn answer(probe: &str, checks: &[Check], is_verbose: bool) -> (bool, String) {
     let passed = checks.iter().all(|check| check.problem.is_none());
     if passed && !is_verbose {

@@ -1,4 +1,4 @@
-//! What others may ask a running host over HTTP: whether it lives, whether it is ready, and its metrics.
+//! Serves the probes for liveness and readiness and the metrics of a running host over HTTP.
 
 mod check;
 mod process;
@@ -20,7 +20,7 @@ use self::check::Check;
 use self::process::Process;
 pub(crate) use self::readiness::HostReadiness;
 
-/// Where the parts of a host show how they are.
+/// The shared objects in which the parts of a host record their liveness, metrics and readiness.
 #[derive(Clone, Default)]
 pub(crate) struct Monitoring {
     pub(crate) liveness: Liveness,
@@ -29,17 +29,17 @@ pub(crate) struct Monitoring {
 }
 
 impl Monitoring {
-    /// What notes the requests of a client here.
+    /// The layer for a client that records its requests here.
     pub(crate) fn requests(&self) -> RequestLayer {
         RequestLayer::new(&self.liveness, &self.metrics)
     }
 }
 
-/// Answers those who ask, until it is dropped.
+/// The HTTP server of the probes. It ends when this is dropped.
 pub(crate) struct ProbeServer(JoinHandle<()>);
 
 impl ProbeServer {
-    /// Listens at an address. What has been silent for longer than `max_silence` is taken for stalled.
+    /// Listens at an address. A heartbeat that has been silent for longer than `max_silence` counts as stalled.
     pub(crate) async fn listen(
         address: SocketAddr,
         monitoring: Monitoring,
@@ -53,8 +53,8 @@ impl ProbeServer {
         })?;
         let address = listener.local_addr().unwrap_or(address);
         tracing::info!(%address, "answering /livez, /readyz and /metrics");
-        let asked = Arc::new(ProbeAnswers::new(monitoring, max_silence));
-        Ok(Self(tokio::spawn(server::serve(listener, asked))))
+        let answers = Arc::new(ProbeAnswers::new(monitoring, max_silence));
+        Ok(Self(tokio::spawn(server::serve(listener, answers))))
     }
 }
 
@@ -64,14 +64,14 @@ impl Drop for ProbeServer {
     }
 }
 
-/// What is asked.
+/// What the answers to requests are made from.
 struct ProbeAnswers {
     monitoring: Monitoring,
     max_silence: Duration,
     registry: Registry,
 }
 
-/// How metrics are written.
+/// The text format of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MetricsFormat {
     OpenMetrics,
@@ -79,7 +79,7 @@ enum MetricsFormat {
 }
 
 impl MetricsFormat {
-    /// What the reader accepts; Prometheus asks for OpenMetrics, people with a browser do not.
+    /// The format for an `Accept` header. Prometheus asks for OpenMetrics, a browser does not.
     fn accepted(by: &str) -> Self {
         if by.contains("application/openmetrics-text") {
             Self::OpenMetrics
@@ -109,14 +109,14 @@ impl ProbeAnswers {
         }
     }
 
-    /// Whether everything moves. That this is answered at all says the same of the runtime.
+    /// Whether every heartbeat is recent. That the probe is answered at all shows that the async runtime works.
     fn liveness(&self) -> Vec<Check> {
-        let told = |stalled: &Stalled| {
+        let described = |stalled: &Stalled| {
             let seconds = stalled.silent_for.as_secs();
             format!("{} for {seconds} s", stalled.what)
         };
         let stalled = self.monitoring.liveness.stalled(self.max_silence);
-        let problem = stalled.iter().map(told).collect::<Vec<_>>().join("; ");
+        let problem = stalled.iter().map(described).collect::<Vec<_>>().join("; ");
         vec![Check {
             name: "moving".to_owned(),
             problem: (!problem.is_empty()).then(|| format!("silent: {problem}")),

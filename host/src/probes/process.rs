@@ -6,13 +6,13 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// What every process says of itself to Prometheus, as far as the system has it in /proc.
+/// The metrics that Prometheus defines for every process, as far as /proc has their values.
 #[derive(Debug)]
 pub(super) struct Process {
     started: SystemTime,
 }
 
-/// What /proc says now.
+/// The values of /proc at one moment.
 struct ProcessUsage {
     cpu: Duration,
     resident: u64,
@@ -21,7 +21,7 @@ struct ProcessUsage {
 }
 
 impl Process {
-    /// This process, which starts now.
+    /// The metrics of this process. The time of this call counts as the start of the process.
     pub(super) fn started() -> Self {
         Self {
             started: SystemTime::now(),

@@ -3,34 +3,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::check::Check;
 
-/// Whether the host has come as far as it can: the Handlers known at its start are served, or cannot be for a
-/// reason that another host would meet as well.
+/// Whether the host is ready: each Handler that was known at the start is served, or cannot be served for a reason
+/// that another host would meet too.
 #[derive(Clone, Default)]
 pub(crate) struct HostReadiness(Arc<Mutex<ReadinessState>>);
 
 #[derive(Default)]
 struct ReadinessState {
     are_handlers_read: bool,
-    /// Once ready, a host stays so: a Handler that comes later is no reason to take it for a new one.
+    /// Once ready, a host stays ready: a Handler that is created later does not make it unready.
     is_ready: bool,
-    /// What each handler waits for; None if it has come as far as it can.
+    /// What each handler waits for; None if there is nothing left that the host could do for it.
     handlers: BTreeMap<String, Option<String>>,
 }
 
 impl HostReadiness {
-    /// The Handlers that there are have been read, and each has said how it stands.
+    /// Records that all existing Handlers were read, and that `waits_for` was called for each.
     pub(crate) fn handlers_are_read(&self) {
         self.state().are_handlers_read = true;
     }
 
-    /// What a handler waits for; None if it has come as far as it can.
+    /// Records what a handler waits for; None if there is nothing left that the host could do for it.
     pub(crate) fn waits_for(&self, handler: &str, waits_for: Option<String>) {
         let mut state = self.state();
         state.handlers.insert(handler.to_owned(), waits_for);
         state.settle();
     }
 
-    /// The handler is gone.
+    /// Forgets a handler that is gone.
     pub(crate) fn remove(&self, handler: &str) {
         self.state().handlers.remove(handler);
     }

@@ -16,26 +16,27 @@ use tokio::sync::Semaphore;
 use super::check::{Check, answer};
 use super::{ProbeAnswers, MetricsFormat};
 
-/// Those that are answered at a time; the others wait.
+/// How many connections are served at the same time; further ones wait.
 const CONNECTIONS: usize = 32;
-/// How long one may take to ask and to read the answer: somebody who does nothing is not to keep others out.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one connection may last, so that a client that sends nothing does not keep others out.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-pub(super) async fn serve(listener: TcpListener, asked: Arc<ProbeAnswers>) {
+pub(super) async fn serve(listener: TcpListener, answers: Arc<ProbeAnswers>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        // Nobody closes it.
+        // This cannot fail, since the semaphore is never closed.
         let place = places.clone().acquire_owned().await;
         match listener.accept().await {
             Ok((connection, _)) => {
-                let asked = asked.clone();
+                let answers = answers.clone();
                 tokio::spawn(async move {
                     let _place = place;
-                    let _ = tokio::time::timeout(PATIENCE, converse(connection, asked)).await;
+                    let _ = tokio::time::timeout(TIME_LIMIT, converse(connection, answers)).await;
                 });
             }
             Err(error) => {
-                // One that hung up, or no file descriptor is left: neither ends the host.
+                // The client may have closed the connection, or the process may have no file descriptor left. Neither
+                // must end the host.
                 tracing::debug!("a connection to the probes was not accepted: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -43,33 +44,33 @@ pub(super) async fn serve(listener: TcpListener, asked: Arc<ProbeAnswers>) {
     }
 }
 
-/// One question and its answer.
-async fn converse(connection: TcpStream, asked: Arc<ProbeAnswers>) {
+/// Serves one request.
+async fn converse(connection: TcpStream, answers: Arc<ProbeAnswers>) {
     let service = service_fn(|request| {
-        let response = respond(&asked, &request);
+        let response = respond(&answers, &request);
         async move { Ok::<_, Infallible>(response) }
     });
     let conversation = http1::Builder::new()
         .keep_alive(false)
         .serve_connection(TokioIo::new(connection), service);
-    // Whoever hung up does not want to know.
+    // An error means that the client closed the connection, so it needs no answer.
     let _ = conversation.await;
 }
 
-fn respond(asked: &ProbeAnswers, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn respond(answers: &ProbeAnswers, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
     }
     let query = request.uri().query().unwrap_or_default();
     let is_verbose = query.split('&').any(|pair| pair.starts_with("verbose"));
     match request.uri().path() {
-        "/livez" => probe("livez", &asked.liveness(), is_verbose),
-        "/readyz" => probe("readyz", &asked.readiness(), is_verbose),
+        "/livez" => probe("livez", &answers.liveness(), is_verbose),
+        "/readyz" => probe("readyz", &answers.readiness(), is_verbose),
         "/metrics" => {
             let accepted = request.headers().get_all(ACCEPT).iter();
             let accepted = accepted.filter_map(|value| value.to_str().ok());
             let format = MetricsFormat::accepted(&accepted.collect::<Vec<_>>().join(","));
-            match asked.metrics(format) {
+            match answers.metrics(format) {
                 Ok(metrics) => typed(StatusCode::OK, format.content_type(), metrics),
                 Err(error) => {
                     let problem = format!("the metrics cannot be written: {error}\n");
@@ -85,13 +86,13 @@ fn respond(asked: &ProbeAnswers, request: &Request<Incoming>) -> Response<Full<B
 }
 
 fn probe(name: &str, checks: &[Check], is_verbose: bool) -> Response<Full<Bytes>> {
-    let (passed, told) = answer(name, checks, is_verbose);
+    let (passed, body) = answer(name, checks, is_verbose);
     let status = if passed {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    text(status, &told)
+    text(status, &body)
 }
 
 fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {

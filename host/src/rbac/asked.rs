@@ -11,12 +11,12 @@ use tokio::task::spawn_blocking;
 use crate::arguments::{ModuleArguments, RbacArguments};
 use crate::{handlers, module};
 
-/// A handler whose rights are asked for.
+/// A handler for which the command prints roles.
 pub(super) struct Asked {
     pub(super) wanted: GrantRequest,
     /// The account that its Handler names.
     pub(super) account: Option<Account>,
-    /// Whether its parents get a finalizer; None where nobody knows.
+    /// Whether its parents get a finalizer; None if no module could say.
     pub(super) has_finalizer: Option<bool>,
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn asked(
     Ok(all)
 }
 
-/// A module without a Handler: granted what it describes.
+/// A module without a Handler: it is granted the kinds that it describes.
 async fn of_module(arguments: &RbacArguments) -> Result<Asked> {
     let Some(path) = arguments.module.clone() else {
         bail!("no handler is named; name one with --module or --handler");
@@ -66,8 +66,8 @@ async fn of_module(arguments: &RbacArguments) -> Result<Asked> {
     })
 }
 
-/// Whether parents get a finalizer, only a module knows: the one that is named, the one that runs, or the one
-/// that would.
+/// A Handler's grant request and account. Only a module says whether parents get a finalizer: the module that the
+/// arguments name, else the one that runs (by the Handler's status), else the file that the Handler names.
 async fn of_handler(handler: Handler, named: Option<&Path>) -> Result<Asked> {
     let settings = Settings::try_from(&handler)?;
     let described = handler.status.and_then(|status| status.described);
@@ -75,7 +75,7 @@ async fn of_handler(handler: Handler, named: Option<&Path>) -> Result<Asked> {
         (Some(path), _) => Some(asks_for_finalizer(path, &settings).await?),
         (None, Some(has_finalizer)) => Some(has_finalizer),
         (None, None) => match &settings.module.place {
-            // One that cannot be loaded here may be loaded where the host runs.
+            // A file that cannot be loaded here may exist where the host runs, so an error is not reported.
             ModuleLocation::File(path) => asks_for_finalizer(path, &settings).await.ok(),
             ModuleLocation::ConfigMap { .. } | ModuleLocation::Image(_) => None,
         },

@@ -1,4 +1,4 @@
-//! What a handler's account needs, as manifests.
+//! Prints the RBAC manifests that a handler's account needs.
 
 mod asked;
 mod objects;
@@ -19,7 +19,7 @@ use crate::{client, telemetry};
 
 pub(crate) use self::objects::Subject;
 
-/// The host's own account where the manifests of this project put it.
+/// The host's own account, as the manifests in host/deploy create it.
 pub(crate) const HOST_ACCOUNT: &str = "handler-host/handler-host";
 
 /// Prints the roles that handlers need, for `kubectl apply`.
@@ -53,7 +53,7 @@ async fn manifests(arguments: &RbacArguments) -> Result<Vec<Value>> {
         }
         if has_finalizer.is_none() {
             telemetry::note(&format!(
-                "the module of handler {} was not asked whether its parents get a finalizer, which is taken for no; if they do, add --module FILE",
+                "no module says whether the parents of handler {} get a finalizer, so the roles assume that they do not; if they do, add --module FILE",
                 wanted.name
             ));
         }
@@ -70,7 +70,7 @@ async fn manifests(arguments: &RbacArguments) -> Result<Vec<Value>> {
             namespaces: &arguments.namespaces,
         };
         for object in objects(&needs) {
-            // Handlers may share an account.
+            // Handlers may share an account, so an object may occur twice.
             if !manifests.contains(&object) {
                 manifests.push(object);
             }
@@ -96,7 +96,7 @@ async fn kinds(client: Option<&Client>, wanted: &GrantRequest) -> Result<Kinds> 
         })
 }
 
-/// What was guessed of the kinds that these rules are about.
+/// A note of the guesses about the kinds in these rules.
 fn guessed(rules: &[Rule]) -> String {
     let plurals = rules.iter().filter(|rule| rule.subresource.is_none());
     let plurals: Vec<_> = plurals.map(Rule::place).collect();

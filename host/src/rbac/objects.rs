@@ -3,7 +3,7 @@ use std::str::FromStr;
 use handler_host_core::{Account, AccountError, Rule};
 use serde_json::{Value, json};
 
-/// Who is given rights.
+/// The account or user that gets rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// A service account.
@@ -15,7 +15,7 @@ pub(crate) enum Subject {
 impl FromStr for Subject {
     type Err = AccountError;
 
-    /// `NAMESPACE/NAME` is an account; what has no slash is a user.
+    /// `NAMESPACE/NAME` is an account, and so is the user name of an account; other text without a slash is a user.
     fn from_str(text: &str) -> Result<Self, AccountError> {
         if let Some(account) = Account::of_user(text) {
             return Ok(Self::Account(account));
@@ -27,20 +27,20 @@ impl FromStr for Subject {
     }
 }
 
-/// What one handler needs.
+/// The rights that one handler needs, and who gets them.
 pub(super) struct Needs<'a> {
     pub(super) handler: &'a str,
-    /// Its own account; None if it is served in the host's name.
+    /// The handler's own account; None if the host serves it as its own account.
     pub(super) account: Option<&'a Account>,
     pub(super) host: &'a Subject,
     pub(super) rules: &'a [Rule],
-    /// Where; everywhere if there are none.
+    /// The namespaces in which the rights apply; if there are none, the rights apply in all namespaces.
     pub(super) namespaces: &'a [String],
 }
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// The manifests: the account, its roles, and the host's right to act in its name.
+/// The manifests: the account, its roles, and the host's right to act as that account.
 pub(super) fn objects(needs: &Needs<'_>) -> Vec<Value> {
     let mut objects = Vec::new();
     if let Some(account) = needs.account {
@@ -75,7 +75,7 @@ pub(super) fn objects(needs: &Needs<'_>) -> Vec<Value> {
     objects
 }
 
-/// A role and its binding, in a namespace or for all of the cluster.
+/// A role and its binding, in a namespace or for the whole cluster.
 fn bound(name: &str, namespace: Option<&str>, rules: &Value, subject: &Subject) -> [Value; 2] {
     let scope = if namespace.is_some() { "" } else { "Cluster" };
     let subject = match subject {
@@ -107,7 +107,7 @@ fn bound(name: &str, namespace: Option<&str>, rules: &Value, subject: &Subject) 
 fn metadata(name: &str, namespace: Option<&str>) -> Value {
     let mut metadata = json!({
         "name": name,
-        // By which all of them are found again.
+        // Users find all objects of the host by this label.
         "labels": {"app.kubernetes.io/part-of": "handler-host"},
     });
     if let Some(namespace) = namespace {
@@ -116,7 +116,7 @@ fn metadata(name: &str, namespace: Option<&str>) -> Value {
     metadata
 }
 
-/// As roles write them: resources with the same verbs are one rule.
+/// The rules of a role. Resources of one group with the same verbs are combined into one rule.
 fn rules(rules: &[Rule]) -> Value {
     let mut written: Vec<Value> = Vec::new();
     for rule in rules {

@@ -108,7 +108,7 @@ fn a_lost_lease_stops_everything_and_leading_again_goes_on(
     assert_eq!(scenario.told(), "nothing, -, -");
     assert!(!scenario.is_watching);
     assert_eq!(scenario.rollout.wakes_at(), None);
-    scenario = scenario.steps(&[Kinds, Rights(false), Pass(WINDOW), Fails("two")]);
+    scenario = scenario.steps(&[Kinds, Rights(false), Pass(WINDOW / 2), Fails("two")]);
     assert_eq!(scenario.told(), "nothing, -, -");
     scenario.lead_after(record);
     assert_eq!(scenario.told(), again);
@@ -137,6 +137,15 @@ fn what_was_proven_elsewhere_serves_at_once_where_it_was_preloaded() {
     assert_eq!(here.told(), "two, Loaded, Serving");
     assert_eq!(here.loads, [(Purpose::Recall, "two".to_owned())]);
     assert_eq!(here.kept().as_deref(), Some("two"));
+}
+
+#[test]
+fn a_trial_that_another_host_saw_to_its_end_is_not_begun_anew() {
+    let mut scenario = Scenario::new().steps(&[Kinds, Fetch("one"), Fetch("two")]);
+    let record = scenario.rollout.status().record;
+    scenario = scenario.steps(&[LoseLease, Kinds, Pass(WINDOW)]);
+    scenario.lead_after(record);
+    assert_eq!(scenario.told(), "two, Loaded, Serving");
 }
 
 #[test]
