@@ -18,6 +18,7 @@ build-guest folder="guest-evc": (_guest folder)
 
 # Build the host and everything that the suites run
 build: (_guest "guest-evc") (_guest "tests/guests/puppet") (_guest "tests/guests/chameleon")
+    @echo "Compiling handler-host and the tests: about 8 minutes on two cores, once"
     cargo build --locked --workspace --all-targets
 
 # Put etcd, kube-apiserver, kube-controller-manager, kubectl and a registry into target/kubebuilder-assets
@@ -60,16 +61,22 @@ lint:
     if command -v cargo-deny >/dev/null; then cargo deny --locked check licenses bans sources; else echo "licences not checked: cargo install --locked cargo-deny"; fi
 
 # Run the tutorial on a control plane of its own: a claim, its volume claim and its Events, and their deletion
-demo: control-plane build
+demo: _demo
     tests/demo
 
 # Edit a handler, preview it and swap it in a running host; a broken one is refused, one that traps is rolled back
-demo-swap: control-plane build
+demo-swap: _demo
     tests/demo --swap
 
 # Start the control plane and host of the tutorial, and keep them until Ctrl-C
-up: control-plane build
+up: _demo
     tests/demo --stay
+
+# Builds only what the demo runs: no tests, no registry, one guest.
+_demo: && (_guest "guest-evc")
+    tests/control-plane/build etcd kube-apiserver kube-controller-manager kubectl
+    @echo "Compiling handler-host and the program that starts the control plane: about 6 minutes on two cores, once"
+    cargo build --locked --workspace --bins
 
 # This is the first dependency of `e2e`: it fails at once on an unsuitable machine, and the others take minutes.
 _node:
@@ -87,7 +94,8 @@ _guest folder:
     out="${CARGO_TARGET_DIR:-target}"
     package=$(sed -n 's/^name = "\(.*\)"/\1/p' '{{ folder }}/Cargo.toml' | head -n 1)
     name="${package#guest-}"
-    cargo build --locked --quiet --package "$package" --target {{ target }} --profile guest
+    echo "Compiling the guest $name: about a minute on two cores, once"
+    cargo build --locked --package "$package" --target {{ target }} --profile guest
     mkdir -p "$out/guests"
     # The file is renamed into place, so that a reader never sees a part of it.
     cp "$out/{{ target }}/guest/${package//-/_}.wasm" "$out/guests/.$name.new"
