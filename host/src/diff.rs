@@ -1,17 +1,14 @@
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
-use handler_host_cluster::resource::Handler;
+use anyhow::{Context, Result, bail};
 use handler_host_cluster::{
-    Active, Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, PreviewProgress, GrantRequest,
-    connection_problem, preview,
+    Active, Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, PreviewProgress, preview,
 };
-use handler_host_core::{Change, Key, Kind, Settings};
+use handler_host_core::{Change, GrantRequest, Key, Kind, Settings};
 use handler_host_engine::Runtime;
-use kube::{Api, Client};
+use kube::Client;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -47,7 +44,7 @@ async fn show(arguments: &DiffArguments) -> Result<ExitCode> {
         Some(handler) => of_handler(handler, arguments, runtime).await?,
         None => of_module(arguments, runtime).await?,
     };
-    let kind = &candidate.wanted.parent;
+    let kind = &candidate.request.parent;
     let progress = telemetry::ProgressLine::new(plural(&kind.kind));
     let outcome = preview(&client, &candidate, |PreviewProgress { done, parents }| {
         progress.show(done, parents);
@@ -74,9 +71,9 @@ async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Clien
     let loaded = spawn_blocking(move || module::load(&runtime, &module)).await??;
     let name = arguments.name.clone().unwrap_or(loaded.suggested_name);
     let on_parent_delete = arguments.on_parent_delete.into();
-    let wanted = GrantRequest::of_description(&name, &loaded.description, on_parent_delete);
+    let request = GrantRequest::of_description(&name, &loaded.description, on_parent_delete);
     // A grant that is never possible is reported before any request to a cluster.
-    wanted.grant()?;
+    request.grant()?;
     let active = Active {
         invoke: Arc::new(loaded.component.into_handler(&name, loaded.limits)),
         description: loaded.description,
@@ -84,7 +81,7 @@ async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Clien
         limits: loaded.limits,
     };
     let client = client::connect(&arguments.cluster, &ClientLayers::reading()).await?;
-    Ok((client, candidate(wanted, active, arguments)))
+    Ok((client, candidate(request, active, arguments)))
 }
 
 /// The module with the grant, config and limits of a Handler in the cluster or in a file.
@@ -103,57 +100,42 @@ async fn of_handler(
     let described = component.clone();
     let describe = move || module::describe(&described, &path, &config, limits);
     let description = spawn_blocking(describe).await??;
-    let wanted = GrantRequest::from(&settings);
-    wanted.grant()?.narrowed_to(&description)?;
+    let request = GrantRequest::from(&settings);
+    request.grant()?.narrowed_to(&description)?;
     let active = Active {
         invoke: Arc::new(component.into_handler(&settings.name, limits)),
         description,
         config: settings.config.into(),
         limits,
     };
-    Ok((client, candidate(wanted, active, arguments)))
+    Ok((client, candidate(request, active, arguments)))
 }
 
-fn candidate(wanted: GrantRequest, active: Active, arguments: &DiffArguments) -> Candidate {
+fn candidate(request: GrantRequest, active: Active, arguments: &DiffArguments) -> Candidate {
     Candidate {
-        wanted,
+        request,
         active,
         namespaces: arguments.namespaces.clone(),
     }
 }
 
-/// The settings of a Handler. `which` is a file if it has a slash or an extension, else a name in the cluster.
+/// The settings of one Handler, in a file or in the cluster.
 async fn settings(which: &str, client: &Client) -> Result<Settings> {
-    let path = Path::new(which);
-    let is_file = path.extension().is_some() || which.contains('/');
-    if is_file {
-        let mut handlers = handlers::read(&[path.to_owned()])?;
-        let (Some(handler), true) = (handlers.pop(), handlers.is_empty()) else {
-            bail!("{which} holds several Handlers; name a file that holds one");
-        };
-        return Ok(Settings::try_from(&handler)?);
-    }
-    let api: Api<Handler> = Api::all(client.clone());
-    match api.get_opt(which).await {
-        Ok(Some(handler)) => Ok(Settings::try_from(&handler)?),
-        Ok(None) => bail!(
-            "there is no Handler {which} in the cluster; `kubectl get handlers` lists them, or name a file"
-        ),
-        Err(error) => Err(anyhow!(
-            "Handler {which} cannot be read: {}",
-            connection_problem(&error)
-        )),
-    }
+    let mut handlers = handlers::find(which, Some(client)).await?;
+    let (Some(handler), true) = (handlers.pop(), handlers.is_empty()) else {
+        bail!("{which} holds several Handlers; name a file that holds one");
+    };
+    Ok(Settings::try_from(&handler)?)
 }
 
 fn print_text(preview: &Preview, candidate: &Candidate, paint: Paint) -> Result<()> {
     let digest = candidate.active.invoke.digest().short();
-    let whose = format!("handler {}, sha256:{digest}", candidate.wanted.name);
+    let whose = format!("handler {}, sha256:{digest}", candidate.request.name);
     for change in &preview.changes {
         telemetry::print(&unified(change, &whose, paint)?)?;
     }
     for failure in &preview.failures {
-        telemetry::print(&paint.failure(&failure_line(failure, &candidate.wanted.parent)))?;
+        telemetry::print(&paint.failure(&failure_line(failure, &candidate.request.parent)))?;
     }
     Ok(())
 }
@@ -167,11 +149,11 @@ fn failure_line(failure: &NewFailure, kind: &Kind) -> String {
 }
 
 fn whole(preview: &Preview, candidate: &Candidate) -> Result<Value> {
-    let parent_kind = &candidate.wanted.parent;
+    let parent_kind = &candidate.request.parent;
     let digest = candidate.active.invoke.digest();
     let whose = format!(
         "handler {}, sha256:{}",
-        candidate.wanted.name,
+        candidate.request.name,
         digest.short()
     );
     let change_of = |change: &ChildChange| {
@@ -197,7 +179,7 @@ fn whole(preview: &Preview, candidate: &Candidate) -> Result<Value> {
     });
     let counts = ChangeCounts::of(preview);
     Ok(json!({
-        "handler": candidate.wanted.name,
+        "handler": candidate.request.name,
         "digest": digest.to_string(),
         "parents": preview.parents,
         "changes": preview.changes.iter().map(change_of).collect::<Result<Vec<_>>>()?,

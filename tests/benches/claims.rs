@@ -1,13 +1,13 @@
-//! What claims cost, on a control plane of its own: `just bench`.
+//! What claims cost, measured on a control plane of its own: `just bench`.
 //!
-//! Every rate stands beside that of a bare client in the same run, which creates the same volume claims
-//! with nothing in between: that is the ceiling of this API server on this machine.
+//! The bench prints every rate beside the rate of a bare client in the same run. That client creates the same volume
+//! claims directly, so its rate is the highest that this API server reaches on this machine.
 
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a bench that cannot go on has nothing to say"
+    reason = "a bench that fails has nothing to print but the failure"
 )]
 
 use std::collections::HashMap;
@@ -17,9 +17,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use handler_host_tests::namespace::{CLAIM, Namespace, PVC};
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
 use handler_host_tests::objects::object;
-use handler_host_tests::{ControlPlane, Identity, Operator, evc, eventually, handler_host, paths};
+use handler_host_tests::{
+    ControlPlane, Namespace, Operator, TestAccount, evc, eventually, handler_host, paths,
+};
 use kube::api::{Api, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
@@ -30,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // `cargo test --benches` runs benches to see that they start; this one has nothing short to show.
+    // `cargo test --benches` runs each bench to see that it starts. This bench has no short form.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
@@ -50,7 +52,7 @@ async fn main() -> Result<()> {
 
 async fn start(control_plane: &'static ControlPlane, namespace: &Namespace) -> Operator {
     let module = paths::guest("evc").unwrap();
-    let mut operator = Operator::of(control_plane, Identity::Host)
+    let mut operator = Operator::of(control_plane, TestAccount::Host)
         .module(module)
         .namespace(&namespace.name)
         .start();
@@ -58,7 +60,7 @@ async fn start(control_plane: &'static ControlPlane, namespace: &Namespace) -> O
     operator
 }
 
-/// Creates objects over several connections; gives the moment each request was sent.
+/// Creates objects over several connections. Returns when each request was sent.
 async fn create(api: &Api<DynamicObject>, objects: Vec<Value>) -> Result<HashMap<String, Instant>> {
     let requests = objects.into_iter().map(|object| async move {
         let object: DynamicObject = serde_json::from_value(object)?;
@@ -82,7 +84,7 @@ async fn bare_client(control_plane: &'static ControlPlane) -> Result<f64> {
             .map(|i| object(PVC.0, PVC.1, &format!("bare-{i}"), &spec))
             .collect()
     };
-    // The first connections and the API server's caches are not what is measured.
+    // The first requests open the connections and fill the caches of the API server, so they are not measured.
     create(&namespace.api(PVC), claims(0..CONNECTIONS * 2)).await?;
     let started = Instant::now();
     create(&namespace.api(PVC), claims(1000..1000 + BURST)).await?;
@@ -91,7 +93,7 @@ async fn bare_client(control_plane: &'static ControlPlane) -> Result<f64> {
     Ok(rate)
 }
 
-/// Volume claims as they appear, from now on: the watch stands when this returns.
+/// A watch of the volume claims that are created from now on.
 struct Appearances(BoxStream<'static, kube::Result<WatchEvent<DynamicObject>>>);
 
 impl Appearances {
@@ -104,7 +106,7 @@ impl Appearances {
         ))
     }
 
-    /// The moment each of the next `count` was seen.
+    /// When each of the next `count` volume claims was seen.
     async fn next(&mut self, count: usize) -> Result<HashMap<String, Instant>> {
         let mut seen = HashMap::new();
         while seen.len() < count {
@@ -122,7 +124,7 @@ impl Appearances {
 
 async fn lone_claims(namespace: &Namespace) -> Result<()> {
     let mut delays = Vec::new();
-    // One watch for all: a new one would take the idle connection, and the claim would pay for another.
+    // All claims use one watch. A new watch would take the idle connection, and the claim would wait for another one.
     let mut watch = Appearances::in_namespace(namespace).await?;
     for i in 0..LONE {
         let name = format!("lone-{i}");
@@ -206,7 +208,7 @@ async fn restart(control_plane: &'static ControlPlane, namespace: &Namespace) {
     let started = Instant::now();
     let operator = start(control_plane, namespace).await;
     let serving = started.elapsed();
-    // A claim made now is worked on after all that were there: once it is ready, so is the restart.
+    // The host works on this claim after all earlier ones, so it has looked at all claims when this one is ready.
     namespace.create_object(&evc("last", "1G")).await.unwrap();
     namespace
         .wait_for_ready(CLAIM, "last", "True", "Reconciled", PATIENCE)
@@ -229,7 +231,7 @@ async fn restart(control_plane: &'static ControlPlane, namespace: &Namespace) {
     );
 }
 
-/// Claims whose labels change while no host runs; the volume claims carry them.
+/// The number of claims whose labels change while no host runs. The volume claims carry these labels too.
 const CHANGED: usize = 10;
 
 async fn preview(control_plane: &'static ControlPlane, namespace: &Namespace) -> Result<()> {
@@ -241,7 +243,7 @@ async fn preview(control_plane: &'static ControlPlane, namespace: &Namespace) ->
     }
     let (module, kubeconfig) = (
         paths::guest("evc")?,
-        control_plane.kubeconfig(Identity::Host),
+        control_plane.kubeconfig(TestAccount::Host),
     );
     let arguments = [
         OsStr::new("diff"),

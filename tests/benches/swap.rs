@@ -1,10 +1,10 @@
-//! What a swap costs: claims being created while their module is swapped again and again. `just bench`.
+//! What a swap costs. The bench creates claims while their module is swapped again and again: `just bench`.
 
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a bench that cannot go on has nothing to say"
+    reason = "a bench that fails has nothing to print but the failure"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,22 +12,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures::TryStreamExt;
-use handler_host_tests::handlers::{Hosted, thing};
-use handler_host_tests::namespace::{CLAIM, PVC};
-use handler_host_tests::variants::{variant, write_atomically};
-use handler_host_tests::{evc, eventually};
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
+use handler_host_tests::objects::things::thing;
+use handler_host_tests::{Hosted, evc, eventually, variant, write_atomically};
 use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use serde_json::Value;
 
 const CLAIMS: usize = 1000;
 const SWAPS: usize = 20;
-/// So that the last claims are made about when the last module comes.
+/// The time between two swaps. The last claims are created at about the time of the last swap.
 const PAUSE: Duration = Duration::from_millis(1500);
 const PATIENCE: Duration = Duration::from_secs(180);
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // `cargo test --benches` runs benches to see that they start; this one has nothing short to show.
+    // `cargo test --benches` runs each bench to see that it starts. This bench has no short form.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
@@ -83,7 +82,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// How long each module took to compile, as the host says.
+/// How long each module took to compile, by the log of the host.
 fn compiling(hosted: &Hosted) -> String {
     let mut millis: Vec<u64> = hosted
         .operator
@@ -96,7 +95,7 @@ fn compiling(hosted: &Hosted) -> String {
     format!("p50 {} ms, p99 {} ms", at(0.5), at(0.99))
 }
 
-/// What ten handlers for ten kinds take in one host.
+/// Prints the memory of a host with one Handler, and with ten Handlers for ten kinds.
 async fn many() {
     let hosted = Hosted::start("many").await;
     for index in 0..10 {
@@ -113,7 +112,7 @@ async fn many() {
     }
 }
 
-/// How many more writes a volume claim saw than variants.
+/// The number of writes of volume claims, beyond one for each variant that a volume claim had.
 fn ok_by_name(writes: &[String], history: &BTreeMap<String, BTreeSet<String>>) -> usize {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for name in writes {
@@ -137,7 +136,7 @@ async fn make(hosted: &Hosted) -> Result<()> {
     Ok(())
 }
 
-/// Swaps; gives when each variant was put in place.
+/// Swaps the module. Returns when each variant was put in place.
 async fn swap(hosted: &Hosted) -> BTreeMap<String, Instant> {
     let mut renamed = BTreeMap::new();
     let mut turn = tokio::time::interval(PAUSE);
@@ -152,13 +151,14 @@ async fn swap(hosted: &Hosted) -> BTreeMap<String, Instant> {
     renamed
 }
 
-type Seen = (
+/// When each variant was first seen on a volume claim, and which variants each volume claim had.
+type VariantHistory = (
     BTreeMap<String, Instant>,
     BTreeMap<String, BTreeSet<String>>,
 );
 
-/// When each variant was first seen on a volume claim, and which variants each one had, until all have the last.
-async fn watch(hosted: &Hosted) -> Result<Seen> {
+/// Watches the volume claims until all of them have the last variant.
+async fn watch(hosted: &Hosted) -> Result<VariantHistory> {
     let (mut first_seen, mut history) =
         (BTreeMap::new(), BTreeMap::<String, BTreeSet<String>>::new());
     let last = format!("v{SWAPS}");

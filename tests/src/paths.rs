@@ -1,11 +1,11 @@
-//! Where the binaries, guests and manifests are.
+//! The paths of binaries, guests and manifests.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-/// The programs a control plane consists of.
+/// The programs of a control plane.
 const ASSETS: [&str; 4] = [
     "etcd",
     "kube-apiserver",
@@ -13,7 +13,7 @@ const ASSETS: [&str; 4] = [
     "kubectl",
 ];
 
-/// The checkout.
+/// The directory of this checkout.
 pub fn workspace() -> PathBuf {
     let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
     crate_directory
@@ -22,12 +22,12 @@ pub fn workspace() -> PathBuf {
         .to_path_buf()
 }
 
-/// Cargo's target directory.
+/// The target directory of Cargo.
 pub fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// A binary of this workspace, built with the same profile as the running one.
+/// A binary of this workspace. Cargo built it with the profile of the running binary.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let running = env::current_exe().context("cannot tell where the running binary is")?;
     let mut directory = running.parent().unwrap_or(Path::new("/"));
@@ -44,8 +44,7 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The `handler-host` under test: HANDLER_HOST_BINARY, to try another build of it, or the one built
-/// with the same profile as the running binary.
+/// The `handler-host` under test. It is the file that HANDLER_HOST_BINARY names, or else the binary of this workspace.
 pub fn handler_host() -> Result<PathBuf> {
     match env::var_os("HANDLER_HOST_BINARY") {
         Some(path) => Ok(PathBuf::from(path)),
@@ -53,7 +52,7 @@ pub fn handler_host() -> Result<PathBuf> {
     }
 }
 
-/// A guest component by name, as `just build-guest` leaves it.
+/// The module of a guest, where `just build-guest` puts it.
 pub fn guest(name: &str) -> Result<PathBuf> {
     let path = target().join("guests").join(name).with_extension("wasm");
     if !path.is_file() {
@@ -82,7 +81,7 @@ pub fn assets() -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// The image registry, which lies beside the control plane.
+/// The image registry, which is in the directory of the control plane.
 pub fn registry() -> Result<PathBuf> {
     let path = assets()?.join("registry");
     if !path.is_file() {
@@ -94,19 +93,19 @@ pub fn registry() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The directory of kubelet, kube-scheduler, kube-proxy, and the images of Pods of our own.
+/// The directory of kubelet, kube-scheduler, kube-proxy, and the images of the Pods of this project.
 pub fn node() -> Result<PathBuf> {
     let directory = target().join("node");
     if !directory.join("images").is_dir() {
         bail!(
-            "{} is missing: a node needs a kubelet and its company; run `just e2e`, or tests/node/build",
+            "{} is missing: a node needs kubelet, kube-scheduler and kube-proxy; run `just e2e`, or tests/node/build",
             directory.join("images").display()
         );
     }
     Ok(directory)
 }
 
-/// The CRDs every shared control plane is given.
+/// The files of the CRDs that the shared control plane has.
 pub fn crds() -> [PathBuf; 3] {
     [
         handler_crd(),
@@ -115,7 +114,7 @@ pub fn crds() -> [PathBuf; 3] {
     ]
 }
 
-/// The CRD of Handlers, as `handler-host crd` prints it.
+/// The file of the CRD of Handlers, as `handler-host crd` prints it.
 pub fn handler_crd() -> PathBuf {
     workspace().join("host/deploy/base/crd.yaml")
 }

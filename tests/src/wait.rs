@@ -5,37 +5,40 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+/// How long most tests wait. It is long, because many tests run side by side on few cores.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
 const POLL: Duration = Duration::from_millis(25);
 
-/// What one look at the world gave: the value waited for, or what was seen instead.
-pub trait Seen {
-    /// What is waited for.
+/// What one look gave: the value that a test waits for, or what was seen instead.
+pub trait Observation {
+    /// The value that a test waits for.
     type Value;
 
-    /// The value, or a text of what was seen instead.
-    fn seen(self) -> Result<Self::Value, String>;
+    /// The value, or a text that says what was seen instead.
+    fn into_result(self) -> Result<Self::Value, String>;
 }
 
-impl<T> Seen for Option<T> {
+impl<T> Observation for Option<T> {
     type Value = T;
 
-    fn seen(self) -> Result<T, String> {
+    fn into_result(self) -> Result<T, String> {
         self.ok_or_else(|| "nothing".to_owned())
     }
 }
 
-impl<T, E: Display> Seen for Result<T, E> {
+impl<T, E: Display> Observation for Result<T, E> {
     type Value = T;
 
-    fn seen(self) -> Result<T, String> {
+    fn into_result(self) -> Result<T, String> {
         self.map_err(|error| error.to_string())
     }
 }
 
-/// Looks again and again until there is a value; panics after the deadline with what was seen last.
+/// Looks again and again until a look gives a value. Panics after the deadline, with what was seen last.
 ///
-/// A look gives an `Option`, or better a `Result` whose error says what was seen instead.
-pub async fn eventually<S: Seen>(
+/// A look returns an `Option`, or better a `Result` whose error says what was seen instead.
+pub async fn eventually<S: Observation>(
     what: &str,
     deadline: Duration,
     look: impl AsyncFnMut() -> S,
@@ -46,8 +49,8 @@ pub async fn eventually<S: Seen>(
     }
 }
 
-/// As [`eventually`], for those who have more to say on failure: gives what was seen last.
-pub async fn within<S: Seen>(
+/// As [`eventually`], but returns what was seen last when the deadline has passed, so that the caller can say more.
+pub async fn within<S: Observation>(
     deadline: Duration,
     mut look: impl AsyncFnMut() -> S,
 ) -> Result<S::Value, String> {
@@ -55,12 +58,12 @@ pub async fn within<S: Seen>(
     let mut last = "nothing: the first look did not end".to_owned();
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        match timeout(left, look()).await.map(Seen::seen) {
+        match timeout(left, look()).await.map(Observation::into_result) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(instead)) => last = instead,
             Err(_) => return Err(last),
         }
-        // A look that awaits nothing is never cut short, so the deadline is looked at here too.
+        // The timeout cannot end a look that awaits nothing, so the deadline is checked here too.
         if Instant::now() >= end {
             return Err(last);
         }

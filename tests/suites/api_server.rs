@@ -1,12 +1,14 @@
-//! API servers that are not there, go away and come back.
+//! API servers that cannot be reached, for a time or at the start.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use handler_host_tests::claims::{APPLIED, operator};
-use handler_host_tests::namespace::{CLAIM, PVC};
-use handler_host_tests::{Claims, ControlPlane, DEADLINE, Identity, Namespace, Relay, eventually};
+use handler_host_tests::namespace::claims::{APPLIED, operator};
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
+use handler_host_tests::{
+    ControlPlane, DEADLINE, Namespace, Relay, TestAccount, VolumeClaims, eventually,
+};
 use serde_json::json;
 
 #[tokio::test]
@@ -40,7 +42,7 @@ async fn a_host_says_once_that_the_api_server_is_away_and_serves_when_it_comes()
         }
     })
     .await;
-    // Each once: how a connection ends varies.
+    // A connection can end in several ways, and the host reports each way once.
     let said = operator.lines_with("trying again");
     let problems: HashSet<_> = said
         .iter()
@@ -58,14 +60,14 @@ async fn a_host_says_once_that_the_api_server_is_away_and_serves_when_it_comes()
     );
 }
 
-/// A relay, and claims that are served through it.
-async fn served_through_a_relay(prefix: &str) -> (Relay, Claims<'static>) {
+/// A relay, and claims whose operator uses it.
+async fn served_through_a_relay(prefix: &str) -> (Relay, VolumeClaims<'static>) {
     let control_plane = ControlPlane::shared().await;
     let mut relay = Relay::to(control_plane);
     relay.mend().await;
     let kubeconfig = relay.kubeconfig();
     let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap()];
-    let claims = Claims::served_with(control_plane, prefix, &arguments).await;
+    let claims = VolumeClaims::served_with(control_plane, prefix, &arguments).await;
     (relay, claims)
 }
 
@@ -76,7 +78,7 @@ async fn an_outage_in_the_middle_of_many_claims_loses_and_doubles_none() {
     let names: Vec<_> = (0..CLAIMS).map(|index| format!("claim-{index}")).collect();
     let create = join_all(names.iter().map(|name| claims.create(name, "1Gi")));
     let cut = async {
-        // Answers to writes are lost too.
+        // The answers to some writes are lost as well.
         eventually("some volume claims", DEADLINE, async || {
             (claims.namespace.list(PVC).await.len() > 10).then_some(())
         })
@@ -95,7 +97,8 @@ async fn an_outage_in_the_middle_of_many_claims_loses_and_doubles_none() {
     }
     assert_eq!(claims.namespace.list(PVC).await.len(), CLAIMS);
     let requests = claims.requests().await;
-    // Not always 201: the API server counts a request that was cut off as timed out, but may have done it.
+    // There may be fewer than claims: the API server logs a request that was cut off as timed out, but may have
+    // carried it out.
     let created = requests.resource("persistentvolumeclaims").code(201);
     for name in &names {
         assert!(created.named(name).count() <= 1, "{}", requests.named(name));
@@ -128,14 +131,14 @@ async fn what_happens_in_an_outage_is_dealt_with_afterwards() {
     claims.volume("late").await;
     claims.volume_made_again(&robbed).await;
     claims.volume_restored("edited").await;
-    // It may come back for a moment, when its own end is heard of before that of its claim.
+    // The host makes it again for a moment when it hears of the deletion of the volume claim before that of the claim.
     claims
         .namespace
         .wait_until_gone(PVC, "deleted", DEADLINE)
         .await;
     let writes = claims.requests().await.named("settled").writes();
     assert_eq!(writes.count(), 0, "{writes}");
-    // For each of the two watches: how connections end and how new ones are refused, each once.
+    // For each of the two watches, the host reports once how connections end and how new ones are refused.
     let said = claims.operator.lines_with("trying again");
     assert!(said.len() <= 6, "{}", said.join("\n"));
 }
@@ -160,7 +163,7 @@ async fn a_host_without_rights_says_which_and_keeps_trying() {
     let namespace = Namespace::create(control_plane, "no-rights").await;
     let options = operator(control_plane, &namespace.name);
     let mark = control_plane.audit().mark();
-    let nobody = Identity::Nobody;
+    let nobody = TestAccount::Nobody;
     let mut operator = options.kubeconfig(control_plane.kubeconfig(nobody)).start();
     let line = operator
         .wait_for_line("watching kopf.dev/v1 EphemeralVolumeClaim", DEADLINE)
@@ -181,7 +184,7 @@ async fn a_host_without_rights_says_which_and_keeps_trying() {
     let lines =
         operator.lines_with("User \"nobody\" cannot list resource \"ephemeralvolumeclaims\"");
     assert_eq!(lines.len(), 1, "{}", operator.log());
-    // And once as a whole, with its remedy.
+    // The host also reports once that rights are missing, with the remedy.
     operator.wait_for_line("nobody may not", DEADLINE).await;
     assert_eq!(operator.lines_with("nobody may not").len(), 1);
 }

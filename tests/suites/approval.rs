@@ -1,17 +1,19 @@
-//! `spec.rollout.preview: Required`: a module waits until somebody approved its digest.
+//! Handlers with `spec.rollout.preview: Required`, whose modules wait until a user approves their digest.
 
-use handler_host_tests::handlers::{Hosted, names};
-use handler_host_tests::namespace::{CLAIM, PVC};
+use handler_host_tests::Hosted;
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
+use handler_host_tests::objects::names;
 use serde_json::{Value, json};
 
-/// A host with one Handler of claims that asks for approval, served by variant `one`, and its claims.
+/// A host with one Handler of claims that needs approvals and has variant `one` as its module, and its claims, all ready.
+/// Returns the digest of the module too.
 async fn serving(prefix: &str) -> (Hosted, Vec<String>, String) {
     let hosted = Hosted::start(prefix).await;
     let one = hosted.put("evc.wasm", "one", "ok");
     let mut spec = hosted.claims_from("evc.wasm");
     spec["rollout"] = json!({"preview": "Required"});
     hosted.apply("evc", &spec).await;
-    // The first module too.
+    // The first module needs an approval as well.
     hosted
         .told("evc", "ModuleLoaded", "False", "AwaitingApproval")
         .await;
@@ -33,7 +35,7 @@ async fn approve(hosted: &Hosted, digest: &str) {
     hosted.merge("evc", &patch).await;
 }
 
-/// Waits until a candidate is held and previewed.
+/// Waits until a candidate is held and its preview is in the status.
 async fn held(hosted: &Hosted, digest: &str) -> Value {
     let what = format!("candidate {digest} is previewed");
     let is_held = |handler: &Value| {

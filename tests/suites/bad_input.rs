@@ -1,27 +1,26 @@
-//! What will not do is told in one line, with value, rule and remedy, and nothing else is done.
+//! Input that cannot be used is refused in one line with the value, the rule and the remedy, and nothing else is done.
 
 use std::fs;
 
-use handler_host_tests::{ControlPlane, Identity, evc, paths, puppet};
+use handler_host_tests::programs::input_directory::{InputDirectory, RENDER_EVC, RENDER_PUPPET};
+use handler_host_tests::{ControlPlane, TestAccount, evc, paths, puppet};
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::desk::{Desk, RENDER_EVC, RENDER_PUPPET};
-
 #[tokio::test]
 async fn a_module_that_is_no_handler_is_refused_by_every_command() {
-    let desk = Desk::new();
+    let inputs = InputDirectory::new();
     let whole = fs::read(paths::guest("evc").unwrap()).unwrap();
-    desk.write("empty.wasm", "");
-    desk.write("text.wasm", "apiVersion: v1\n");
-    desk.write("half.wasm", &whole[..whole.len() / 2]);
-    desk.write("seven.wasm", &whole[..7]);
-    desk.write("core.wasm", b"\0asm\x01\0\0\0");
-    desk.write("other.wasm", wat::parse_str("(component)").unwrap());
+    inputs.write("empty.wasm", "");
+    inputs.write("text.wasm", "apiVersion: v1\n");
+    inputs.write("half.wasm", &whole[..whole.len() / 2]);
+    inputs.write("seven.wasm", &whole[..7]);
+    inputs.write("core.wasm", b"\0asm\x01\0\0\0");
+    inputs.write("other.wasm", wat::parse_str("(component)").unwrap());
     let import = r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)))"#;
-    desk.write("import.wasm", wat::parse_str(import).unwrap());
+    inputs.write("import.wasm", wat::parse_str(import).unwrap());
     let version = r#"(component (import "handler-host:handler/log@0.9.0" (instance)))"#;
-    desk.write("version.wasm", wat::parse_str(version).unwrap());
+    inputs.write("version.wasm", wat::parse_str(version).unwrap());
     let modules = [
         "missing.wasm",
         "",
@@ -36,14 +35,14 @@ async fn a_module_that_is_no_handler_is_refused_by_every_command() {
     ];
     let mut told = Vec::new();
     for module in modules {
-        let inspected = desk.refusal(&format!("inspect DIR/{module}")).await;
+        let inspected = inputs.refusal(&format!("inspect DIR/{module}")).await;
         let rendered = format!("render --module DIR/{module} --filename DIR/claim.yaml");
-        assert_eq!(desk.refusal(&rendered).await, inspected);
+        assert_eq!(inputs.refusal(&rendered).await, inspected);
         assert_eq!(
-            desk.refusal(&format!("run --module DIR/{module}")).await,
+            inputs.refusal(&format!("run --module DIR/{module}")).await,
             inspected
         );
-        // Where exactly half of a module breaks depends on the compiler that made it.
+        // The place where half of a module is broken depends on the compiler that made the module.
         let numbers = inspected.split(' ').map(|word| {
             if word.contains("..") {
                 "FROM..TO"
@@ -73,7 +72,7 @@ async fn a_module_that_is_no_handler_is_refused_by_every_command() {
 
 #[tokio::test]
 async fn a_file_of_claims_that_will_not_do_is_refused() {
-    let desk = Desk::new();
+    let inputs = InputDirectory::new();
     let header = "apiVersion: kopf.dev/v1\nkind: EphemeralVolumeClaim\n";
     let files: [(&str, &[u8]); 12] = [
         ("broken", b"spec: ["),
@@ -96,17 +95,18 @@ async fn a_file_of_claims_that_will_not_do_is_refused() {
         ("second", &[header.as_bytes(), b"---\nspec: [\n"].concat()),
     ];
     let mut told = vec![
-        desk.refusal(&format!("{RENDER_EVC} DIR/missing.yaml"))
+        inputs
+            .refusal(&format!("{RENDER_EVC} DIR/missing.yaml"))
             .await,
     ];
     for (file, content) in files {
-        desk.write(&format!("{file}.yaml"), content);
+        inputs.write(&format!("{file}.yaml"), content);
         let command = format!("{RENDER_EVC} DIR/{file}.yaml");
-        let output = desk.run(&command).await;
+        let output = inputs.run(&command).await;
         assert_eq!(output.stdout, "", "{file}");
-        told.push(desk.refusal(&command).await);
+        told.push(inputs.refusal(&command).await);
     }
-    told.push(desk.refusal(&format!("{RENDER_EVC} DIR")).await);
+    told.push(inputs.refusal(&format!("{RENDER_EVC} DIR")).await);
     assert_snapshot!(told.join("\n"), @r#"
     DIR/missing.yaml cannot be read: there is no such file; name a file of YAML or JSON
     DIR/broken.yaml is not YAML: line 1 column 7: unclosed bracket '['; mend it there
@@ -127,7 +127,7 @@ async fn a_file_of_claims_that_will_not_do_is_refused() {
 
 #[tokio::test]
 async fn a_config_that_will_not_do_is_refused_by_every_command() {
-    let desk = Desk::new();
+    let inputs = InputDirectory::new();
     let configs: [&[&str]; 6] = [
         &["storageClas=fast"],
         &["storageClass"],
@@ -142,13 +142,13 @@ async fn a_config_that_will_not_do_is_refused_by_every_command() {
             .iter()
             .flat_map(|field| ["--config", field])
             .collect();
-        let rendered = desk
+        let rendered = inputs
             .refusal_with(&format!("{RENDER_EVC} DIR/claim.yaml"), &more)
             .await;
-        let run = desk
+        let run = inputs
             .refusal_with("run --module GUESTS/evc.wasm", &more)
             .await;
-        let inspected = desk.refusal_with("inspect GUESTS/evc.wasm", &more).await;
+        let inspected = inputs.refusal_with("inspect GUESTS/evc.wasm", &more).await;
         assert_eq!([&run, &inspected], [&rendered, &rendered]);
         told.push(rendered);
     }
@@ -164,8 +164,8 @@ async fn a_config_that_will_not_do_is_refused_by_every_command() {
 
 #[tokio::test]
 async fn a_module_that_cannot_say_what_it_is_is_refused_by_every_command() {
-    let desk = Desk::new();
-    desk.write(
+    let inputs = InputDirectory::new();
+    inputs.write(
         "puppet.yaml",
         puppet("a", json!({"do": "apply"})).to_string(),
     );
@@ -179,13 +179,15 @@ async fn a_module_that_cannot_say_what_it_is_is_refused_by_every_command() {
     let mut told = Vec::new();
     for config in configs {
         let more = ["--config", config];
-        let rendered = desk.refusal_with(RENDER_PUPPET, &more).await;
-        let run = desk
+        let rendered = inputs.refusal_with(RENDER_PUPPET, &more).await;
+        let run = inputs
             .refusal_with("run --module GUESTS/puppet.wasm", &more)
             .await;
-        let inspected = desk.refusal_with("inspect GUESTS/puppet.wasm", &more).await;
+        let inspected = inputs
+            .refusal_with("inspect GUESTS/puppet.wasm", &more)
+            .await;
         assert_eq!([&run, &inspected], [&rendered, &rendered]);
-        // Where in the guest's source it panicked is of no interest here.
+        // The place of the panic in the source of the guest does not matter here.
         let cut = rendered.split(" panicked at ").collect::<Vec<_>>();
         told.push(
             cut[0].to_owned()
@@ -207,19 +209,21 @@ async fn a_module_that_cannot_say_what_it_is_is_refused_by_every_command() {
 
 #[tokio::test]
 async fn what_can_never_be_granted_is_refused_before_a_cluster_is_asked() {
-    let desk = Desk::new();
+    let inputs = InputDirectory::new();
     let mut told = Vec::new();
     for name in ["Evc", "a.b", "a b", "", &"a".repeat(49)] {
         let more = ["--name", name];
         told.push(
-            desk.refusal_with("run --module GUESTS/evc.wasm", &more)
+            inputs
+                .refusal_with("run --module GUESTS/evc.wasm", &more)
                 .await,
         );
     }
     let own_kind = "children=[{apiVersion: tests.handler-host.dev/v1, kind: Puppet}]";
     let more = ["--config", own_kind];
     told.push(
-        desk.refusal_with("run --module GUESTS/puppet.wasm", &more)
+        inputs
+            .refusal_with("run --module GUESTS/puppet.wasm", &more)
             .await,
     );
     assert_snapshot!(told.join("\n"), @r#"
@@ -234,13 +238,13 @@ async fn what_can_never_be_granted_is_refused_before_a_cluster_is_asked() {
 
 #[tokio::test]
 async fn a_cluster_configuration_that_will_not_do_is_refused() {
-    let desk = Desk::new();
-    desk.write("broken", "clusters: [");
-    desk.write("empty", "");
-    desk.write("claim", evc("a", "1G").to_string());
+    let inputs = InputDirectory::new();
+    inputs.write("broken", "clusters: [");
+    inputs.write("empty", "");
+    inputs.write("claim", evc("a", "1G").to_string());
     let control_plane = ControlPlane::shared().await;
-    let kubeconfig = control_plane.kubeconfig(Identity::Host);
-    fs::copy(kubeconfig, desk.directory.path().join("right")).unwrap();
+    let kubeconfig = control_plane.kubeconfig(TestAccount::Host);
+    fs::copy(kubeconfig, inputs.directory.path().join("right")).unwrap();
     let mut told = Vec::new();
     for more in [
         "DIR/missing",
@@ -251,7 +255,7 @@ async fn a_cluster_configuration_that_will_not_do_is_refused() {
         "DIR/right --context other",
     ] {
         let command = format!("run --module GUESTS/evc.wasm --kubeconfig {more}");
-        told.push(desk.refusal(&command).await);
+        told.push(inputs.refusal(&command).await);
     }
     assert_snapshot!(told.join("\n"), @r#"
     kubeconfig DIR/missing: No such file or directory (os error 2); set --kubeconfig or KUBECONFIG to a file that `kubectl` can use
@@ -265,8 +269,8 @@ async fn a_cluster_configuration_that_will_not_do_is_refused() {
 
 #[tokio::test]
 async fn scopes_that_do_not_fit_are_refused_once_the_cluster_tells_them() {
-    let desk = Desk::new();
-    let kubeconfig = ControlPlane::shared().await.kubeconfig(Identity::Host);
+    let inputs = InputDirectory::new();
+    let kubeconfig = ControlPlane::shared().await.kubeconfig(TestAccount::Host);
     let kubeconfig = kubeconfig.to_str().unwrap();
     let command = format!("run --module GUESTS/puppet.wasm --kubeconfig {kubeconfig}");
     let mut told = Vec::new();
@@ -284,7 +288,7 @@ async fn scopes_that_do_not_fit_are_refused_once_the_cluster_tells_them() {
             "default",
         ],
     ] {
-        told.push(desk.refusal_with(&command, &more).await);
+        told.push(inputs.refusal_with(&command, &more).await);
     }
     assert_snapshot!(told.join("\n"), @r#"
     v1 Namespace is cluster-scoped, so --namespace does not apply to it; leave --namespace out
@@ -294,7 +298,7 @@ async fn scopes_that_do_not_fit_are_refused_once_the_cluster_tells_them() {
 
 #[tokio::test]
 async fn a_file_of_handlers_that_will_not_do_is_refused_before_any_cluster_is_asked() {
-    let desk = Desk::new();
+    let inputs = InputDirectory::new();
     let good = json!({
         "apiVersion": "handler-host.dev/v1alpha1", "kind": "Handler", "metadata": {"name": "evc"},
         "spec": {
@@ -332,10 +336,10 @@ async fn a_file_of_handlers_that_will_not_do_is_refused_before_any_cluster_is_as
         ),
         ("twice.yaml", format!("{good}\n---\n{good}")),
     ];
-    let mut told = vec![desk.refusal("run --handler DIR/missing.yaml").await];
+    let mut told = vec![inputs.refusal("run --handler DIR/missing.yaml").await];
     for (name, text) in files {
-        desk.write(name, text);
-        told.push(desk.refusal(&format!("run --handler DIR/{name}")).await);
+        inputs.write(name, text);
+        told.push(inputs.refusal(&format!("run --handler DIR/{name}")).await);
     }
     assert_snapshot!(told.join("\n"), @r#"
     DIR/missing.yaml cannot be read: there is no such file; name a file of Handlers, or a directory of such files

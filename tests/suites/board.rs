@@ -1,4 +1,4 @@
-//! The board and the alerts ask for nothing but what a host exports.
+//! The Grafana board and the alerts query only metrics that a host exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,25 +7,26 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures::future::join_all;
-use handler_host_tests::probes::Metrics;
-use handler_host_tests::{Claims, ControlPlane, LISTEN, Probes, child, eventually, paths};
+use handler_host_tests::operator::ScrapedMetrics;
+use handler_host_tests::programs::child;
+use handler_host_tests::{ControlPlane, LISTEN, ProbeClient, VolumeClaims, eventually, paths};
 use prometheus_parse::Value as Measured;
 use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use serde_json::{Value, json};
 
-/// What Prometheus adds to each series.
+/// The labels that Prometheus adds to each series.
 const OF_THE_TARGET: [&str; 2] = ["job", "instance"];
-/// What only a host with a lease exports.
+/// The metric, with its label, that only a host with a lease exports.
 const WITH_A_LEASE: (&str, &str) = ("leader_election_master_status", "name");
-/// Queries that are empty while all is well.
-const EMPTY_WHEN_WELL: [&str; 1] = ["Conditions that are not True"];
+/// The panels whose queries give nothing while there is no problem.
+const EMPTY_WITHOUT_PROBLEMS: [&str; 1] = ["Conditions that are not True"];
 
 fn deploy(file: &str) -> PathBuf {
     paths::workspace().join("host/deploy").join(file)
 }
 
-/// The queries of the board, as (panel, expression).
+/// The queries of the board, as (title of the panel, expression).
 fn board_queries() -> Vec<(String, String)> {
     let board = fs::read(deploy("grafana/handler-host.json")).unwrap();
     let board: Value = serde_json::from_slice(&board).unwrap();
@@ -44,7 +45,7 @@ fn board_queries() -> Vec<(String, String)> {
     queries
 }
 
-/// The expressions of the alerts, as (alert, expression).
+/// The expressions of the alerts, as (name of the alert, expression).
 fn alert_queries() -> Vec<(String, String)> {
     let text = fs::read_to_string(deploy("alerts.yaml")).unwrap();
     let rules: Value = serde_saphyr::from_str(&text).unwrap();
@@ -61,16 +62,16 @@ fn alert_queries() -> Vec<(String, String)> {
         .collect()
 }
 
-/// What a query asks for.
+/// What a query reads.
 #[derive(Default)]
-struct AskedFor {
-    /// Each metric, and the labels it is selected by.
+struct QueriedMetrics {
+    /// Each metric, and the labels by which it is selected.
     selected: Vec<(String, BTreeSet<String>)>,
-    /// Labels that results are grouped by.
+    /// The labels by which results are grouped.
     grouped_by: BTreeSet<String>,
 }
 
-impl AskedFor {
+impl QueriedMetrics {
     fn select(&mut self, selector: &VectorSelector) {
         let matchers = selector.matchers.matchers.iter();
         let labels = matchers.map(|matcher| matcher.name.clone()).collect();
@@ -79,7 +80,7 @@ impl AskedFor {
     }
 }
 
-impl ExprVisitor for AskedFor {
+impl ExprVisitor for QueriedMetrics {
     type Error = ();
 
     fn pre_visit(&mut self, expression: &Expr) -> Result<bool, ()> {
@@ -104,8 +105,8 @@ impl ExprVisitor for AskedFor {
     }
 }
 
-/// Each metric's labels, as queries name them.
-fn exported(metrics: &Metrics) -> BTreeMap<String, BTreeSet<String>> {
+/// The labels of each metric, by the name that queries use for the metric.
+fn exported(metrics: &ScrapedMetrics) -> BTreeMap<String, BTreeSet<String>> {
     let mut exported: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for sample in metrics.samples() {
         let labels: BTreeSet<_> = sample.labels.keys().cloned().collect();
@@ -128,10 +129,10 @@ fn exported(metrics: &Metrics) -> BTreeMap<String, BTreeSet<String>> {
     exported
 }
 
-async fn served(prefix: &str) -> (Claims<'static>, Probes) {
+async fn served(prefix: &str) -> (VolumeClaims<'static>, ProbeClient) {
     let control_plane = ControlPlane::shared().await;
-    let mut claims = Claims::served_with(control_plane, prefix, &LISTEN).await;
-    let probes = Probes::of(&mut claims.operator).await;
+    let mut claims = VolumeClaims::served_with(control_plane, prefix, &LISTEN).await;
+    let probes = ProbeClient::of(&mut claims.operator).await;
     claims.create_ready("claim", "1Gi").await;
     (claims, probes)
 }
@@ -142,11 +143,11 @@ async fn every_metric_and_label_of_the_board_and_the_alerts_is_exported() {
     let exported = exported(&probes.metrics().await);
     for (name, query) in board_queries().into_iter().chain(alert_queries()) {
         let expression = parser::parse(&query).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let mut asked_for = AskedFor::default();
-        walk_expr(&mut asked_for, &expression).unwrap();
+        let mut queried = QueriedMetrics::default();
+        walk_expr(&mut queried, &expression).unwrap();
         let mut there: BTreeSet<&str> = OF_THE_TARGET.into_iter().collect();
-        assert!(!asked_for.selected.is_empty(), "{name}: {query}");
-        for (metric, labels) in &asked_for.selected {
+        assert!(!queried.selected.is_empty(), "{name}: {query}");
+        for (metric, labels) in &queried.selected {
             let known = exported.get(metric);
             let known = known.unwrap_or_else(|| panic!("{name}: no host exports {metric}"));
             for label in labels {
@@ -157,7 +158,7 @@ async fn every_metric_and_label_of_the_board_and_the_alerts_is_exported() {
             }
             there.extend(known.iter().map(String::as_str));
         }
-        for label in &asked_for.grouped_by {
+        for label in &queried.grouped_by {
             assert!(
                 there.contains(label.as_str()),
                 "{name}: nothing has a label {label}"
@@ -199,7 +200,7 @@ async fn a_real_prometheus_answers_every_query_of_the_board_and_fires_no_alert()
         .expect("prometheus does not start");
     let server = format!("http://{address}");
 
-    // Some load, whose last claims come while it is scraped.
+    // Prometheus scrapes the host while the claims are created.
     let names: Vec<_> = (0..60).map(|index| format!("claim-{index}")).collect();
     for some in names.chunks(10) {
         join_all(some.iter().map(|name| claims.create(name, "1Gi"))).await;
@@ -209,28 +210,28 @@ async fn a_real_prometheus_answers_every_query_of_the_board_and_fires_no_alert()
     }
     let deadline = Duration::from_secs(120);
     for (panel, query) in board_queries() {
-        if EMPTY_WHEN_WELL.contains(&panel.as_str()) {
-            assert_eq!(asked(&server, &query).await, Ok(vec![]), "{panel}");
+        if EMPTY_WITHOUT_PROBLEMS.contains(&panel.as_str()) {
+            assert_eq!(query_result(&server, &query).await, Ok(vec![]), "{panel}");
             continue;
         }
         eventually(
             &format!("{panel}: {query}"),
             deadline,
-            async || match asked(&server, &query).await {
+            async || match query_result(&server, &query).await {
                 Ok(found) if found.is_empty() => Err("no data".to_owned()),
                 answer => answer,
             },
         )
         .await;
     }
-    // The rules run on live series, and find nothing wrong.
+    // The rules are evaluated on live series, and no alert fires.
     let rules = "count(handler_host_build_info) unless count(ALERTS)";
-    let well = asked(&server, rules).await.unwrap();
-    assert_eq!(well.len(), 1, "{:?}", asked(&server, "ALERTS").await);
+    let well = query_result(&server, rules).await.unwrap();
+    assert_eq!(well.len(), 1, "{:?}", query_result(&server, "ALERTS").await);
 }
 
-/// What a Prometheus answers to a query.
-async fn asked(server: &str, query: &str) -> Result<Vec<Value>, String> {
+/// The answer of a Prometheus to a query.
+async fn query_result(server: &str, query: &str) -> Result<Vec<Value>, String> {
     let output = child::command(Path::new("promtool"))
         .args(["query", "instant", "-o", "json"])
         .args([server, query])

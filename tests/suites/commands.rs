@@ -1,17 +1,18 @@
-//! What the commands that need no cluster print, and the codes they end with.
+//! What the commands print that need no cluster, and their exit codes.
 
 use std::fs;
 
-use handler_host_tests::handler_host::handler_host_with;
+use handler_host_tests::programs::handler_host::handler_host_with;
+use handler_host_tests::programs::input_directory::{
+    InputDirectory, RENDER_EVC, RENDER_PUPPET, complaints,
+};
 use handler_host_tests::{evc, paths, puppet};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, RENDER_EVC, RENDER_PUPPET, complaints};
-
 #[tokio::test]
 async fn an_outcome_of_render_has_a_code_of_its_own() {
-    let desk = Desk::new();
+    let inputs = InputDirectory::new();
     let cases = [
         json!({"do": "apply"}),
         json!({"do": "permanent", "message": "no"}),
@@ -28,8 +29,8 @@ async fn an_outcome_of_render_has_a_code_of_its_own() {
     ];
     let mut told = Vec::new();
     for spec in cases {
-        desk.write("puppet.yaml", puppet("a", spec.clone()).to_string());
-        let output = desk.run(RENDER_PUPPET).await;
+        inputs.write("puppet.yaml", puppet("a", spec.clone()).to_string());
+        let output = inputs.run(RENDER_PUPPET).await;
         assert_eq!(output.stdout, "", "{spec}");
         let complaint = complaints(&output).join("\n");
         let complaint = complaint.split(" panicked at ").next().unwrap();
@@ -54,10 +55,10 @@ async fn an_outcome_of_render_has_a_code_of_its_own() {
 
 #[tokio::test]
 async fn what_a_guest_says_cannot_forge_a_line() {
-    let desk = Desk::new();
+    let inputs = InputDirectory::new();
     let spec = json!({"do": "permanent", "message": "no\nerror: a: forged\u{1b}[31m"});
-    desk.write("puppet.yaml", puppet("a", spec).to_string());
-    let output = desk.run(RENDER_PUPPET).await;
+    inputs.write("puppet.yaml", puppet("a", spec).to_string());
+    let output = inputs.run(RENDER_PUPPET).await;
     assert_eq!(
         complaints(&output),
         ["a: PermanentFailure: no error: a: forged [31m"]
@@ -66,9 +67,9 @@ async fn what_a_guest_says_cannot_forge_a_line() {
 
 #[tokio::test]
 async fn the_limits_of_a_call_are_set_for_every_command() {
-    let desk = Desk::new();
-    desk.write("puppet.yaml", puppet("a", json!({"do": "hog"})).to_string());
-    let render = desk.run_with(RENDER_PUPPET, &["--memory", "8"]).await;
+    let inputs = InputDirectory::new();
+    inputs.write("puppet.yaml", puppet("a", json!({"do": "hog"})).to_string());
+    let render = inputs.run_with(RENDER_PUPPET, &["--memory", "8"]).await;
     assert_eq!(render.code, Some(5), "{}", render.stderr);
     assert!(
         render.stderr.contains("its limit of 8 MiB"),
@@ -81,14 +82,14 @@ async fn the_limits_of_a_call_are_set_for_every_command() {
         "inspect GUESTS/puppet.wasm",
         "run --module GUESTS/puppet.wasm",
     ] {
-        let told = desk.refusal_with(command, &spin).await;
+        let told = inputs.refusal_with(command, &spin).await;
         assert!(told.contains("its deadline of 50 ms"), "{told}");
     }
 }
 
 #[tokio::test]
 async fn of_several_objects_all_are_rendered_and_the_first_failure_gives_the_code() {
-    let desk = Desk::new();
+    let inputs = InputDirectory::new();
     let claims = [
         evc("a", "1G"),
         evc("b", Value::Null),
@@ -96,8 +97,8 @@ async fn of_several_objects_all_are_rendered_and_the_first_failure_gives_the_cod
         evc("d", 1024),
     ];
     let documents = claims.map(|claim| claim.to_string()).join("\n---\n");
-    desk.write("claims.yaml", documents);
-    let output = desk.run(&format!("{RENDER_EVC} DIR/claims.yaml")).await;
+    inputs.write("claims.yaml", documents);
+    let output = inputs.run(&format!("{RENDER_EVC} DIR/claims.yaml")).await;
     assert_eq!(output.code, Some(3));
     let names: Vec<_> = output
         .stdout
@@ -138,8 +139,8 @@ async fn render_reads_standard_input_and_prints_the_children_as_yaml() {
 
 #[tokio::test]
 async fn render_prints_all_that_the_handler_said_as_json() {
-    let desk = Desk::new();
-    desk.write(
+    let inputs = InputDirectory::new();
+    inputs.write(
         "puppet.yaml",
         puppet(
             "a",
@@ -154,7 +155,7 @@ async fn render_prints_all_that_the_handler_said_as_json() {
         )
         .to_string(),
     );
-    let json = desk.run_with(RENDER_PUPPET, &["--output", "json"]).await;
+    let json = inputs.run_with(RENDER_PUPPET, &["--output", "json"]).await;
     assert_eq!(json.code, Some(0), "{}", json.stderr);
     assert_snapshot!(json.stdout, @r#"
     {
@@ -182,11 +183,12 @@ async fn render_prints_all_that_the_handler_said_as_json() {
       "waiting": "for the moon"
     }
     "#);
-    let yaml = desk.run(RENDER_PUPPET).await;
+    let yaml = inputs.run(RENDER_PUPPET).await;
     assert_eq!(complaints(&yaml), ["a: waiting: for the moon"]);
 }
 
-/// Digest and size differ from build to build, and which parts of WASI it imports with the toolchain.
+/// The output of `inspect` without what varies: digest and size differ from build to build, and the imports from WASI
+/// depend on the toolchain.
 fn redacted(printed: &str) -> String {
     let lines = printed.lines().filter(|line| !line.contains("wasi:"));
     lines
@@ -207,8 +209,8 @@ fn redacted(printed: &str) -> String {
 
 #[tokio::test]
 async fn inspect_says_what_a_module_is() {
-    let desk = Desk::new();
-    let text = desk
+    let inputs = InputDirectory::new();
+    let text = inputs
         .run("inspect GUESTS/puppet.wasm --config finalizer=true")
         .await;
     assert_eq!((text.code, text.stderr.as_str()), (Some(0), ""));
@@ -223,7 +225,7 @@ async fn inspect_says_what_a_module_is() {
                v1 PersistentVolumeClaim
     finalizer: yes
     "#);
-    let json = desk.run("inspect GUESTS/evc.wasm --output json").await;
+    let json = inputs.run("inspect GUESTS/evc.wasm --output json").await;
     assert_eq!((json.code, json.stderr.as_str()), (Some(0), ""));
     let whole: Value = serde_json::from_str(&json.stdout).unwrap();
     let bytes = fs::read(paths::guest("evc").unwrap()).unwrap();
@@ -255,8 +257,8 @@ async fn inspect_says_what_a_module_is() {
 
 #[tokio::test]
 async fn help_teaches_and_wrong_usage_has_a_code_of_its_own() {
-    let desk = Desk::new();
-    let help = desk.run("--help").await;
+    let inputs = InputDirectory::new();
+    let help = inputs.run("--help").await;
     assert_eq!(help.code, Some(0));
     assert_snapshot!(help.stdout, @r#"
     Run Kubernetes handlers: WebAssembly components that say which objects should exist.
@@ -286,7 +288,7 @@ async fn help_teaches_and_wrong_usage_has_a_code_of_its_own() {
               Print version
     "#);
     for command in ["run", "diff", "render", "inspect"] {
-        let help = desk.run(&format!("{command} --help")).await;
+        let help = inputs.run(&format!("{command} --help")).await;
         assert_eq!(help.code, Some(0));
         assert!(help.stdout.contains("--config"), "{}", help.stdout);
     }
@@ -295,11 +297,11 @@ async fn help_teaches_and_wrong_usage_has_a_code_of_its_own() {
         "render --module GUESTS/evc.wasm",
         "run --concurrency 0",
     ] {
-        let output = desk.run(usage).await;
+        let output = inputs.run(usage).await;
         assert_eq!(output.code, Some(2), "{usage}");
         assert!(output.stderr.starts_with("error: "), "{}", output.stderr);
     }
-    let completions = desk.run("completions bash").await;
+    let completions = inputs.run("completions bash").await;
     assert_eq!(completions.code, Some(0));
     assert!(completions.stdout.contains("render"));
 }

@@ -1,15 +1,15 @@
-//! Modules in ConfigMaps, read from a real API server.
+//! Modules in ConfigMaps of a real API server.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use handler_host_core::{Digest, ModuleSource, ModuleLocation};
+use handler_host_core::{Digest, ModuleLocation, ModuleSource};
 use handler_host_registry::{Access, Fetched, fetch, follow};
-use handler_host_tests::identity;
-use handler_host_tests::namespace::CONFIG_MAP;
+use handler_host_tests::accounts::client;
+use handler_host_tests::objects::kinds::CONFIG_MAP;
 use handler_host_tests::objects::{config_map, object};
-use handler_host_tests::{ControlPlane, Identity, Namespace, Relay};
+use handler_host_tests::{ControlPlane, Namespace, Relay, TestAccount};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -26,9 +26,9 @@ fn source(namespace: &Namespace) -> ModuleSource {
     }
 }
 
-async fn access(control_plane: &ControlPlane, who: Identity) -> Access {
+async fn access(control_plane: &ControlPlane, account: TestAccount) -> Access {
     Access {
-        client: Some(control_plane.client_as(who).await),
+        client: Some(control_plane.client_as(account).await),
         ..Access::default()
     }
 }
@@ -37,11 +37,13 @@ async fn access(control_plane: &ControlPlane, who: Identity) -> Access {
 async fn an_entry_is_followed_through_changes_and_absence() {
     let control_plane = ControlPlane::shared().await;
     let namespace = Namespace::create(control_plane, "modules").await;
-    let access = access(control_plane, Identity::Admin).await;
+    let access = access(control_plane, TestAccount::Admin).await;
     let mut modules = pin!(follow(source(&namespace), access.clone()));
     let mut next = async || {
         let next = timeout(DEADLINE, modules.next()).await;
-        let module = next.expect("the source tells something in time").unwrap();
+        let module = next
+            .expect("the source gives a module or an error in time")
+            .unwrap();
         let text = |module: Fetched| String::from_utf8(module.bytes.to_vec()).unwrap();
         module.map(text).map_err(|error| error.to_string())
     };
@@ -61,7 +63,7 @@ async fn an_entry_is_followed_through_changes_and_absence() {
         "{error}"
     );
 
-    // "one", "two" and "six" as Kubernetes writes bytes.
+    // The values here and below are "one", "two" and "six" in base64.
     let patch = json!({"data": null, "binaryData": {"evc.wasm": "b25l"}});
     namespace
         .merge(CONFIG_MAP, "modules", &patch)
@@ -101,7 +103,7 @@ async fn an_entry_is_followed_through_changes_and_absence() {
 async fn one_who_may_not_read_it_is_told_what_to_grant() {
     let control_plane = ControlPlane::shared().await;
     let namespace = Namespace::create(control_plane, "modules").await;
-    let access = access(control_plane, Identity::Nobody).await;
+    let access = access(control_plane, TestAccount::Nobody).await;
     let fetched = fetch(&source(&namespace), &access).await.unwrap_err();
     let mut modules = pin!(follow(source(&namespace), access));
     let followed = timeout(DEADLINE, modules.next()).await.unwrap().unwrap();
@@ -128,13 +130,14 @@ async fn after_an_outage_the_module_is_told_again_and_later_changes_too() {
     let mut relay = Relay::to(control_plane);
     relay.mend().await;
     let access = Access {
-        client: Some(identity::client(&relay.kubeconfig()).await.unwrap()),
+        client: Some(client(&relay.kubeconfig()).await.unwrap()),
         ..Access::default()
     };
     let mut modules = pin!(follow(source(&namespace), access));
     let mut next = async || {
         let next = timeout(DEADLINE, modules.next()).await;
-        next.expect("the source tells something in time").unwrap()
+        next.expect("the source gives a module or an error in time")
+            .unwrap()
     };
     assert_eq!(next().await.unwrap().digest, Digest::of(b"one"));
 
@@ -146,7 +149,7 @@ async fn after_an_outage_the_module_is_told_again_and_later_changes_too() {
     );
     relay.mend().await;
     let mut told = next().await;
-    // How a connection ends varies, and each way is told.
+    // A connection can end in several ways, and the source gives an error for each.
     while told.is_err() {
         told = next().await;
     }

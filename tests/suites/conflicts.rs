@@ -1,12 +1,12 @@
-//! Objects of others at the names of children.
+//! Objects that have the names of children and are not children of the parent.
 
 use std::time::Duration;
 
-use handler_host_tests::namespace::{CONFIG_MAP, PUPPET};
+use handler_host_tests::guests::puppets::{desire, desire_entry};
 use handler_host_tests::objects::config_map;
+use handler_host_tests::objects::kinds::{CONFIG_MAP, PUPPET};
+use handler_host_tests::{DEADLINE, PuppetNamespace};
 use serde_json::{Value, json};
-
-use crate::stage::{DEADLINE, Stage, desire, desire_entry};
 
 fn entry(name: &str, value: &str) -> Value {
     config_map(name, "key", value)
@@ -17,43 +17,43 @@ const CONFLICT: &str =
 
 #[tokio::test]
 async fn a_foreign_object_is_never_touched_and_all_else_is_applied_but_nothing_deleted() {
-    let stage = Stage::set("foreign").await;
-    stage
-        .puppet("a", &desire(&[entry("old", "a"), entry("kept", "a")]))
+    let puppets = PuppetNamespace::serve("foreign").await;
+    puppets
+        .apply("a", &desire(&[entry("old", "a"), entry("kept", "a")]))
         .await;
-    stage.served("a").await;
-    let foreign = stage
+    puppets.served("a").await;
+    let foreign = puppets
         .namespace
         .create_object(&entry("taken", "theirs"))
         .await
         .unwrap();
 
-    let mark = stage.mark();
+    let mark = puppets.mark();
     let children = [
         entry("taken", "ours"),
         entry("new", "a"),
         entry("kept", "b"),
     ];
-    stage.puppet("a", &desire(&children)).await;
-    assert_eq!(stage.outcome("a", "False", "Conflict").await, CONFLICT);
-    let events = stage.wait_for_events("a", 2).await;
+    puppets.apply("a", &desire(&children)).await;
+    assert_eq!(puppets.outcome("a", "False", "Conflict").await, CONFLICT);
+    let events = puppets.wait_for_events("a", 2).await;
     assert_eq!(events[1..], [format!("Warning Conflict: {CONFLICT}")]);
-    stage.entry("new", "a").await;
-    stage.entry("kept", "b").await;
-    stage.while_others_are_called().await;
-    let found = stage.config_map("taken").await.unwrap();
+    puppets.entry("new", "a").await;
+    puppets.entry("kept", "b").await;
+    puppets.while_others_are_called().await;
+    let found = puppets.config_map("taken").await.unwrap();
     assert_eq!(found["metadata"], foreign["metadata"]);
     assert_eq!(found["data"], foreign["data"]);
-    // What the missing child was to replace may be needed still.
-    assert!(stage.config_map("old").await.is_some());
-    let writes = stage.child_writes(&mark).await;
+    // The missing child was to replace this one, which may still be needed.
+    assert!(puppets.config_map("old").await.is_some());
+    let writes = puppets.child_writes(&mark).await;
     let successes = writes.only(|entry| entry.code < 300);
     assert_eq!(successes.count(), 2, "{writes}");
 
-    stage.namespace.delete(CONFIG_MAP, "taken").await.unwrap();
-    stage.entry("taken", "ours").await;
-    stage.outcome("a", "True", "Reconciled").await;
-    stage
+    puppets.namespace.delete(CONFIG_MAP, "taken").await.unwrap();
+    puppets.entry("taken", "ours").await;
+    puppets.outcome("a", "True", "Reconciled").await;
+    puppets
         .namespace
         .wait_until_gone(CONFIG_MAP, "old", DEADLINE)
         .await;
@@ -61,34 +61,34 @@ async fn a_foreign_object_is_never_touched_and_all_else_is_applied_but_nothing_d
 
 #[tokio::test]
 async fn a_name_that_becomes_free_is_taken_at_once_however_long_the_backoff() {
-    let stage = Stage::set("freed").await;
-    stage
+    let puppets = PuppetNamespace::serve("freed").await;
+    puppets
         .namespace
         .create_object(&entry("taken", "theirs"))
         .await
         .unwrap();
-    stage.puppet("a", &desire_entry("taken", "ours")).await;
-    stage.outcome("a", "False", "Conflict").await;
-    // From here on the next look by backoff is six seconds away, or more.
-    stage.wait_for_calls("a", 4).await;
-    stage.namespace.delete(CONFIG_MAP, "taken").await.unwrap();
+    puppets.apply("a", &desire_entry("taken", "ours")).await;
+    puppets.outcome("a", "False", "Conflict").await;
+    // From here on, the backoff until the next pass is six seconds or more.
+    puppets.wait_for_calls("a", 4).await;
+    puppets.namespace.delete(CONFIG_MAP, "taken").await.unwrap();
     let taken = |found: &Value| found["data"]["key"] == "ours";
     let soon = Duration::from_secs(5);
-    stage
+    puppets
         .namespace
         .wait_for(CONFIG_MAP, "taken", "is ours", soon, taken)
         .await;
-    stage.outcome("a", "True", "Reconciled").await;
+    puppets.outcome("a", "True", "Reconciled").await;
 }
 
 #[tokio::test]
 async fn a_foreign_object_that_is_given_to_the_parent_is_adopted() {
-    let stage = Stage::set("adopted").await;
+    let puppets = PuppetNamespace::serve("adopted").await;
     let mut foreign = entry("taken", "theirs");
     foreign["data"]["more"] = json!("theirs");
-    let foreign = stage.namespace.create_object(&foreign).await.unwrap();
-    let parent = stage.puppet("a", &desire_entry("taken", "ours")).await;
-    stage.outcome("a", "False", "Conflict").await;
+    let foreign = puppets.namespace.create_object(&foreign).await.unwrap();
+    let parent = puppets.apply("a", &desire_entry("taken", "ours")).await;
+    puppets.outcome("a", "False", "Conflict").await;
 
     let owner = json!([{
         "apiVersion": PUPPET.0,
@@ -97,13 +97,13 @@ async fn a_foreign_object_that_is_given_to_the_parent_is_adopted() {
         "uid": parent["metadata"]["uid"],
     }]);
     let owned = json!({"metadata": {"ownerReferences": owner}});
-    stage
+    puppets
         .namespace
         .merge(CONFIG_MAP, "taken", &owned)
         .await
         .unwrap();
-    let found = stage.entry("taken", "ours").await;
-    stage.outcome("a", "True", "Reconciled").await;
+    let found = puppets.entry("taken", "ours").await;
+    puppets.outcome("a", "True", "Reconciled").await;
     assert_eq!(found["metadata"]["uid"], foreign["metadata"]["uid"]);
     assert_eq!(found["data"]["more"], "theirs");
     let owners = found["metadata"]["ownerReferences"].as_array().unwrap();
@@ -112,48 +112,55 @@ async fn a_foreign_object_that_is_given_to_the_parent_is_adopted() {
 
 #[tokio::test]
 async fn of_two_parents_that_want_a_child_the_first_has_it_until_it_goes() {
-    let stage = Stage::set("two").await;
-    let first = stage.puppet("first", &desire_entry("taken", "first")).await;
-    stage.served("first").await;
-    stage
-        .puppet("second", &desire_entry("taken", "second"))
+    let puppets = PuppetNamespace::serve("two").await;
+    let first = puppets
+        .apply("first", &desire_entry("taken", "first"))
         .await;
-    assert_eq!(stage.outcome("second", "False", "Conflict").await, CONFLICT);
-    let found = stage.config_map("taken").await.unwrap();
+    puppets.served("first").await;
+    puppets
+        .apply("second", &desire_entry("taken", "second"))
+        .await;
+    assert_eq!(
+        puppets.outcome("second", "False", "Conflict").await,
+        CONFLICT
+    );
+    let found = puppets.config_map("taken").await.unwrap();
     assert_eq!(found["data"]["key"], "first");
     assert_eq!(
         found["metadata"]["ownerReferences"][0]["uid"],
         first["metadata"]["uid"]
     );
-    let told = stage.outcome("first", "True", "Reconciled").await;
+    let told = puppets.outcome("first", "True", "Reconciled").await;
     assert_eq!(told, "1 child is as desired.");
 
-    stage.namespace.delete(PUPPET, "first").await.unwrap();
-    stage.entry("taken", "second").await;
-    stage.outcome("second", "True", "Reconciled").await;
+    puppets.namespace.delete(PUPPET, "first").await.unwrap();
+    puppets.entry("taken", "second").await;
+    puppets.outcome("second", "True", "Reconciled").await;
 }
 
 #[tokio::test]
 async fn a_parent_that_gives_a_child_up_leaves_it_to_the_one_that_waits() {
-    let stage = Stage::set("passed-on").await;
-    stage.puppet("first", &desire_entry("taken", "first")).await;
-    stage.served("first").await;
-    stage
-        .puppet("second", &desire_entry("taken", "second"))
+    let puppets = PuppetNamespace::serve("passed-on").await;
+    puppets
+        .apply("first", &desire_entry("taken", "first"))
         .await;
-    stage.outcome("second", "False", "Conflict").await;
-    stage.puppet("first", &desire(&[])).await;
-    stage.entry("taken", "second").await;
-    stage.outcome("second", "True", "Reconciled").await;
+    puppets.served("first").await;
+    puppets
+        .apply("second", &desire_entry("taken", "second"))
+        .await;
+    puppets.outcome("second", "False", "Conflict").await;
+    puppets.apply("first", &desire(&[])).await;
+    puppets.entry("taken", "second").await;
+    puppets.outcome("second", "True", "Reconciled").await;
 }
 
 #[tokio::test]
 async fn two_hosts_on_one_parent_slow_down() {
-    let stage = Stage::set("two-hosts").await;
-    let _other = stage.another(&["--name", "other"]).await;
-    stage.puppet("a", &desire_entry("a", "a")).await;
-    // Each says in Ready what the other then contradicts, and every word is a change to the other.
-    let calls = stage.wait_for_calls("a", 24).await;
+    let puppets = PuppetNamespace::serve("two-hosts").await;
+    let _other = puppets.another(&["--name", "other"]).await;
+    puppets.apply("a", &desire_entry("a", "a")).await;
+    // The hosts overwrite each other's condition Ready, and every such write is a change for the other host.
+    let calls = puppets.wait_for_calls("a", 24).await;
     let pause = calls[23].duration_since(calls[20]).as_secs_f64();
     assert!(pause > 2.0, "three calls within {pause} s");
 }

@@ -1,4 +1,4 @@
-//! The fixtures themselves: what the other suites take for granted.
+//! The control plane of the suites, on which all other suites rely.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,12 +6,11 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use handler_host_tests::namespace::{CLAIM, CONFIG_MAP};
 use handler_host_tests::objects::config_map;
-use handler_host_tests::servers::Ready;
-use handler_host_tests::{
-    ControlPlane, Identity, Namespace, child, evc, eventually, objects, paths,
-};
+use handler_host_tests::objects::kinds::{CLAIM, CONFIG_MAP};
+use handler_host_tests::programs::child;
+use handler_host_tests::servers::ReadyControlPlane;
+use handler_host_tests::{ControlPlane, Namespace, TestAccount, evc, eventually, objects, paths};
 use kube::Error;
 use kube::api::{Api, DynamicObject, ListParams};
 use rstest::rstest;
@@ -33,15 +32,15 @@ async fn it_is_ready_in_under_ten_seconds() {
 }
 
 #[rstest]
-#[case::nobody_reads_nothing(Identity::Nobody, ("v1", "ConfigMap"), 403)]
-#[case::nobody_sees_no_claims(Identity::Nobody, ("kopf.dev/v1", "EphemeralVolumeClaim"), 403)]
-#[case::the_host_sees_claims(Identity::Host, ("kopf.dev/v1", "EphemeralVolumeClaim"), 200)]
-#[case::the_host_sees_puppets(Identity::Host, ("tests.handler-host.dev/v1", "Puppet"), 200)]
-#[case::the_host_sees_no_secrets(Identity::Host, ("v1", "Secret"), 403)]
-#[case::the_admin_sees_secrets(Identity::Admin, ("v1", "Secret"), 200)]
+#[case::nobody_reads_nothing(TestAccount::Nobody, ("v1", "ConfigMap"), 403)]
+#[case::nobody_sees_no_claims(TestAccount::Nobody, ("kopf.dev/v1", "EphemeralVolumeClaim"), 403)]
+#[case::the_host_sees_claims(TestAccount::Host, ("kopf.dev/v1", "EphemeralVolumeClaim"), 200)]
+#[case::the_host_sees_puppets(TestAccount::Host, ("tests.handler-host.dev/v1", "Puppet"), 200)]
+#[case::the_host_sees_no_secrets(TestAccount::Host, ("v1", "Secret"), 403)]
+#[case::the_admin_sees_secrets(TestAccount::Admin, ("v1", "Secret"), 200)]
 #[tokio::test]
 async fn rbac_decides_who_may_list(
-    #[case] who: Identity,
+    #[case] who: TestAccount,
     #[case] kind: (&str, &str),
     #[case] code: u16,
 ) {
@@ -187,7 +186,7 @@ async fn a_server_that_ends_at_start_is_named_with_the_end_of_its_log() {
 
 const RUNNER: &str = "HANDLER_HOST_TESTS_RUNNER";
 
-/// Not a test but the test runner that the tests above start and kill.
+/// This is no test. It is the test runner that the tests above start and kill.
 #[tokio::test]
 #[ignore = "runs until it is killed"]
 async fn runner_to_be_killed() {
@@ -201,8 +200,8 @@ async fn runner_to_be_killed() {
     }
 }
 
-/// Runs this test binary once more, with a control plane of its own.
-async fn a_runner_of_its_own() -> (Child, Ready) {
+/// Starts this test binary once more, with a control plane of its own.
+async fn a_runner_of_its_own() -> (Child, ReadyControlPlane) {
     let mut runner = child::command(&std::env::current_exe().unwrap())
         .args([
             "--exact",
@@ -228,7 +227,7 @@ async fn a_runner_of_its_own() -> (Child, Ready) {
     }
 }
 
-async fn wait_until_stopped(ready: &Ready) {
+async fn wait_until_stopped(ready: &ReadyControlPlane) {
     assert_eq!(ready.servers.len(), 3);
     eventually("all servers are gone", DEADLINE, async || {
         let left: Vec<&String> = ready
@@ -246,7 +245,8 @@ async fn wait_until_stopped(ready: &Ready) {
     .await;
 }
 
-/// A zombie runs no more: nobody may be there to reap the children of one that was killed.
+/// Whether a process runs. A zombie does not: the parent of the process may have been killed, and then no process waits
+/// for it.
 fn is_running(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")
@@ -261,7 +261,7 @@ async fn control_plane_with_assets(directory: &Path) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Its input stays open until it ends by itself: a closed one would end it without an error.
+    // Its standard input stays open until it ends by itself, because a closed input would end it without an error.
     let _input = child.stdin.take();
     let output = child.wait_with_output().await.unwrap();
     assert!(!output.status.success());

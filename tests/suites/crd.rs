@@ -1,10 +1,11 @@
-//! CustomResourceDefinitions other than our own: Kopf's, and none at all. Each test has a control plane
-//! of its own, since a CRD belongs to all of a cluster.
+//! Parents whose CRD is not the one of this project: the CRD of Kopf's tutorial, and none at the start. Each test has a
+//! control plane of its own, because a CRD belongs to the whole cluster.
 
-use handler_host_tests::claims::{IN_TURN, operator};
-use handler_host_tests::namespace::{CLAIM, PVC};
+use handler_host_tests::namespace::claims::{IN_TURN, operator};
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
+use handler_host_tests::objects::manifest;
 use handler_host_tests::{
-    Claims, ControlPlane, DEADLINE, Identity, Namespace, eventually, manifest, paths,
+    ControlPlane, DEADLINE, Namespace, TestAccount, VolumeClaims, eventually, paths,
 };
 
 fn crd_of_kopf() -> std::path::PathBuf {
@@ -14,11 +15,12 @@ fn crd_of_kopf() -> std::path::PathBuf {
 #[tokio::test]
 async fn the_crd_of_kopfs_tutorial_works_unchanged() {
     let control_plane = ControlPlane::own(vec![crd_of_kopf()]).await;
-    let mut claims = Claims::served(&control_plane, "kopf").await;
+    let mut claims = VolumeClaims::served(&control_plane, "kopf").await;
     claims.create("claim", "1024Mi").await;
     let claim = claims.ready("claim").await;
     let ready = &claim["status"]["conditions"][0];
-    // A status written through the main resource raises the generation: to name it would never end.
+    // A status that is written through the main resource raises the generation. If the status named the generation, the
+    // host would write it again and again.
     assert_eq!(ready.get("observedGeneration"), None);
     assert_eq!(claim["status"]["handler"]["name"], "evc");
     claims.fence().await;
@@ -46,7 +48,7 @@ async fn the_crd_of_kopfs_tutorial_works_unchanged() {
     let requests = claims.requests().await.writes();
     let counts = |resource: &str| requests.resource(resource).count();
     let writes = ["persistentvolumeclaims", "ephemeralvolumeclaims", "events"].map(counts);
-    // The digest of what was applied is on the volume claim; it changes with the size as written.
+    // An annotation of the volume claim holds the digest of what was applied, which changes with the text of the size.
     assert_eq!(writes, [1, 2, 2], "{requests}");
 
     claims.namespace.delete(CLAIM, "claim").await.unwrap();
@@ -69,7 +71,10 @@ async fn a_host_says_once_that_the_crd_is_missing_and_serves_when_it_comes() {
         "{line}"
     );
     eventually("it asked three times", DEADLINE, async || {
-        let requests = control_plane.audit().since(&mark).by(Identity::Host.user());
+        let requests = control_plane
+            .audit()
+            .since(&mark)
+            .by(TestAccount::Host.user());
         let asked = requests.only(|entry| entry.uri.starts_with("/apis/kopf.dev"));
         if asked.count() >= 3 {
             Ok(())
@@ -88,7 +93,7 @@ async fn a_host_says_once_that_the_crd_is_missing_and_serves_when_it_comes() {
     assert_eq!(early.lines_with("works again").len(), 1, "{}", early.log());
     early.terminate().await;
 
-    let claims = Claims::served_in(&control_plane, namespace, &IN_TURN).await;
+    let claims = VolumeClaims::served_in(&control_plane, namespace, &IN_TURN).await;
     claims.create_ready("claim", "1Gi").await;
     claims.volume("claim").await;
 }

@@ -1,16 +1,16 @@
-//! The story of EphemeralVolumeClaims, from creation to deletion and with everything that goes wrong.
+//! EphemeralVolumeClaims from creation to deletion, and everything that can go wrong.
 
 use std::time::Instant;
 
-use handler_host_tests::claims::{APPLIED, IN_TURN, STORAGE_CLASS, foreign_volume};
-use handler_host_tests::namespace::{CLAIM, PVC};
+use handler_host_tests::namespace::claims::{APPLIED, IN_TURN, STORAGE_CLASS, foreign_volume};
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
 use handler_host_tests::objects::{object, resource};
-use handler_host_tests::{Claims, ControlPlane, DEADLINE, Namespace, evc};
+use handler_host_tests::{ControlPlane, DEADLINE, Namespace, VolumeClaims, evc};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// The API server's own part of an object, which no test can foresee.
+/// An object without the metadata that the API server sets and a test cannot know.
 fn without_server_fields(mut object: Value) -> Value {
     for field in [
         "creationTimestamp",
@@ -25,7 +25,7 @@ fn without_server_fields(mut object: Value) -> Value {
 
 #[tokio::test]
 async fn a_claim_becomes_the_volume_claim_of_the_tutorial() {
-    let claims = Claims::served(ControlPlane::shared().await, "tutorial").await;
+    let claims = VolumeClaims::served(ControlPlane::shared().await, "tutorial").await;
     let claim = claims.create_ready("my-claim", "1G").await;
 
     let mut volume = without_server_fields(claims.volume("my-claim").await);
@@ -72,7 +72,7 @@ async fn a_claim_becomes_the_volume_claim_of_the_tutorial() {
 
 #[tokio::test]
 async fn a_new_claim_is_told_of_once_in_status_event_and_log() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "told").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "told").await;
     let claim = claims.create_ready("told", "1G").await;
     claims.fence().await;
 
@@ -110,7 +110,7 @@ async fn a_new_claim_is_told_of_once_in_status_event_and_log() {
 #[tokio::test]
 async fn the_storage_class_comes_from_the_config() {
     let arguments = ["--config", "storageClass=fast"];
-    let claims = Claims::served_with(ControlPlane::shared().await, "class", &arguments).await;
+    let claims = VolumeClaims::served_with(ControlPlane::shared().await, "class", &arguments).await;
     claims.create_ready("fast", "1G").await;
     let volume = claims.volume("fast").await;
     assert_eq!(volume["metadata"]["annotations"][STORAGE_CLASS], "fast");
@@ -118,7 +118,7 @@ async fn the_storage_class_comes_from_the_config() {
 
 #[tokio::test]
 async fn labels_are_carried_to_the_volume_claim_and_taken_away_again() {
-    let claims = Claims::served(ControlPlane::shared().await, "labels").await;
+    let claims = VolumeClaims::served(ControlPlane::shared().await, "labels").await;
     let mut claim = evc("labelled", "1G");
     claim["metadata"]["labels"] = json!({"app": "db", "tier": "gold"});
     claims.namespace.create_object(&claim).await.unwrap();
@@ -139,7 +139,7 @@ async fn labels_are_carried_to_the_volume_claim_and_taken_away_again() {
 
 #[tokio::test]
 async fn resizing_an_unbound_volume_claim_is_refused_in_one_line_and_taken_back_at_once() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "resize").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "resize").await;
     claims.create_ready("resized", "1Gi").await;
     let before = claims.volume("resized").await;
 
@@ -165,7 +165,7 @@ async fn resizing_an_unbound_volume_claim_is_refused_in_one_line_and_taken_back_
 
 #[tokio::test]
 async fn a_refused_volume_claim_is_tried_again_with_growing_pauses() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "pauses").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "pauses").await;
     claims.create_ready("refused", "1Gi").await;
     claims.count_from_here().await;
     claims.resize("refused", "2Gi").await;
@@ -174,7 +174,7 @@ async fn a_refused_volume_claim_is_tried_again_with_growing_pauses() {
     let started = Instant::now();
     assert!(seconds_between(&tries[0], &tries[1]) > 0.7, "{tries:?}");
     assert!(seconds_between(&tries[1], &tries[2]) > 1.4, "{tries:?}");
-    // Being told once is enough.
+    // The status is written once, not once for each try.
     let statuses = claims.requests().await.resource("ephemeralvolumeclaims");
     assert_eq!(statuses.writes().count(), 1, "{statuses}");
     assert!(started.elapsed() < DEADLINE);
@@ -202,11 +202,11 @@ async fn a_bound_volume_claim_grows_but_does_not_shrink() {
         .await
         .unwrap();
     let config = format!("storageClass={class}");
-    let claims = Claims::served_in(control_plane, namespace, &["--config", &config]).await;
+    let claims = VolumeClaims::served_in(control_plane, namespace, &["--config", &config]).await;
     claims.create_ready("bound", "1Gi").await;
     bind(&claims.namespace, "bound", "1Gi").await;
 
-    // The admission plugin hears of a new storage class a moment later.
+    // The admission plugin learns of a new storage class a moment later.
     claims.resize("bound", "2Gi").await;
     claims
         .volume_that("bound", "has grown", |volume| {
@@ -227,7 +227,7 @@ async fn a_bound_volume_claim_grows_but_does_not_shrink() {
     let _ = classes.delete(&class, &DeleteParams::default()).await;
 }
 
-/// Does what the volume controller, which does not run here, does when it found a volume.
+/// Binds a volume claim, as the volume controller does when it finds a volume. That controller does not run here.
 async fn bind(namespace: &Namespace, name: &str, capacity: &str) {
     let patch = json!({"spec": {"volumeName": format!("pv-{}", namespace.name)}});
     namespace.merge(PVC, name, &patch).await.unwrap();
@@ -254,7 +254,7 @@ async fn a_wrong_size_is_told_once_left_alone_and_served_when_fixed(
     #[case] size: Value,
     #[case] message: &str,
 ) {
-    let mut claims = Claims::served(ControlPlane::shared().await, "wrong").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "wrong").await;
     claims.create("wrong", size).await;
     assert_eq!(claims.not_ready("wrong", "PermanentFailure").await, message);
     let told = ["Warning", "PermanentFailure", message].map(str::to_owned);
@@ -274,7 +274,7 @@ async fn a_wrong_size_is_told_once_left_alone_and_served_when_fixed(
 
 #[tokio::test]
 async fn a_size_that_is_wrong_in_another_way_has_an_event_of_its_own() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "wronger").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "wronger").await;
     claims.create("wrong", "lots").await;
     let first = claims.not_ready("wrong", "PermanentFailure").await;
     claims.resize("wrong", "-1Gi").await;
@@ -287,7 +287,7 @@ async fn a_size_that_is_wrong_in_another_way_has_an_event_of_its_own() {
 
 #[tokio::test]
 async fn a_claim_that_loses_its_size_keeps_its_volume_claim() {
-    let claims = Claims::served(ControlPlane::shared().await, "loses").await;
+    let claims = VolumeClaims::served(ControlPlane::shared().await, "loses").await;
     claims.create_ready("loses", "1Gi").await;
     let before = claims.volume("loses").await;
     claims.resize("loses", Value::Null).await;
@@ -296,9 +296,9 @@ async fn a_claim_that_loses_its_size_keeps_its_volume_claim() {
     assert_eq!(claims.volume("loses").await, before);
 }
 
-/// Waits until the operator's backoff has run three times: by then a hot loop would be seen, and so
-/// would be a retry that nobody asked for.
-async fn some_seconds_pass(claims: &mut Claims<'_>) {
+/// Waits until the operator has tried another claim three times, with backoff. By then a hot loop or a retry that must
+/// not come would show in the audit log.
+async fn some_seconds_pass(claims: &mut VolumeClaims<'_>) {
     let name = "hourglass";
     claims
         .namespace
@@ -318,7 +318,7 @@ async fn a_host_serves_the_namespaces_it_is_given_and_no_other() {
     other.create_object(&evc("claim", "1Gi")).await.unwrap();
     let arguments = ["--namespace", &second.name, IN_TURN[0], IN_TURN[1]];
     let mark = control_plane.audit().mark();
-    let mut claims = Claims::served_with(control_plane, "first", &arguments).await;
+    let mut claims = VolumeClaims::served_with(control_plane, "first", &arguments).await;
     claims.create_ready("claim", "1Gi").await;
     second.create_object(&evc("claim", "1Gi")).await.unwrap();
     second
@@ -336,7 +336,7 @@ async fn a_host_serves_the_namespaces_it_is_given_and_no_other() {
 
 #[tokio::test]
 async fn a_claim_created_again_under_its_name_gets_a_volume_claim_of_its_own() {
-    let claims = Claims::served(ControlPlane::shared().await, "again").await;
+    let claims = VolumeClaims::served(ControlPlane::shared().await, "again").await;
     let first = claims.create_ready("again", "1Gi").await;
     claims.namespace.delete(CLAIM, "again").await.unwrap();
     let second = claims.create("again", "2Gi").await;

@@ -1,26 +1,25 @@
-//! What a handler may return, rule by rule.
+//! The rules for what a handler may return, one by one.
 
-use handler_host_tests::namespace::{CONFIG_MAP, PUPPET};
+use handler_host_tests::guests::puppets::{desire, desire_entry};
+use handler_host_tests::objects::kinds::{CONFIG_MAP, PUPPET};
 use handler_host_tests::objects::{config_map, object};
-use handler_host_tests::{ControlPlane, Identity};
+use handler_host_tests::{ControlPlane, PuppetNamespace, TestAccount};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, desire, desire_entry};
+/// A response that breaks a rule: its name, the spec of the Puppet that returns it, and the message of the condition.
+type BrokenRule = (&'static str, Value, String);
 
-/// A response that breaks a rule: its name, the spec that leads to it, and what the condition says.
-type Offence = (&'static str, Value, String);
-
-fn offences(namespace: &str) -> Vec<Offence> {
-    let mut offences = whole_responses();
-    offences.extend(single_children(namespace));
-    offences.extend(fields());
-    for (_, _, message) in &mut offences {
+fn broken_rules(namespace: &str) -> Vec<BrokenRule> {
+    let mut broken_rules = whole_responses();
+    broken_rules.extend(single_children(namespace));
+    broken_rules.extend(fields());
+    for (_, _, message) in &mut broken_rules {
         message.insert_str(0, "handler `puppet` ");
     }
-    offences
+    broken_rules
 }
 
-fn whole_responses() -> Vec<Offence> {
+fn whole_responses() -> Vec<BrokenRule> {
     let not_an_object = |rule: &str| {
         format!(
             "returned child 0, which is no Kubernetes object in JSON ({rule}); return an object with apiVersion, kind and metadata.name"
@@ -35,7 +34,7 @@ fn whole_responses() -> Vec<Offence> {
         (
             "huge",
             json!({"do": "huge", "bytes": 256 << 10}),
-            // The text, and the ConfigMap around it.
+            // The size is that of the text and of the ConfigMap around it.
             "returned a child of 262228 bytes, its limit is 262144; make it smaller".to_owned(),
         ),
         (
@@ -66,13 +65,13 @@ fn whole_responses() -> Vec<Offence> {
     ]
 }
 
-/// One bad child between two good ones.
+/// A spec of one bad child between two good ones.
 fn among_good_ones(name: &str, child: Value) -> Value {
     let good = |suffix: &str| config_map(&format!("{name}-{suffix}"), "key", "a");
     desire(&[good("new"), child, good("newer")])
 }
 
-fn single_children(namespace: &str) -> Vec<Offence> {
+fn single_children(namespace: &str) -> Vec<BrokenRule> {
     let mut elsewhere = config_map("elsewhere-new", "key", "a");
     elsewhere["metadata"]["namespace"] = json!("default");
     let mut labelled = config_map("labels-bad", "key", "a");
@@ -123,7 +122,7 @@ fn single_children(namespace: &str) -> Vec<Offence> {
     children.map(among).into()
 }
 
-fn fields() -> Vec<Offence> {
+fn fields() -> Vec<BrokenRule> {
     let fields = [
         ("owners", "ownerReferences", json!([]), "the host sets"),
         (
@@ -159,7 +158,7 @@ fn fields() -> Vec<Offence> {
             "the API server sets",
         ),
     ];
-    let mut offences: Vec<Offence> = fields
+    let mut broken_rules: Vec<BrokenRule> = fields
         .into_iter()
         .map(|(name, field, value, whose)| {
             let mut child = config_map(&format!("{name}-bad"), "key", "a");
@@ -173,94 +172,102 @@ fn fields() -> Vec<Offence> {
     let mut child = config_map("status-bad", "key", "a");
     child["status"] = json!({});
     let message = "returned v1 ConfigMap status-bad with `status`, which belongs to the child's own controller; drop it";
-    offences.push((
+    broken_rules.push((
         "status",
         among_good_ones("status", child),
         message.to_owned(),
     ));
-    offences
+    broken_rules
 }
 
 #[tokio::test]
 async fn nothing_of_a_response_outside_the_grant_is_written_until_it_is_mended() {
-    let stage = Stage::set("denied").await;
-    let offences = offences(&stage.namespace.name);
+    let puppets = PuppetNamespace::serve("denied").await;
+    let broken_rules = broken_rules(&puppets.namespace.name);
     let mut before = Vec::new();
-    for (name, _, _) in &offences {
-        stage.puppet(name, &desire_entry(name, "before")).await;
+    for (name, _, _) in &broken_rules {
+        puppets.apply(name, &desire_entry(name, "before")).await;
     }
-    for (name, _, _) in &offences {
-        stage.served(name).await;
-        before.push(stage.version(name).await);
+    for (name, _, _) in &broken_rules {
+        puppets.served(name).await;
+        before.push(puppets.version(name).await);
     }
 
-    let mark = stage.mark();
-    for (name, spec, _) in &offences {
-        stage.puppet(name, spec).await;
+    let mark = puppets.mark();
+    for (name, spec, _) in &broken_rules {
+        puppets.apply(name, spec).await;
     }
-    for (name, _, message) in &offences {
-        assert_eq!(stage.outcome(name, "False", "Denied").await, *message);
+    for (name, _, message) in &broken_rules {
+        assert_eq!(puppets.outcome(name, "False", "Denied").await, *message);
     }
-    stage.while_others_are_called().await;
-    let writes = stage.child_writes(&mark).await;
+    puppets.while_others_are_called().await;
+    let writes = puppets.child_writes(&mark).await;
     assert_eq!(writes.count(), 0, "{writes}");
     let audit = ControlPlane::shared().await.audit_since(&mark).await;
-    let elsewhere = audit.by(Identity::Host.user()).only(|entry| {
-        entry.name.starts_with("elsewhere") && entry.namespace != stage.namespace.name
+    let elsewhere = audit.by(TestAccount::Host.user()).only(|entry| {
+        entry.name.starts_with("elsewhere") && entry.namespace != puppets.namespace.name
     });
     assert_eq!(elsewhere.count(), 0, "{elsewhere}");
-    for ((name, _, _), before) in offences.iter().zip(&before) {
-        assert_eq!(stage.version(name).await, *before, "{name}");
+    for ((name, _, _), before) in broken_rules.iter().zip(&before) {
+        assert_eq!(puppets.version(name).await, *before, "{name}");
     }
-    let left = stage.namespace.list(CONFIG_MAP).await;
-    assert_eq!(left.len(), offences.len(), "each has its own and no other");
+    let left = puppets.namespace.list(CONFIG_MAP).await;
+    assert_eq!(
+        left.len(),
+        broken_rules.len(),
+        "each has its own and no other"
+    );
 
-    for (name, _, _) in &offences {
-        stage.puppet(name, &desire_entry(name, "mended")).await;
+    for (name, _, _) in &broken_rules {
+        puppets.apply(name, &desire_entry(name, "mended")).await;
     }
-    for (name, _, _) in &offences {
-        stage.entry(name, "mended").await;
-        stage.served(name).await;
+    for (name, _, _) in &broken_rules {
+        puppets.entry(name, "mended").await;
+        puppets.served(name).await;
     }
 }
 
 #[tokio::test]
 async fn a_denied_parent_is_called_again_only_when_something_changes() {
-    let stage = Stage::set("denied-calls").await;
-    stage.puppet("a", &desire_entry("a", "before")).await;
-    stage.served("a").await;
-    let before = stage.calls("a").len();
+    let puppets = PuppetNamespace::serve("denied-calls").await;
+    puppets.apply("a", &desire_entry("a", "before")).await;
+    puppets.served("a").await;
+    let before = puppets.calls("a").len();
 
-    stage.puppet("a", &json!({"do": "garbage"})).await;
-    stage.outcome("a", "False", "Denied").await;
-    stage.while_others_are_called().await;
+    puppets.apply("a", &json!({"do": "garbage"})).await;
+    puppets.outcome("a", "False", "Denied").await;
+    puppets.while_others_are_called().await;
     assert_eq!(
-        stage.calls("a").len(),
+        puppets.calls("a").len(),
         before + 1,
         "{}",
-        stage.operator.log()
+        puppets.operator.log()
     );
 
     let edit = json!({"data": {"key": "edited"}});
-    stage.namespace.merge(CONFIG_MAP, "a", &edit).await.unwrap();
-    stage.wait_for_calls("a", before + 2).await;
-    stage.entry("a", "edited").await;
+    puppets
+        .namespace
+        .merge(CONFIG_MAP, "a", &edit)
+        .await
+        .unwrap();
+    puppets.wait_for_calls("a", before + 2).await;
+    puppets.entry("a", "edited").await;
 }
 
 #[tokio::test]
 async fn a_denial_is_an_event_of_type_warning_told_once() {
-    let stage = Stage::set("denied-event").await;
-    stage
-        .puppet("a", &json!({"do": "flood", "count": 101}))
+    let puppets = PuppetNamespace::serve("denied-event").await;
+    puppets
+        .apply("a", &json!({"do": "flood", "count": 101}))
         .await;
-    stage.outcome("a", "False", "Denied").await;
-    stage.wait_for_events("a", 1).await;
-    // A change of the parent that changes nothing about the verdict.
+    puppets.outcome("a", "False", "Denied").await;
+    puppets.wait_for_events("a", 1).await;
+    // The parent changes, but the condition stays the same.
     let label = json!({"metadata": {"labels": {"touched": "yes"}}});
-    stage.namespace.merge(PUPPET, "a", &label).await.unwrap();
-    stage.wait_for_calls("a", 2).await;
-    stage.while_others_are_called().await;
+    puppets.namespace.merge(PUPPET, "a", &label).await.unwrap();
+    puppets.wait_for_calls("a", 2).await;
+    puppets.while_others_are_called().await;
     let told =
         "Warning Denied: handler `puppet` returned 101 children, its limit is 100; return fewer";
-    assert_eq!(stage.events("a").await, [told]);
+    assert_eq!(puppets.events("a").await, [told]);
 }

@@ -1,9 +1,9 @@
-//! The definition of Handlers, as the real API server takes it: what it fills in, refuses and shows.
+//! The CRD of Handlers on a real API server: what the API server fills in, refuses and shows.
 
 use std::fs;
 
-use handler_host_tests::namespace::HANDLER;
-use handler_host_tests::{ControlPlane, Identity, handler_host, objects, paths};
+use handler_host_tests::objects::kinds::HANDLER;
+use handler_host_tests::{ControlPlane, TestAccount, handler_host, objects, paths};
 use insta::assert_snapshot;
 use kube::Error;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
@@ -14,7 +14,7 @@ const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 async fn handlers() -> Api<DynamicObject> {
     let client = ControlPlane::shared()
         .await
-        .client_as(Identity::Admin)
+        .client_as(TestAccount::Admin)
         .await;
     Api::all_with(client, &objects::resource(HANDLER.0, HANDLER.1))
 }
@@ -29,7 +29,7 @@ fn evc(name: &str) -> Value {
     objects::object(HANDLER.0, HANDLER.1, name, &json!({"spec": spec}))
 }
 
-/// Asks the API server for all it would do with a Handler, without doing it.
+/// Creates a Handler in a dry run. Returns the Handler as the API server would keep it, or why it refuses the Handler.
 async fn tried(handlers: &Api<DynamicObject>, handler: &Value) -> Result<Value, String> {
     let dry_run = PostParams {
         dry_run: true,
@@ -40,7 +40,8 @@ async fn tried(handlers: &Api<DynamicObject>, handler: &Value) -> Result<Value, 
         Ok(created) => Ok(serde_json::to_value(created).unwrap()),
         Err(Error::Api(status)) => {
             let (_, told) = status.message.split_once(" is invalid: ").unwrap();
-            // Where the schema is broken, the rules are not looked at, and one more line says so.
+            // When an object does not fit the schema, the API server does not check its rules, and says so in one more
+            // cause.
             let (told, _) = told.split_once(", <nil>: ").unwrap_or((told, ""));
             Err(told.trim_start_matches('[').to_owned())
         }
@@ -48,7 +49,7 @@ async fn tried(handlers: &Api<DynamicObject>, handler: &Value) -> Result<Value, 
     }
 }
 
-/// Runs kubectl; gives whether it exited with 0 and what it printed, to both outputs.
+/// Runs kubectl. Returns whether its exit code was 0, and what it printed to both outputs.
 async fn kubectl(arguments: &[&str], input: &str) -> (bool, String) {
     let output = handler_host_tests::kubectl(ControlPlane::shared().await, arguments, input).await;
     (output.code == Some(0), output.stdout + &output.stderr)
@@ -81,7 +82,7 @@ async fn kubectl_applies_the_printed_definition_without_a_warning() {
     let (is_applied, told) = kubectl(&["apply", "-f", "-"], &printed.stdout).await;
     assert!(is_applied, "{told}");
     let warnings = told.lines().filter(|line| line.starts_with("Warning"));
-    // The fixture applied it first, and not by kubectl.
+    // kubectl warns that the fixture applied the definition first, and not by kubectl.
     let warnings: Vec<_> = warnings
         .filter(|line| !line.contains("last-applied-configuration"))
         .collect();
@@ -123,7 +124,7 @@ async fn the_api_server_fills_in_what_a_handler_leaves_out() {
     let mut least = evc("least");
     let spec = least["spec"].as_object_mut().unwrap();
     spec.retain(|field, _| field == "module" || field == "parent");
-    // A null is a field that is not there.
+    // A field that is null counts as missing.
     spec["module"]["image"] = Value::Null;
     let filled = tried(&handlers, &least).await.unwrap();
     assert_eq!(filled["spec"]["children"], json!([]));
@@ -170,7 +171,7 @@ async fn the_api_server_takes_every_source_and_bound() {
     tried(&handlers, &handler).await.unwrap();
 }
 
-/// What the API server says of the Handler `evc` with other values in these fields.
+/// The messages with which the API server refuses a Handler whose field has this value, for each case.
 async fn refusals(cases: &[(&str, Value)]) -> String {
     let handlers = handlers().await;
     let mut told = Vec::new();
@@ -319,7 +320,7 @@ async fn kubectl_refuses_a_field_that_handlers_do_not_have() {
     assert!(told.contains(r#"unknown field "spec.limts""#), "{told}");
 }
 
-/// A status with all that it may hold.
+/// A status with all its fields.
 fn status() -> Value {
     let now = "2026-01-02T03:04:05Z";
     let counts = json!({"parents": 3, "create": 0, "change": 2, "delete": 0, "failing": 1});

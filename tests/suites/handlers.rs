@@ -1,10 +1,13 @@
-//! Many Handlers in one host: none disturbs another.
+//! Several Handlers in one host, which do not disturb each other.
 
 use std::fs;
 
-use handler_host_tests::handlers::{Hosted, digest, names};
-use handler_host_tests::namespace::{CLAIM, CONFIG_MAP, PUPPET, PVC};
-use handler_host_tests::{ControlPlane, DEADLINE, Identity, Operator, paths, write_atomically};
+use handler_host_tests::guests::variants::digest;
+use handler_host_tests::objects::kinds::{CLAIM, CONFIG_MAP, PUPPET, PVC};
+use handler_host_tests::objects::names;
+use handler_host_tests::{
+    ControlPlane, DEADLINE, Hosted, Operator, TestAccount, paths, write_atomically,
+};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -60,7 +63,7 @@ async fn a_spec_that_will_not_do_leaves_what_was_served_before() {
     let mut spec = hosted.claims_from("evc.wasm");
     hosted.apply("evc", &spec).await;
     hosted.serves("evc", &one).await;
-    // A config that the module refuses.
+    // The module refuses this config.
     spec["config"] = json!({"colour": "blue"});
     hosted.apply("evc", &spec).await;
     let message = hosted
@@ -70,7 +73,7 @@ async fn a_spec_that_will_not_do_leaves_what_was_served_before() {
     hosted.told("evc", "Ready", "True", "Serving").await;
     hosted.make(&names(1)).await;
     hosted.follow(&names(1), "one").await;
-    // What is granted no more is not granted a moment longer.
+    // A grant that is withdrawn ends at once.
     spec["config"] = json!({});
     spec["children"] = json!([]);
     hosted.apply("evc", &spec).await;
@@ -198,12 +201,12 @@ async fn handlers_are_read_from_files_which_are_followed() {
         })
         .to_string()
     };
-    // Relative to the file.
+    // The path of the module is relative to the file.
     fs::write(&file, handler("../one.wasm")).unwrap();
     hosted.put("one.wasm", "one", "ok");
     hosted.put("two.wasm", "two", "ok");
     let control_plane = ControlPlane::shared().await;
-    let operator = Operator::of(control_plane, Identity::Host);
+    let operator = Operator::of(control_plane, TestAccount::Host);
     let mut operator = operator
         .namespace(&hosted.namespace.name)
         .arg("--state-dir")
@@ -216,7 +219,7 @@ async fn handlers_are_read_from_files_which_are_followed() {
     hosted.make(&claims).await;
     hosted.follow(&claims, "one").await;
 
-    // A file that will not do is told, and what was read before goes on.
+    // The host reports a file that it cannot use, and goes on with the Handlers that it read before.
     write_atomically(&file, b"kind: Handler");
     operator
         .wait_for_line("the Handlers read before go on", DEADLINE)

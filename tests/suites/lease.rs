@@ -1,19 +1,16 @@
-//! Several hosts for the same Handlers: one serves, the others stand by.
+//! Two hosts for the same Handlers: one serves, and the other stands by.
 
 use std::time::Duration;
 
-use handler_host_tests::handlers::{Hosted, names};
-use handler_host_tests::identity::Identity;
-use handler_host_tests::namespace::{CLAIM, PVC};
-use handler_host_tests::objects::resource;
-use handler_host_tests::operator::Operator;
-use handler_host_tests::wait::eventually;
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
+use handler_host_tests::objects::{names, resource};
+use handler_host_tests::{Hosted, Operator, TestAccount, eventually};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::json;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A host with a Handler of claims from variant `one`, and a second one that stands by.
+/// A host with a Handler of claims that has variant `one` as its module, and a second host that stands by.
 async fn two_hosts(test: &str) -> (Hosted, Operator, String) {
     let lease = format!("default/{test}");
     let hosted = Hosted::start_with(test, &["--lease", &lease, "--lease-duration", "5"]).await;
@@ -22,7 +19,7 @@ async fn two_hosts(test: &str) -> (Hosted, Operator, String) {
     hosted.serves("evc", &one).await;
     let mut second = hosted.second_host();
     second.wait_for_line("standing by", DEADLINE).await;
-    // Of the module: it stands by with everything ready.
+    // The host that stands by has compiled the module, so that it can serve at once.
     second.wait_for_line("compiled", DEADLINE).await;
     (hosted, second, one)
 }
@@ -43,13 +40,13 @@ async fn a_host_that_stands_by_takes_over_at_once_when_the_other_is_told_to_stop
     hosted.make(&["new".to_owned()]).await;
     hosted.follow(&["new".to_owned()], "one").await;
     hosted.serves("evc", &one).await;
-    // What the other did is as it was, and was not done again.
+    // Everything that the first host did is unchanged, and was not done again.
     let mut claims_now = hosted.versions(CLAIM).await;
     claims_now.retain(|(name, _)| name != "new");
     let mut volumes_now = hosted.versions(PVC).await;
     volumes_now.retain(|(name, _)| name != "new");
     assert_eq!((claims_now, volumes_now), (claims_before, volumes_before));
-    let written = hosted.requests_of(Identity::SecondHost, &mark).await;
+    let written = hosted.requests_of(TestAccount::SecondHost, &mark).await;
     let created = written.resource("persistentvolumeclaims").writes();
     assert_eq!(created.count(), 1, "{created}");
 }
@@ -64,7 +61,7 @@ async fn a_host_that_stands_by_writes_nothing() {
     let two = hosted.put("evc.wasm", "two", "ok");
     hosted.serves("evc", &two).await;
     hosted.follow(&claims, "two").await;
-    let requests = hosted.requests_of(Identity::SecondHost, &mark).await;
+    let requests = hosted.requests_of(TestAccount::SecondHost, &mark).await;
     assert_eq!(
         requests.writes().count(),
         0,
@@ -78,7 +75,7 @@ async fn a_host_that_stands_by_writes_nothing() {
 async fn a_host_that_was_paused_past_its_lease_writes_nothing_when_it_wakes() {
     let (mut hosted, mut second, _) = two_hosts("paused").await;
     let (before, during, after) = (names(20), "during".to_owned(), "after".to_owned());
-    // It is in the midst of these when it stops.
+    // The host is stopped while it works on these claims.
     hosted.make(&before).await;
     hosted.operator.pause();
     hosted.make(std::slice::from_ref(&during)).await;
@@ -94,9 +91,9 @@ async fn a_host_that_was_paused_past_its_lease_writes_nothing_when_it_wakes() {
     hosted.make(std::slice::from_ref(&after)).await;
     hosted.follow(std::slice::from_ref(&after), "one").await;
     hosted.ready(&[after]).await;
-    let written = hosted.requests_of(Identity::Host, &mark).await.writes();
+    let written = hosted.requests_of(TestAccount::Host, &mark).await.writes();
     assert_eq!(written.count(), 0, "{written}\n{}", hosted.operator.log());
-    // Nor is it of no use any more.
+    // The host can take the lease again.
     second.terminate().await;
     hosted
         .operator

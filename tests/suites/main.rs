@@ -1,6 +1,6 @@
-//! The suites, one file per theme, in one binary so that all share one control plane.
+//! The suites, one file for each subject. They are one binary, so that all of them share one control plane.
 
-// Clippy's allowance for tests knows only functions marked as such, not what they share.
+// The exceptions for tests in clippy.toml do not cover functions that tests share.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod api_server;
@@ -12,7 +12,6 @@ mod config_maps;
 mod conflicts;
 mod control_plane;
 mod crd;
-mod desk;
 mod evc;
 mod faults;
 mod finalizers;
@@ -33,7 +32,6 @@ mod restart;
 mod rights;
 mod rollback;
 mod sandbox;
-mod stage;
 mod swap;
 mod swap_images;
 mod traces;

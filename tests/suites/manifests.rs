@@ -1,12 +1,12 @@
-//! The manifests in host/deploy, as kubectl applies them and an API server of their own takes them: it
-//! refuses fields that it does not know, and Pods that are not restricted.
+//! The manifests of host/deploy, applied by kubectl to an API server of their own. It refuses fields that it does not
+//! know, and Pods that do not meet the restricted Pod Security Standard.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use handler_host_tests::deployed::Example;
-use handler_host_tests::objects::resource;
-use handler_host_tests::{ControlPlane, Identity, kubectl, manifest, paths};
+use handler_host_tests::deployment::ExampleManifests;
+use handler_host_tests::objects::{manifest, resource};
+use handler_host_tests::{ControlPlane, TestAccount, kubectl, paths};
 use insta::assert_snapshot;
 use kube::api::{Api, DynamicObject, PostParams};
 use rstest::rstest;
@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 const NAMESPACE: &str = "handler-host";
 
-/// A control plane with the base in it, and what kubectl said of that.
+/// A control plane to which the base was applied, and what kubectl printed.
 async fn base() -> &'static (ControlPlane, String) {
     static BASE: OnceCell<(ControlPlane, String)> = OnceCell::const_new();
     let deploy = async || {
@@ -26,7 +26,7 @@ async fn base() -> &'static (ControlPlane, String) {
     BASE.get_or_init(deploy).await
 }
 
-async fn deployed() -> &'static ControlPlane {
+async fn with_base() -> &'static ControlPlane {
     &base().await.0
 }
 
@@ -34,7 +34,7 @@ fn deploy_directory() -> PathBuf {
     paths::workspace().join("host/deploy")
 }
 
-/// What `kubectl apply -k` says on success, which is to be without a warning.
+/// Runs `kubectl apply -k`, which must succeed without a warning. Returns what it printed.
 async fn apply(control_plane: &ControlPlane, directory: &Path, options: &[&str]) -> String {
     let directory = directory.to_str().unwrap();
     let mut arguments = vec!["apply", "--validate=strict", "-k", directory];
@@ -44,7 +44,7 @@ async fn apply(control_plane: &ControlPlane, directory: &Path, options: &[&str])
     told.stdout
 }
 
-/// The objects that a directory of the base stands for.
+/// The objects that kustomize renders from a directory.
 async fn rendered(control_plane: &ControlPlane, directory: &Path) -> Vec<Value> {
     let arguments = ["kustomize", directory.to_str().unwrap()];
     let told = kubectl(control_plane, &arguments, "").await;
@@ -52,16 +52,16 @@ async fn rendered(control_plane: &ControlPlane, directory: &Path) -> Vec<Value> 
     manifest::parse(&told.stdout).unwrap()
 }
 
-/// The object of a kind in the base, of which there is one.
+/// The only object of a kind in the base.
 async fn in_base(kind: &str) -> Value {
-    let objects = rendered(deployed().await, &deploy_directory().join("base")).await;
+    let objects = rendered(with_base().await, &deploy_directory().join("base")).await;
     let mut found = objects.into_iter().filter(|object| object["kind"] == kind);
     let object = found.next().unwrap();
     assert_eq!(found.next(), None);
     object
 }
 
-/// A Pod as the Deployment makes them.
+/// A Pod as the Deployment makes it.
 async fn pod() -> Value {
     let deployment = in_base("Deployment").await;
     let template = &deployment["spec"]["template"];
@@ -73,9 +73,9 @@ async fn pod() -> Value {
     })
 }
 
-/// Lets the API server go through the making of a Pod.
+/// Creates a Pod in a dry run.
 async fn try_pod(pod: Value) -> kube::Result<DynamicObject> {
-    let client = deployed().await.client_as(Identity::Admin).await;
+    let client = with_base().await.client_as(TestAccount::Admin).await;
     let pods: Api<DynamicObject> = Api::namespaced_with(client, NAMESPACE, &resource("v1", "Pod"));
     let dry_run = PostParams {
         dry_run: true,
@@ -106,8 +106,8 @@ async fn kubectl_applies_the_base_without_a_warning() {
 
 #[tokio::test]
 async fn kubectl_applies_the_example_without_a_warning_and_its_config_map_holds_the_module() {
-    let control_plane = deployed().await;
-    let checkout = Example::checkout();
+    let control_plane = with_base().await;
+    let checkout = ExampleManifests::checkout();
     let directory = checkout.overlay();
     let told = apply(control_plane, &directory, &["--server-side"]).await;
     assert_snapshot!(told, @"
@@ -132,10 +132,10 @@ async fn kubectl_applies_the_example_without_a_warning_and_its_config_map_holds_
 
 #[tokio::test]
 async fn kubectl_applies_what_prometheus_operator_reads_without_a_warning() {
-    let control_plane = deployed().await;
-    let client = control_plane.client_as(Identity::Admin).await;
+    let control_plane = with_base().await;
+    let client = control_plane.client_as(TestAccount::Admin).await;
     for kind in ["servicemonitors", "prometheusrules"] {
-        let path = format!("tests/suites/manifests/{kind}.yaml");
+        let path = format!("tests/src/deployment/crds/{kind}.yaml");
         manifest::apply_crds(&client, &paths::workspace().join(path))
             .await
             .unwrap();

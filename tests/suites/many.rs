@@ -1,13 +1,13 @@
-//! Ten handlers for ten kinds in one host.
+//! Ten Handlers for ten kinds in one host.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use handler_host_tests::eventually;
-use handler_host_tests::handlers::{Hosted, THINGS, thing};
-use handler_host_tests::namespace::CONFIG_MAP;
+use handler_host_tests::objects::kinds::CONFIG_MAP;
+use handler_host_tests::objects::things::{THINGS, thing};
 use handler_host_tests::objects::{object, resource};
+use handler_host_tests::{Hosted, eventually};
 use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
@@ -57,8 +57,8 @@ async fn swapping_one_of_ten_handlers_leaves_the_other_nine_untouched() {
         async move { follow(hosted, index, &format!("one-{index}")).await }
     }))
     .await;
-    // Their numbers have come to rest: one parent each, and no news of it, nor of its child or its status,
-    // that it is still to be called for.
+    // Each Handler has one parent, and the host has dealt with every change of the parent, its child and its status. So
+    // the counts of the Handlers no longer change.
     let before = join_all((0..KINDS).map(|index| at_rest(&hosted, index))).await;
 
     let mark = hosted.mark();
@@ -81,7 +81,8 @@ async fn swapping_one_of_ten_handlers_leaves_the_other_nine_untouched() {
     }
 }
 
-/// A Handler whose count of calls has not changed for longer than a host takes to tell of one.
+/// Waits until the count of calls of a Handler has not changed for longer than a host takes to write a new count.
+/// Returns the Handler.
 async fn at_rest(hosted: &Hosted, index: usize) -> Value {
     let told = Cell::new((None, Instant::now()));
     let is_at_rest = |it: &Value| {
@@ -95,6 +96,6 @@ async fn at_rest(hosted: &Hosted, index: usize) -> Value {
     };
     let name = thing(index);
     hosted
-        .wait_for(&name, "its calls are at rest", is_at_rest)
+        .wait_for(&name, "its count of calls no longer changes", is_at_rest)
         .await
 }

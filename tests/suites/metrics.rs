@@ -1,23 +1,25 @@
-//! What a host measures, as Prometheus scrapes it.
+//! The metrics of a host, as Prometheus scrapes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
-use handler_host_tests::claims::IN_TURN;
-use handler_host_tests::handlers::{Hosted, names};
-use handler_host_tests::probes::Metrics;
-use handler_host_tests::{Claims, ControlPlane, LISTEN, Probes, write_atomically};
+use handler_host_tests::namespace::claims::IN_TURN;
+use handler_host_tests::objects::names;
+use handler_host_tests::operator::ScrapedMetrics;
+use handler_host_tests::{
+    ControlPlane, DEADLINE, Hosted, LISTEN, ProbeClient, VolumeClaims, eventually, write_atomically,
+};
 use insta::assert_snapshot;
 
 const CLAIMS: usize = 10;
 const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
 
-/// A metric, by the labels it is found by, and its value.
-type Measured = (&'static str, &'static [(&'static str, &'static str)], f64);
+/// A metric: its name, the labels by which it is found, and its value.
+type ExpectedMetric = (&'static str, &'static [(&'static str, &'static str)], f64);
 
-/// What is exactly so after ten claims, of which none failed.
+/// The exact values after ten claims, none of which failed.
 #[rustfmt::skip]
-const AFTER_TEN: [Measured; 20] = [
+const AFTER_TEN: [ExpectedMetric; 20] = [
     ("handler_host_writes_total", &[("handler", "evc"), ("write", "create"), ("outcome", "written")], 10.0),
     ("handler_host_writes_total", &[("handler", "evc"), ("write", "status"), ("outcome", "written")], 10.0),
     ("handler_host_writes_total", &[("handler", "evc"), ("write", "event"), ("outcome", "written")], 10.0),
@@ -40,9 +42,9 @@ const AFTER_TEN: [Measured; 20] = [
     ("rest_client_requests_total", &[("method", "PATCH"), ("code", "201")], 10.0),
 ];
 
-/// What is at least so.
+/// The smallest values that are right.
 #[rustfmt::skip]
-const AT_LEAST: [Measured; 4] = [
+const AT_LEAST: [ExpectedMetric; 4] = [
     ("workqueue_adds_total", &[("name", "evc")], 10.0),
     ("controller_runtime_reconcile_total", &[("controller", "evc"), ("result", "success")], 10.0),
     ("handler_host_call_peak_memory_bytes", &[("handler", "evc")], 65_536.0),
@@ -53,8 +55,8 @@ const AT_LEAST: [Measured; 4] = [
 async fn metrics_tell_exactly_what_became_of_ten_claims() {
     let arguments = [LISTEN[0], LISTEN[1], IN_TURN[0], IN_TURN[1]];
     let control_plane = ControlPlane::shared().await;
-    let mut claims = Claims::served_with(control_plane, "measured", &arguments).await;
-    let probes = Probes::of(&mut claims.operator).await;
+    let mut claims = VolumeClaims::served_with(control_plane, "measured", &arguments).await;
+    let probes = ProbeClient::of(&mut claims.operator).await;
     let names: Vec<_> = (0..CLAIMS).map(|index| format!("claim-{index}")).collect();
     join_all(names.iter().map(|name| claims.create(name, "1Gi"))).await;
     for name in &names {
@@ -75,12 +77,12 @@ async fn metrics_tell_exactly_what_became_of_ten_claims() {
         let is = metrics.value(name, labels);
         assert!(is.is_some_and(|is| is >= least), "{name}: {is:?}");
     }
-    // No object's name is a label.
+    // No label is the name of an object.
     let text = probes.get("/metrics").await.body;
     assert!(!text.contains("claim-"), "{text}");
     assert!(!text.contains(&claims.namespace.name), "{text}");
 
-    // A claim that the handler refuses.
+    // The handler refuses this claim.
     claims.create("bad", "huge").await;
     let evc = ("handler", "evc");
     let permanent = [evc, ("outcome", "permanent")];
@@ -93,8 +95,9 @@ async fn metrics_tell_exactly_what_became_of_ten_claims() {
 #[tokio::test]
 async fn these_are_the_metrics_with_their_types_and_labels() {
     let arguments = [LISTEN[0], LISTEN[1], IN_TURN[0], IN_TURN[1]];
-    let mut claims = Claims::served_with(ControlPlane::shared().await, "named", &arguments).await;
-    let probes = Probes::of(&mut claims.operator).await;
+    let mut claims =
+        VolumeClaims::served_with(ControlPlane::shared().await, "named", &arguments).await;
+    let probes = ProbeClient::of(&mut claims.operator).await;
     claims.create_ready("claim", "1Gi").await;
     let answer = probes.get("/metrics").await;
     assert_snapshot!(answer.content_type, @"text/plain; version=0.0.4; charset=utf-8");
@@ -140,10 +143,10 @@ async fn these_are_the_metrics_with_their_types_and_labels() {
     assert!(open.body.contains("\nworkqueue_adds_total{"));
 }
 
-/// Each metric's type and labels, less the values.
+/// The type, the name and the labels of each metric, without the values.
 fn outline(text: &str) -> String {
     let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for sample in Metrics::read(text).samples() {
+    for sample in ScrapedMetrics::read(text).samples() {
         let known = labels.entry(sample.metric.clone()).or_default();
         known.extend(sample.labels.keys().cloned());
     }
@@ -167,7 +170,7 @@ fn outline(text: &str) -> String {
 #[tokio::test]
 async fn the_series_of_a_module_and_of_a_handler_that_are_gone_go_too() {
     let mut hosted = Hosted::start_with("series", &LISTEN).await;
-    let probes = Probes::of(&mut hosted.operator).await;
+    let probes = ProbeClient::of(&mut hosted.operator).await;
     let one = hosted.put("evc.wasm", "one", "ok");
     hosted.apply("evc", &hosted.claims_from("evc.wasm")).await;
     hosted.serves("evc", &one).await;
@@ -201,26 +204,22 @@ async fn the_series_of_a_module_and_of_a_handler_that_are_gone_go_too() {
 
     hosted.delete("evc").await;
     probes.measures("handler_host_handlers", &[], 0.0).await;
-    handler_host_tests::eventually(
-        "no series of it",
-        handler_host_tests::DEADLINE,
-        async || {
-            let text = probes.get("/metrics").await.body;
-            let lines: Vec<_> = text.lines().filter(|line| line.contains(&name)).collect();
-            if lines.is_empty() {
-                Ok(())
-            } else {
-                Err(lines.join("\n"))
-            }
-        },
-    )
+    eventually("no series of it", DEADLINE, async || {
+        let text = probes.get("/metrics").await.body;
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(&name)).collect();
+        if lines.is_empty() {
+            Ok(())
+        } else {
+            Err(lines.join("\n"))
+        }
+    })
     .await;
 }
 
 #[tokio::test]
 async fn a_module_that_traps_is_counted_as_such_and_as_rolled_back() {
     let mut hosted = Hosted::start_with("counted", &LISTEN).await;
-    let probes = Probes::of(&mut hosted.operator).await;
+    let probes = ProbeClient::of(&mut hosted.operator).await;
     let one = hosted.put("evc.wasm", "one", "ok");
     hosted.apply("evc", &hosted.claims_from("evc.wasm")).await;
     hosted.serves("evc", &one).await;

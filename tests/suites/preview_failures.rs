@@ -1,44 +1,46 @@
-//! What `handler-host diff` says of parents that would fail, and where there is no preview at all.
+//! What `handler-host diff` says about parents that would fail, and when it cannot make a preview.
 
-use handler_host_tests::claims::IN_TURN;
-use handler_host_tests::handler_host::handler_host_with;
-use handler_host_tests::namespace::{CLAIM, PVC};
+use handler_host_tests::guests::puppets::{desire, desire_entry};
+use handler_host_tests::namespace::claims::IN_TURN;
+use handler_host_tests::namespace::preview::{diff, diff_as, redacted, versions};
 use handler_host_tests::objects::config_map;
-use handler_host_tests::{Claims, ControlPlane, Identity, Namespace, Output, handler_host, paths};
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
+use handler_host_tests::programs::handler_host::handler_host_with;
+use handler_host_tests::{
+    ControlPlane, Namespace, Output, PuppetNamespace, TestAccount, VolumeClaims, handler_host,
+    paths,
+};
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::preview::{diff, diff_as, redacted, versions};
-use crate::stage::{Stage, desire, desire_entry};
-
 #[tokio::test]
 async fn conflicts_denials_and_faults_are_failures_that_would_be_new() {
-    let mut stage = Stage::set("preview-fails").await;
+    let mut puppets = PuppetNamespace::serve("preview-fails").await;
     let names = ["conflict", "denied", "rejected", "temporary", "traps"];
     for name in names {
-        stage.puppet(name, &desire_entry(name, "a")).await;
+        puppets.apply(name, &desire_entry(name, "a")).await;
     }
     for name in names {
-        stage.served(name).await;
+        puppets.served(name).await;
     }
-    stage.operator.terminate().await;
+    puppets.operator.terminate().await;
     let foreign = config_map("taken", "key", "theirs");
-    stage.namespace.create_object(&foreign).await.unwrap();
-    // Beside what fails, what can be done is shown; but nothing would be deleted.
+    puppets.namespace.create_object(&foreign).await.unwrap();
+    // The preview shows what fails and what would be done in spite of it; nothing would be deleted.
     let taken = [
         config_map("taken", "key", "ours"),
         config_map("new", "key", "a"),
     ];
-    stage.puppet("conflict", &desire(&taken)).await;
-    stage.puppet("denied", &json!({"do": "garbage"})).await;
+    puppets.apply("conflict", &desire(&taken)).await;
+    puppets.apply("denied", &json!({"do": "garbage"})).await;
     let mut bad = config_map("rejected", "key", "a");
     bad["data"]["key"] = json!(1);
-    stage.puppet("rejected", &desire(&[bad])).await;
+    puppets.apply("rejected", &desire(&[bad])).await;
     let failure = json!({"do": "temporary", "message": "not yet\n! forged\u{1b}[31m"});
-    stage.puppet("temporary", &failure).await;
-    stage.puppet("traps", &json!({"do": "trap"})).await;
+    puppets.apply("temporary", &failure).await;
+    puppets.apply("traps", &json!({"do": "trap"})).await;
 
-    let output = diff("puppet", &stage.namespace, &[]).await;
+    let output = diff("puppet", &puppets.namespace, &[]).await;
     assert_eq!(output.code, Some(1), "{}", output.stderr);
     let lines = output.stdout.lines();
     let told: Vec<_> = lines
@@ -49,7 +51,7 @@ async fn conflicts_denials_and_faults_are_failures_that_would_be_new() {
         })
         .map(|line| line.split(" panicked at ").next().unwrap())
         .collect();
-    assert_snapshot!(redacted(&told.join("\n"), &stage.namespace), @"
+    assert_snapshot!(redacted(&told.join("\n"), &puppets.namespace), @"
     --- /dev/null
     +++ ConfigMap NAMESPACE/new (handler puppet, DIGEST)
     ! Puppet NAMESPACE/conflict would fail: Conflict: ConfigMap taken exists and is not this object's; delete or rename it, or rename this object
@@ -58,12 +60,13 @@ async fn conflicts_denials_and_faults_are_failures_that_would_be_new() {
     ! Puppet NAMESPACE/temporary would fail: TemporaryFailure: not yet ! forged [31m
     ! Puppet NAMESPACE/traps would fail: Trapped: the handler trapped: wasm `unreachable` instruction executed; it said: thread '<unnamed>' (1)
     ");
-    assert_snapshot!(redacted(&output.stderr, &stage.namespace), @"5 Puppets: 0 children change, 1 is created, 0 are deleted, 5 Puppets newly fail (SECONDS s)");
+    assert_snapshot!(redacted(&output.stderr, &puppets.namespace), @"5 Puppets: 0 children change, 1 is created, 0 are deleted, 5 Puppets newly fail (SECONDS s)");
 }
 
 #[tokio::test]
 async fn another_config_is_tried_beside_the_running_operator() {
-    let claims = Claims::served_with(ControlPlane::shared().await, "preview-class", &IN_TURN).await;
+    let claims =
+        VolumeClaims::served_with(ControlPlane::shared().await, "preview-class", &IN_TURN).await;
     claims.create_ready("a", "1Gi").await;
     let before = versions(&claims.namespace, &[CLAIM, PVC]).await;
     let more = ["--config", "storageClass=fast"];
@@ -82,7 +85,7 @@ async fn another_config_is_tried_beside_the_running_operator() {
     assert_eq!((same.code, same.stdout.as_str()), (Some(0), ""));
 }
 
-/// Runs `diff` where there is no preview: gives the last word, less `error: `.
+/// The error message of a `diff` that made no preview, without `error: `.
 fn refusal(output: &Output) -> String {
     assert_eq!(
         (output.code, output.stdout.as_str()),
@@ -113,7 +116,7 @@ async fn where_there_is_no_preview_one_line_says_why_and_what_to_do() {
     ] {
         told.push(refusal(&diff("puppet", &namespace, more).await));
     }
-    let nobody = diff_as(Identity::Nobody, "puppet", &namespace, &[]).await;
+    let nobody = diff_as(TestAccount::Nobody, "puppet", &namespace, &[]).await;
     told.push(refusal(&nobody));
     let module = paths::guest("puppet").unwrap().display().to_string();
     for arguments in [
@@ -142,7 +145,7 @@ async fn where_there_is_no_preview_one_line_says_why_and_what_to_do() {
     let away = handler_host_with(arguments, &environment, "").await;
     told.push(refusal(&away));
     let told = told.join("\n").replace(&module, "GUESTS/puppet.wasm");
-    let kubeconfig = ControlPlane::shared().await.kubeconfig(Identity::Host);
+    let kubeconfig = ControlPlane::shared().await.kubeconfig(TestAccount::Host);
     let told = told.replace(kubeconfig.to_str().unwrap(), "KUBECONFIG");
     assert_snapshot!(redacted(&told, &namespace), @r#"
     the API server does not serve kopf.dev/v9 Missing; apply its CustomResourceDefinition

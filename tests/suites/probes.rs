@@ -1,22 +1,20 @@
-//! What a host answers to those who ask whether it lives and whether it is ready.
+//! The probes of a host: whether it is alive, and whether it is ready.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use handler_host_tests::claims::operator;
-use handler_host_tests::handlers::{Hosted, names};
-use handler_host_tests::namespace::PVC;
+use handler_host_tests::guests::puppets::desire_entry;
+use handler_host_tests::namespace::claims::operator;
+use handler_host_tests::objects::kinds::PVC;
+use handler_host_tests::objects::names;
 use handler_host_tests::{
-    Claims, ControlPlane, DEADLINE, LISTEN, Namespace, Probes, Relay, eventually, handler_host,
-    paths, write_atomically,
+    ControlPlane, DEADLINE, Hosted, LISTEN, Namespace, ProbeClient, PuppetNamespace, Relay,
+    VolumeClaims, eventually, handler_host, paths, write_atomically,
 };
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::stage::{Stage, desire_entry};
-
-/// How long the hosts of these tests let a watch be silent. The API server's own sign of life comes once a
-/// minute only.
+/// How long the hosts of these tests let a watch be silent. The bookmarks of the API server come only once a minute.
 const SILENCE: Duration = Duration::from_secs(8);
 
 #[tokio::test]
@@ -42,7 +40,7 @@ async fn a_host_is_ready_when_its_caches_are_filled_and_says_before_what_it_wait
         .fold(options, |options, argument| options.arg(argument))
         .kubeconfig(relay.kubeconfig())
         .start();
-    let probes = Probes::of(&mut operator).await;
+    let probes = ProbeClient::of(&mut operator).await;
     operator.wait_for_line("trying again", DEADLINE).await;
     let answer = probes.get("/readyz").await;
     assert_eq!(answer.code, 503);
@@ -56,7 +54,7 @@ async fn a_host_is_ready_when_its_caches_are_filled_and_says_before_what_it_wait
     relay.mend().await;
     let answer = probes.answers("/readyz", 200).await;
     assert_eq!(answer.body, "ok");
-    // Its workers begin in the same moment.
+    // The workers start in the same moment.
     operator.wait_for_line("serving", DEADLINE).await;
     assert_snapshot!(probes.get("/readyz?verbose").await.body, @r"
     [+]handlers ok
@@ -68,7 +66,7 @@ async fn a_host_is_ready_when_its_caches_are_filled_and_says_before_what_it_wait
     ");
     assert_eq!(probes.get("/healthz").await.code, 404);
     assert_eq!(probes.ask("POST", "/livez", "*/*").await.code, 405);
-    // Once ready, an outage does not change that: another host would not do better.
+    // A host that was ready stays ready in an outage, because another host would not do better.
     relay.cut().await;
     operator.wait_for_lines("trying again", 2, DEADLINE).await;
     assert_eq!(probes.get("/readyz").await.code, 200);
@@ -96,7 +94,7 @@ async fn handlers_that_cannot_be_served_do_not_keep_a_host_unready() {
     hosted.apply("nowhere", &nowhere).await;
 
     hosted.restart().await;
-    let probes = Probes::of(&mut hosted.operator).await;
+    let probes = ProbeClient::of(&mut hosted.operator).await;
     probes.answers("/readyz", 200).await;
     hosted.make(&names(1)).await;
     hosted.ready(&names(1)).await;
@@ -118,12 +116,12 @@ async fn livez_fails_when_a_watch_is_silent_for_too_long_but_not_in_an_outage() 
         "--max-silence",
         &silence,
     ];
-    let mut claims = Claims::served_with(control_plane, "wedged", &arguments).await;
-    let probes = Probes::of(&mut claims.operator).await;
+    let mut claims = VolumeClaims::served_with(control_plane, "wedged", &arguments).await;
+    let probes = ProbeClient::of(&mut claims.operator).await;
     claims.create_ready("claim", "1Gi").await;
 
     let (began, mut since) = (Instant::now(), Instant::now());
-    // News on both watches: they are alive for longer than they may be silent.
+    // Both watches receive events, so they stay alive for longer than they may be silent.
     while since.elapsed() < SILENCE + SILENCE / 2 {
         let touched = Instant::now();
         let stamp = json!({"metadata": {"annotations": {"touched": format!("{touched:?}")}}});
@@ -134,7 +132,7 @@ async fn livez_fails_when_a_watch_is_silent_for_too_long_but_not_in_an_outage() 
         volume.unwrap();
         let answer = probes.get("/livez").await;
         if touched.elapsed() > SILENCE / 2 {
-            // An API server that takes that long for a write has no news either.
+            // An API server that takes that long for a write may send no events in that time either.
             since = Instant::now();
             assert!(began.elapsed() < SILENCE * 20, "the machine is too busy");
             continue;
@@ -144,14 +142,14 @@ async fn livez_fails_when_a_watch_is_silent_for_too_long_but_not_in_an_outage() 
 
     relay.stall();
     let answer = probes.answers("/livez", 503).await;
-    // Whichever of the two was heard of first.
+    // Either of the two watches may be the silent one.
     let named = "failed: silent: watch of /";
     assert!(answer.body.contains(named), "{}", answer.body);
     let stalled = probes.metrics().await;
     let stalled = stalled.value("handler_host_watches", &[("state", "stalled")]);
     assert!(stalled.is_some_and(|count| count > 0.0), "{stalled:?}");
 
-    // The end of the connections is what frees it.
+    // The host leaves the silent watch when its connection ends.
     relay.cut().await;
     relay.flow();
     probes.answers("/livez", 200).await;
@@ -172,12 +170,12 @@ async fn livez_fails_when_a_watch_is_silent_for_too_long_but_not_in_an_outage() 
 #[tokio::test]
 async fn livez_fails_while_the_workers_of_a_handler_do_not_move() {
     let [listen, address] = LISTEN;
-    // A call that takes longer than anything may be silent.
+    // The deadline of a call is longer than the time for which the host may be silent.
     let silence = ["--max-silence", "2", "--deadline", "12000"];
     let arguments: Vec<_> = [listen, address].into_iter().chain(silence).collect();
-    let mut stage = Stage::set_with("stuck", &arguments).await;
-    let probes = Probes::of(&mut stage.operator).await;
-    stage.puppet("a", &json!({"do": "spin"})).await;
+    let mut puppets = PuppetNamespace::serve_with("stuck", &arguments).await;
+    let probes = ProbeClient::of(&mut puppets.operator).await;
+    puppets.apply("a", &json!({"do": "spin"})).await;
     let named = "the workers of handler puppet for ";
     let answer = |is_named: bool| {
         let probes = &probes;
@@ -194,7 +192,7 @@ async fn livez_fails_while_the_workers_of_a_handler_do_not_move() {
         answer(true).await
     })
     .await;
-    stage.outcome("a", "False", "DeadlineExceeded").await;
-    stage.puppet("a", &desire_entry("a", "mended")).await;
+    puppets.outcome("a", "False", "DeadlineExceeded").await;
+    puppets.apply("a", &desire_entry("a", "mended")).await;
     eventually("the workers move", DEADLINE, async || answer(false).await).await;
 }

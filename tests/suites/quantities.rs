@@ -1,10 +1,10 @@
-//! Sizes in every form of Kubernetes quantities, and what the API server makes of them.
+//! Sizes in every form of a Kubernetes quantity, and how the API server writes them.
 
 use handler_host_core::canonical;
-use handler_host_tests::{Claims, ControlPlane};
+use handler_host_tests::{ControlPlane, VolumeClaims};
 use serde_json::{Value, json};
 
-/// A size, and how the API server writes it back.
+/// Sizes, each with the form in which the API server returns it.
 fn forms() -> Vec<(Value, &'static str)> {
     vec![
         (json!("1G"), "1G"),
@@ -41,8 +41,8 @@ fn forms() -> Vec<(Value, &'static str)> {
     ]
 }
 
-/// Sizes whose value the API server changes: it rounds volumes up to thousandths of a byte, and keeps no
-/// more than an int64 holds.
+/// Sizes whose value the API server changes. It rounds a size up to thousandths of a byte, and limits it to the range of
+/// an int64.
 const OUT_OF_RANGE: [&str; 6] = [
     "100u",
     "100n",
@@ -58,7 +58,7 @@ fn name(index: usize) -> String {
 
 #[tokio::test]
 async fn every_form_of_a_size_is_served_once_and_never_written_again() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "quantities").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "quantities").await;
     let forms = forms();
     for (index, (size, _)) in forms.iter().enumerate() {
         claims.create(&name(index), size.clone()).await;
@@ -92,7 +92,7 @@ fn the_host_knows_every_form_that_the_api_server_rewrites() {
             .as_str()
             .map_or_else(|| size.to_string(), str::to_owned);
         let form = canonical(&text);
-        // Some odd spellings are kept as they are.
+        // The API server keeps some unusual forms as they are.
         if text != expected && form.as_deref() != Some(expected) {
             wrong.push(format!("{text} is expected as {form:?}, not {expected}"));
         }
@@ -102,7 +102,7 @@ fn the_host_knows_every_form_that_the_api_server_rewrites() {
 
 #[tokio::test]
 async fn a_size_whose_value_the_api_server_changes_is_not_written_again() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "out-of-range").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "out-of-range").await;
     for (index, size) in OUT_OF_RANGE.iter().enumerate() {
         claims.create_ready(&name(index), *size).await;
     }

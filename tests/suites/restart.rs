@@ -1,21 +1,21 @@
-//! The host ends and starts again: all that it knows is in the cluster.
+//! The host ends and starts again. Everything that it knows is in the cluster.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
-use handler_host_tests::claims::{APPLIED, IN_TURN};
-use handler_host_tests::namespace::{CLAIM, PVC};
-use handler_host_tests::{Claims, ControlPlane, DEADLINE, evc, eventually};
+use handler_host_tests::namespace::claims::{APPLIED, IN_TURN};
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
+use handler_host_tests::{ControlPlane, DEADLINE, VolumeClaims, evc, eventually};
 use k8s_openapi::jiff::Timestamp;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_restart_over_settled_claims_writes_nothing() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "settled").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "settled").await;
     let names: Vec<_> = (0..50).map(|index| format!("claim-{index}")).collect();
-    // Not in its canonical form, which a host that knows nothing yet has to see through.
+    // The size is not in the canonical form, and a host that has just started must still see that nothing changed.
     join_all(names.iter().map(|name| claims.create(name, "1024Mi"))).await;
     for name in &names {
         claims.ready(name).await;
@@ -30,13 +30,13 @@ async fn a_restart_over_settled_claims_writes_nothing() {
     let requests = claims.requests().await;
     let others = requests.only(|entry| !matches!(entry.verb.as_str(), "list" | "watch"));
     assert_eq!(others.count(), 0, "{others}");
-    // One list and one watch of each kind, whatever the number of claims.
+    // The host sends one list and one watch for each kind, for any number of claims.
     assert!(requests.count() <= 4, "{requests}");
 }
 
 #[tokio::test]
 async fn what_happened_while_the_host_was_away_is_dealt_with_when_it_is_back() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "away").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "away").await;
     for name in ["changed", "deleted", "robbed", "edited", "left"] {
         claims.create_ready(name, "1Gi").await;
     }
@@ -74,14 +74,14 @@ async fn what_happened_while_the_host_was_away_is_dealt_with_when_it_is_back() {
     let requests = claims.requests().await;
     assert_eq!(requests.named("left").count(), 0, "{requests}");
     assert_eq!(requests.named("deleted").count(), 0, "{requests}");
-    // Two for the new claim, one for the wrong one, one for each of three volume claims.
+    // The new claim takes two writes, the wrong one takes one, and three volume claims take one each.
     let writes = requests.writes().only(|entry| entry.resource != "events");
     assert_eq!(writes.count(), 6, "{writes}");
 }
 
 #[tokio::test]
 async fn sigterm_ends_the_host_with_zero_and_a_word() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "sigterm").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "sigterm").await;
     claims.create_ready("claim", "1Gi").await;
     let (status, took) = claims.operator.terminate().await;
     assert_eq!(status.code(), Some(0), "{}", claims.operator.log());
@@ -92,14 +92,14 @@ async fn sigterm_ends_the_host_with_zero_and_a_word() {
 
 #[tokio::test]
 async fn sigterm_in_the_middle_of_many_claims_leaves_nothing_unsaid() {
-    let mut claims = Claims::served_with(ControlPlane::shared().await, "midst", &[]).await;
+    let mut claims = VolumeClaims::served_with(ControlPlane::shared().await, "midst", &[]).await;
     let names: Vec<_> = (0..60).map(|index| format!("claim-{index}")).collect();
     join_all(names.iter().map(|name| claims.create(name, "1Gi"))).await;
     wait_for_volumes(&claims, 10).await;
     let (status, took) = claims.operator.terminate().await;
     assert_eq!(status.code(), Some(0), "{}", claims.operator.log());
     assert!(took < Duration::from_secs(11), "{took:?}");
-    // A claim that got its volume claim was also told so.
+    // A claim that got its volume claim got its status as well.
     let volumes = claims.namespace.list(PVC).await;
     for volume in &volumes {
         let name = volume["metadata"]["name"].as_str().unwrap();
@@ -111,7 +111,7 @@ async fn sigterm_in_the_middle_of_many_claims_leaves_nothing_unsaid() {
 #[tokio::test]
 async fn a_host_killed_in_the_middle_of_many_claims_doubles_and_forgets_none() {
     const CLAIMS: usize = 100;
-    let mut claims = Claims::served_with(ControlPlane::shared().await, "killed", &[]).await;
+    let mut claims = VolumeClaims::served_with(ControlPlane::shared().await, "killed", &[]).await;
     let names: Vec<_> = (0..CLAIMS).map(|index| format!("claim-{index}")).collect();
     let create = join_all(names.iter().map(|name| claims.create(name, "1Gi")));
     let (_, there) = futures::join!(create, wait_for_volumes(&claims, 20));
@@ -130,7 +130,8 @@ async fn a_host_killed_in_the_middle_of_many_claims_doubles_and_forgets_none() {
         let name = volume["metadata"]["name"].as_str().unwrap();
         assert_eq!(volume["metadata"]["ownerReferences"][0]["uid"], uids[name]);
     }
-    // Fewer than claims at times: a request cut off by the kill counts as timed out, but may be done.
+    // There may be fewer than claims: the API server logs a request that the kill cut off as timed out, but may
+    // have carried it out.
     let created = claims
         .requests()
         .await
@@ -141,15 +142,15 @@ async fn a_host_killed_in_the_middle_of_many_claims_doubles_and_forgets_none() {
     }
 }
 
-/// Waits until there are at least so many volume claims; how many there are.
-async fn wait_for_volumes(claims: &Claims<'_>, count: usize) -> usize {
+/// Waits until there are at least `count` volume claims. Returns their number.
+async fn wait_for_volumes(claims: &VolumeClaims<'_>, count: usize) -> usize {
     let what = format!("{count} volume claims");
     eventually(&what, DEADLINE, async || {
-        let there = claims.namespace.list(PVC).await.len();
-        if there >= count {
-            Ok(there)
+        let found = claims.namespace.list(PVC).await.len();
+        if found >= count {
+            Ok(found)
         } else {
-            Err(there.to_string())
+            Err(found.to_string())
         }
     })
     .await
@@ -161,7 +162,8 @@ async fn wait_for_volumes(claims: &Claims<'_>, count: usize) -> usize {
 #[tokio::test]
 async fn a_json_log_is_one_flat_object_a_line_from_start_to_stop(#[case] format: &str) {
     let arguments = ["--log-format", format, IN_TURN[0], IN_TURN[1]];
-    let mut claims = Claims::served_with(ControlPlane::shared().await, format, &arguments).await;
+    let mut claims =
+        VolumeClaims::served_with(ControlPlane::shared().await, format, &arguments).await;
     claims
         .namespace
         .create_object(&evc("claim", "1Gi"))

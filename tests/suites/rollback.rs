@@ -1,14 +1,15 @@
-//! A module that does worse than the one before: taken back, and everything as it was.
+//! A module that does worse than the one before it is rolled back, and everything stays as it was.
 
-use handler_host_tests::eventually;
-use handler_host_tests::handlers::{Hosted, names};
-use handler_host_tests::namespace::{CLAIM, PVC};
-use handler_host_tests::objects::condition;
+use handler_host_tests::guests::variants::digest;
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
+use handler_host_tests::objects::{condition, names};
+use handler_host_tests::{Hosted, eventually, paths, write_atomically};
 use serde_json::{Value, json};
 
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// A host with one Handler of claims from `evc.wasm`, variant `one`, under a rollout; and its claims.
+/// A host with one Handler of claims that has this rollout and the module `evc.wasm`, variant `one`, and its claims, all
+/// ready. Returns the digest of the module too.
 async fn serving(prefix: &str, claims: usize, rollout: &Value) -> (Hosted, Vec<String>, String) {
     let hosted = Hosted::start(prefix).await;
     let one = hosted.put("evc.wasm", "one", "ok");
@@ -53,7 +54,7 @@ async fn a_module_that_traps_on_every_claim_is_rolled_back_and_no_claim_ever_say
     assert_eq!(told.len(), 1, "{events:?}");
     assert!(told[0].contains(&bad) && told[0].contains(&one), "{told:?}");
 
-    // The good module looks after changes as before.
+    // The good module goes on to serve new claims.
     hosted.make(&["new".to_owned()]).await;
     hosted.follow(&["new".to_owned()], "one").await;
     hosted.ready(&claims).await;
@@ -90,7 +91,7 @@ async fn a_module_once_rolled_back_is_tried_again_only_when_the_spec_changes() {
         .await;
     let swaps = |hosted: &Hosted| hosted.operator.lines_with("swapped the module").len();
     let before = swaps(&hosted);
-    // The same bytes again are the same module.
+    // A file with the same bytes is the same module.
     hosted.put("evc.wasm", "bad", "trap");
     let two = hosted.put("evc.wasm", "two", "ok");
     hosted.serves("evc", &two).await;
@@ -106,7 +107,7 @@ async fn a_module_once_rolled_back_is_tried_again_only_when_the_spec_changes() {
     hosted.serves("evc", &two).await;
     assert_eq!(swaps(&hosted), before + 1, "{}", hosted.operator.log());
 
-    // Nor does a restart forget it: the good module serves, though the file holds the bad one.
+    // After a restart the host still knows it: the good module serves, although the file is the bad one.
     hosted.restart().await;
     let handler = hosted.serves("evc", &two).await;
     assert_ne!(handler["status"]["module"]["digest"], one);
@@ -129,7 +130,7 @@ async fn a_module_that_did_well_so_far_is_the_one_to_return_to() {
     hosted.serves("evc", &two).await;
     hosted.follow(&claims, "two").await;
     hosted.ready(&claims).await;
-    // Within the time of the other's trial.
+    // The trial of module two is not over yet.
     let bad = hosted.put("evc.wasm", "bad", "trap");
     let message = hosted
         .told("evc", "ModuleLoaded", "False", "RolledBack")
@@ -168,21 +169,19 @@ async fn failures_within_the_allowed_share_are_told_when_the_trial_is_over() {
 
 #[tokio::test]
 async fn a_claim_that_the_module_before_would_have_refused_too_is_not_held_against_the_new_one() {
-    // evc itself: a claim without size is wrong for each of its modules.
+    // Both modules of this test are the guest evc, which refuses a claim without a size.
     let hosted = Hosted::start("own-fault").await;
-    let evc = std::fs::read(handler_host_tests::paths::guest("evc").unwrap()).unwrap();
-    handler_host_tests::variants::write_atomically(&hosted.path("evc.wasm"), &evc);
+    let evc = std::fs::read(paths::guest("evc").unwrap()).unwrap();
+    write_atomically(&hosted.path("evc.wasm"), &evc);
     hosted.apply("evc", &hosted.claims_from("evc.wasm")).await;
-    hosted
-        .serves("evc", &handler_host_tests::handlers::digest(&evc))
-        .await;
-    // A custom section more: other bytes, the same logic.
+    hosted.serves("evc", &digest(&evc)).await;
+    // With one more custom section, the bytes differ and the code is the same.
     let mut other = evc.clone();
     other.extend([0, 2, 1, b'x']);
-    handler_host_tests::variants::write_atomically(&hosted.path("evc.wasm"), &other);
-    let other = handler_host_tests::handlers::digest(&other);
+    write_atomically(&hosted.path("evc.wasm"), &other);
+    let other = digest(&other);
     hosted.serves("evc", &other).await;
-    // During the trial: all new claims are wrong, by their own fault, and are told so at once.
+    // During the trial all new claims are wrong by themselves, and their statuses say so at once.
     for name in names(3) {
         let wrong = handler_host_tests::evc(&name, Value::Null);
         hosted.namespace.create_object(&wrong).await.unwrap();

@@ -1,16 +1,16 @@
-//! What a guest can reach, and that it gets the same again for the same input.
+//! The sandbox of a guest: what the guest can reach, and that the same input gives the same result.
 
 use std::time::Instant;
 
-use handler_host_tests::handler_host::handler_host_with;
-use handler_host_tests::namespace::PUPPET;
-use handler_host_tests::objects::condition;
-use handler_host_tests::{ControlPlane, Identity, Operator, manifest, paths, puppet};
+use handler_host_tests::objects::kinds::PUPPET;
+use handler_host_tests::objects::{condition, manifest};
+use handler_host_tests::programs::handler_host::handler_host_with;
+use handler_host_tests::{
+    ControlPlane, DEADLINE, Operator, PuppetNamespace, TestAccount, paths, puppet,
+};
 use serde_json::{Value, json};
 
-use crate::stage::{DEADLINE, Stage};
-
-/// Renders a puppet, and gives the entries of its only child.
+/// Renders a Puppet. Returns the entries of its only child.
 async fn render(name: &str, spec: Value) -> Value {
     let module = paths::guest("puppet").unwrap();
     let arguments = [
@@ -44,23 +44,23 @@ async fn the_same_input_gives_the_same_bytes_and_another_input_others() {
 
 #[tokio::test]
 async fn chance_does_not_change_while_a_parent_lives() {
-    let mut stage = Stage::set("chance").await;
-    stage.puppet("a", &json!({"do": "entropy"})).await;
-    stage.served("a").await;
-    let drawn = stage.config_map("a").await.unwrap();
-    // Now status, resource version and observed children are others than at the first call.
-    stage.restart().await;
-    stage.wait_for_calls("a", 1).await;
-    stage.puppet("b", &json!({"do": "entropy"})).await;
-    stage.served("b").await;
-    assert_eq!(stage.config_map("a").await.unwrap(), drawn);
+    let mut puppets = PuppetNamespace::serve("chance").await;
+    puppets.apply("a", &json!({"do": "entropy"})).await;
+    puppets.served("a").await;
+    let drawn = puppets.config_map("a").await.unwrap();
+    // The status, the resource version and the observed children now differ from those of the first call.
+    puppets.restart().await;
+    puppets.wait_for_calls("a", 1).await;
+    puppets.apply("b", &json!({"do": "entropy"})).await;
+    puppets.served("b").await;
+    assert_eq!(puppets.config_map("a").await.unwrap(), drawn);
 }
 
 #[tokio::test]
 async fn time_stands_still_and_a_sleep_is_over_at_once() {
     let before = Instant::now();
     let seen = render("a", json!({"do": "entropy"})).await;
-    // The guest sleeps 10 s; its deadline of one second it did not meet either.
+    // The guest sleeps for 10 s, and its deadline of one second has not passed.
     assert!(before.elapsed().as_secs() < 10);
     assert_eq!(seen["wallClock"], "Ok(946684800s)");
     assert_eq!(seen["slept"], "0ns");
@@ -94,7 +94,7 @@ async fn nothing_of_the_world_outside_is_reached() {
 #[tokio::test]
 async fn a_host_that_still_loads_its_module_ends_when_it_is_told_to() {
     let control_plane = ControlPlane::shared().await;
-    let mut operator = Operator::of(control_plane, Identity::Host)
+    let mut operator = Operator::of(control_plane, TestAccount::Host)
         .module(paths::guest("puppet").unwrap())
         .arg("--config=describe=spin")
         .arg("--deadline=60000")
@@ -108,19 +108,19 @@ async fn a_host_that_still_loads_its_module_ends_when_it_is_told_to() {
 
 #[tokio::test]
 async fn a_call_under_way_ends_and_is_reported_before_the_host_does() {
-    let mut stage = Stage::set("sigterm").await;
-    stage.puppet("a", &json!({"do": "spin"})).await;
-    stage.wait_for_calls("a", 1).await;
-    let (status, took) = stage.operator.terminate().await;
-    assert_eq!(status.code(), Some(0), "{}", stage.operator.log());
+    let mut puppets = PuppetNamespace::serve("sigterm").await;
+    puppets.apply("a", &json!({"do": "spin"})).await;
+    puppets.wait_for_calls("a", 1).await;
+    let (status, took) = puppets.operator.terminate().await;
+    assert_eq!(status.code(), Some(0), "{}", puppets.operator.log());
     assert!(took < DEADLINE);
-    let puppet = stage.namespace.get(PUPPET, "a").await.unwrap();
+    let puppet = puppets.namespace.get(PUPPET, "a").await.unwrap();
     let ready = condition(&puppet, "Ready").unwrap_or(&Value::Null);
     assert_eq!(
         ready["reason"],
         "DeadlineExceeded",
         "{}",
-        stage.operator.log()
+        puppets.operator.log()
     );
-    assert_eq!(stage.calls("a").len(), 1);
+    assert_eq!(puppets.calls("a").len(), 1);
 }

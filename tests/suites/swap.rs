@@ -1,18 +1,20 @@
-//! A module swapped under a running host: what takes over, and what leaves everything as it is.
+//! Modules swapped under a running host: which ones take over, and which ones change nothing.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use handler_host_tests::handlers::{Hosted, digest, names};
-use handler_host_tests::namespace::{CLAIM, PVC};
-use handler_host_tests::variants::{variant, write_atomically};
+use handler_host_tests::guests::variants::digest;
+use handler_host_tests::objects::kinds::{CLAIM, CONFIG_MAP, PVC};
+use handler_host_tests::objects::{module_map, names};
+use handler_host_tests::{Hosted, variant, write_atomically};
 use rstest::rstest;
 use serde_json::json;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A host with one Handler of claims from `evc.wasm`, variant `one`, that serves three claims.
+/// A host with one Handler of claims that has the module `evc.wasm`, variant `one`, and three claims, all ready. Returns
+/// the digest of the module too.
 async fn serving(prefix: &str) -> (Hosted, Vec<String>, String) {
     let hosted = Hosted::start(prefix).await;
     let one = hosted.put("evc.wasm", "one", "ok");
@@ -48,7 +50,7 @@ async fn a_new_module_takes_over_and_every_claim_follows() {
     let mut described = status["granted"].clone();
     described["finalizer"] = json!(false);
     assert_eq!(status["described"], described);
-    // Each volume claim is written once by the new module, and nothing else is.
+    // The new module writes each volume claim once, and no other volume claim is written.
     let writes = hosted
         .requests(&mark)
         .await
@@ -58,21 +60,23 @@ async fn a_new_module_takes_over_and_every_claim_follows() {
     assert_eq!(hosted.operator.lines_with("swapped the module").len(), 2);
 }
 
+/// How the file of a module changes.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum FileChange {
     Rename,
     InPlace,
     Symlink,
 }
 
 #[rstest]
-#[case::an_atomic_rename(Way::Rename)]
-#[case::a_write_in_place(Way::InPlace)]
-#[case::the_flip_of_a_mounted_volume(Way::Symlink)]
+#[case::an_atomic_rename(FileChange::Rename)]
+#[case::a_write_in_place(FileChange::InPlace)]
+#[case::the_flip_of_a_mounted_volume(FileChange::Symlink)]
 #[tokio::test]
-async fn a_file_is_followed_however_it_changes(#[case] way: Way) {
+async fn a_file_is_followed_however_it_changes(#[case] change: FileChange) {
     let hosted = Hosted::start("ways").await;
-    // As the kubelet lays a volume out: evc.wasm → ..data/evc.wasm, and ..data → the present version.
+    // The kubelet makes a volume in this way: evc.wasm is a symbolic link to ..data/evc.wasm, and ..data is one to the
+    // directory of the present version.
     let mounted = hosted.path("volume");
     let version = |name: &str| {
         let directory = mounted.join(format!("..{name}"));
@@ -82,9 +86,9 @@ async fn a_file_is_followed_however_it_changes(#[case] way: Way) {
     version("one");
     symlink("..one", mounted.join("..data")).unwrap();
     symlink("..data/evc.wasm", mounted.join("evc.wasm")).unwrap();
-    let path = match way {
-        Way::Symlink => mounted.join("evc.wasm"),
-        Way::Rename | Way::InPlace => {
+    let path = match change {
+        FileChange::Symlink => mounted.join("evc.wasm"),
+        FileChange::Rename | FileChange::InPlace => {
             hosted.put("evc.wasm", "one", "ok");
             hosted.path("evc.wasm")
         }
@@ -94,10 +98,10 @@ async fn a_file_is_followed_however_it_changes(#[case] way: Way) {
     hosted.apply("evc", &spec).await;
     hosted.serves("evc", &digest(&variant("one", "ok"))).await;
 
-    match way {
-        Way::Rename => write_atomically(&path, &variant("two", "ok")),
-        Way::InPlace => fs::write(&path, variant("two", "ok")).unwrap(),
-        Way::Symlink => {
+    match change {
+        FileChange::Rename => write_atomically(&path, &variant("two", "ok")),
+        FileChange::InPlace => fs::write(&path, variant("two", "ok")).unwrap(),
+        FileChange::Symlink => {
             version("two");
             symlink("..two", mounted.join("..data_tmp")).unwrap();
             fs::rename(mounted.join("..data_tmp"), mounted.join("..data")).unwrap();
@@ -106,7 +110,7 @@ async fn a_file_is_followed_however_it_changes(#[case] way: Way) {
     hosted.serves("evc", &digest(&variant("two", "ok"))).await;
 }
 
-/// Candidates that will not do: the reason and a part of the message.
+/// Modules that cannot take over: a name, the bytes, the reason of the condition, and a part of its message.
 fn candidates() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
     let whole = variant("bad", "ok");
     let component = wat::parse_str("(component)").unwrap();
@@ -169,7 +173,7 @@ async fn a_candidate_that_will_not_do_changes_nothing_but_the_handlers_condition
         hosted.event("evc", reason).await;
     }
 
-    // Mended, it loads by itself.
+    // A good module in the file is loaded without any other change.
     let two = hosted.put("evc.wasm", "two", "ok");
     hosted.serves("evc", &two).await;
     hosted.told("evc", "ModuleLoaded", "True", "Loaded").await;
@@ -204,7 +208,7 @@ async fn a_config_map_is_a_source_that_may_go_and_come_back() {
     let hosted = Hosted::start("config-map").await;
     let put = async |name: &str| {
         let module = variant(name, "ok");
-        let object = handler_host_tests::handlers::module_map("modules", "evc.wasm", &module);
+        let object = module_map("modules", "evc.wasm", &module);
         hosted.namespace.apply(&object).await.unwrap();
         digest(&module)
     };
@@ -225,7 +229,7 @@ async fn a_config_map_is_a_source_that_may_go_and_come_back() {
 
     hosted
         .namespace
-        .delete(handler_host_tests::namespace::CONFIG_MAP, "modules")
+        .delete(CONFIG_MAP, "modules")
         .await
         .unwrap();
     let message = hosted

@@ -1,23 +1,17 @@
-//! Modules from an image registry, swapped under a running host; and registries that are no help.
+//! Modules from an image registry, swapped under a running host, and registries that give no module.
 
-use handler_host_registry::{Access, PushOptions, push};
-use handler_host_tests::handlers::{Hosted, digest, names};
-use handler_host_tests::{Hostile, Manner, Registry, variant};
+use handler_host_registry::{Access, push};
+use handler_host_tests::guests::variants::digest;
+use handler_host_tests::objects::names;
+use handler_host_tests::registry::PASSWORD;
+use handler_host_tests::registry::modules::{push_options, push_to};
+use handler_host_tests::{Hosted, HostileRegistry, Registry, RegistryBehaviour, variant};
 use serde_json::{Value, json};
 
-/// Pushes a variant; gives the digest of the module.
+/// Pushes a variant. Returns the digest of the module.
 async fn put(reference: &str, name: &str) -> String {
     let module = variant(name, "ok");
-    let options = PushOptions {
-        is_plain_http: true,
-        access: Access {
-            // Never that of whoever runs the tests.
-            docker_config: Some("/nowhere/config.json".into()),
-            ..Access::default()
-        },
-        ..PushOptions::default()
-    };
-    push(module.clone(), reference, &options).await.unwrap();
+    push_to(reference, &module).await;
     digest(&module)
 }
 
@@ -43,7 +37,7 @@ async fn a_tag_is_followed_and_a_registry_that_is_no_help_changes_nothing() {
     hosted.serves("evc", &two).await;
     hosted.follow(&claims, "two").await;
 
-    // Pinned, it must be those very bytes.
+    // A module that is pinned must have the pinned digest.
     let mut spec = image(&hosted, &reference);
     spec["module"]["digest"] = json!(one);
     hosted.apply("evc", &spec).await;
@@ -51,8 +45,8 @@ async fn a_tag_is_followed_and_a_registry_that_is_no_help_changes_nothing() {
         .told("evc", "ModuleLoaded", "False", "DigestMismatch")
         .await;
 
-    // Down; silent; without end.
-    let silent = Hostile::start(Manner::Silent).await;
+    // One registry is down, one does not answer, and one sends a module without end.
+    let silent = HostileRegistry::start(RegistryBehaviour::Silent).await;
     for reference in [
         "127.0.0.1:1/acme/evc:1".to_owned(),
         silent.image("acme/evc:1"),
@@ -64,7 +58,7 @@ async fn a_tag_is_followed_and_a_registry_that_is_no_help_changes_nothing() {
         assert!(message.contains(&reference), "{message}");
         hosted.serves("evc", &two).await;
     }
-    let endless = Hostile::start(Manner::EndlessModule(64 << 20)).await;
+    let endless = HostileRegistry::start(RegistryBehaviour::EndlessModule(64 << 20)).await;
     hosted
         .apply("evc", &image(&hosted, &endless.image("acme/evc:1")))
         .await;
@@ -87,15 +81,11 @@ async fn a_pull_secret_opens_a_registry_that_asks_for_a_password() {
     let reference = registry.image("acme/evc:1");
     let module = variant("one", "ok");
     let directory = tempfile::tempdir().unwrap();
-    let config = registry.docker_config(directory.path(), handler_host_tests::registry::PASSWORD);
-    let options = PushOptions {
-        is_plain_http: true,
-        access: Access {
-            docker_config: Some(config.clone()),
-            ..Access::default()
-        },
-        ..PushOptions::default()
-    };
+    let config = registry.docker_config(directory.path(), PASSWORD);
+    let options = push_options(Access {
+        docker_config: Some(config.clone()),
+        ..Access::default()
+    });
     push(module.clone(), &reference, &options).await.unwrap();
 
     hosted.apply("evc", &image(&hosted, &reference)).await;

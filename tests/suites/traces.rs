@@ -1,99 +1,12 @@
-//! Traces of reconciles, as a collector gets them.
+//! Traces of reconciles, as a collector receives them.
 
-use std::sync::{Arc, Mutex};
-
-use handler_host_tests::claims::IN_TURN;
-use handler_host_tests::{Claims, ControlPlane, DEADLINE, eventually};
+use handler_host_tests::namespace::claims::IN_TURN;
+use handler_host_tests::operator::{TraceCollector, attribute};
+use handler_host_tests::{ControlPlane, DEADLINE, VolumeClaims};
 use insta::assert_snapshot;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message as _;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
 
-/// A collector that keeps what it gets.
-#[derive(Clone, Default)]
-struct Collector {
-    requests: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
-}
-
-impl Collector {
-    /// Starts one; gives its URL.
-    async fn start() -> (Self, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let collector = Self::default();
-        let kept = collector.clone();
-        tokio::spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                let kept = kept.clone();
-                tokio::spawn(async move { kept.take(connection).await });
-            }
-        });
-        (collector, url)
-    }
-
-    async fn take(&self, connection: TcpStream) {
-        let mut reader = BufReader::new(connection);
-        loop {
-            let (mut head, mut line) = (String::new(), String::new());
-            while reader.read_line(&mut line).await.unwrap_or(0) > 2 {
-                head += &line.to_lowercase();
-                line.clear();
-            }
-            let Some(length) = head.split("content-length: ").nth(1) else {
-                return;
-            };
-            assert!(head.starts_with("post /v1/traces "), "{head}");
-            let length = length.lines().next().unwrap().parse().unwrap();
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).await.unwrap();
-            let request = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
-            self.requests.lock().unwrap().push(request);
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-            reader.write_all(answer).await.unwrap();
-        }
-    }
-
-    fn spans(&self) -> Vec<Span> {
-        let requests = self.requests.lock().unwrap();
-        let resources = requests.iter().flat_map(|request| &request.resource_spans);
-        let scopes = resources.flat_map(|resource| &resource.scope_spans);
-        scopes.flat_map(|scope| scope.spans.clone()).collect()
-    }
-
-    /// Waits for the traces of a parent in which something was applied.
-    async fn trace_of(&self, name: &str) -> Vec<Span> {
-        eventually("a trace", DEADLINE, async || {
-            let spans = self.spans();
-            let applied = spans.iter().find(|span| {
-                span.name == "apply" && attribute(span, "name").as_deref() == Some(name)
-            });
-            let trace = &applied?.trace_id;
-            let mut spans: Vec<_> = spans
-                .iter()
-                .filter(|span| span.trace_id == *trace)
-                .collect();
-            spans.sort_by_key(|span| span.start_time_unix_nano);
-            // The root ends last.
-            let is_whole = spans.iter().any(|span| span.parent_span_id.is_empty());
-            is_whole.then(|| spans.into_iter().cloned().collect())
-        })
-        .await
-    }
-}
-
-fn attribute(span: &Span, key: &str) -> Option<String> {
-    let found = span.attributes.iter().find(|pair| pair.key == key)?;
-    let value = found.value.as_ref()?.value.as_ref()?;
-    if let Value::StringValue(text) = value {
-        return Some(text.clone());
-    }
-    Some(format!("{value:?}"))
-}
-
-/// A trace as a tree, less what differs from run to run.
+/// A trace as a tree, without what differs from run to run.
 fn tree(spans: &[Span], of: &[u8], depth: usize) -> String {
     let children = spans.iter().filter(|span| span.parent_span_id == of);
     children
@@ -120,11 +33,12 @@ fn tree(spans: &[Span], of: &[u8], depth: usize) -> String {
 
 #[tokio::test]
 async fn a_claims_reconcile_arrives_as_one_trace() {
-    let (collector, url) = Collector::start().await;
+    let (collector, url) = TraceCollector::start().await;
     let arguments = ["--otlp-endpoint", &url, IN_TURN[0], IN_TURN[1]];
-    let mut claims = Claims::served_with(ControlPlane::shared().await, "traced", &arguments).await;
+    let mut claims =
+        VolumeClaims::served_with(ControlPlane::shared().await, "traced", &arguments).await;
     claims.create_ready("claim", "1Gi").await;
-    // What is left is sent at the end.
+    // The host sends the last spans when it ends.
     claims.operator.terminate().await;
     let trace = collector.trace_of("claim").await;
     let told = tree(&trace, &[], 0).replace(&claims.namespace.name, "NAMESPACE");
@@ -136,7 +50,7 @@ async fn a_claims_reconcile_arrives_as_one_trace() {
       plan
       apply kind=PersistentVolumeClaim name=claim outcome=written write=create
     ");
-    // The log is the same as without.
+    // The lines of the log stay the same as without traces.
     let line = claims
         .operator
         .wait_for_line("PVC child is created", DEADLINE)
@@ -151,7 +65,7 @@ async fn a_collector_that_is_away_is_told_of_once_and_stops_nothing() {
     drop(nobody);
     let arguments = ["--otlp-endpoint", &url, IN_TURN[0], IN_TURN[1]];
     let mut claims =
-        Claims::served_with(ControlPlane::shared().await, "untraced", &arguments).await;
+        VolumeClaims::served_with(ControlPlane::shared().await, "untraced", &arguments).await;
     claims.create_ready("claim", "1Gi").await;
     let lost = "they are dropped until it works again";
     claims.operator.wait_for_line(lost, DEADLINE).await;

@@ -1,22 +1,21 @@
-//! Modules made by patching the guest `chameleon`: what the suites that swap modules take for granted.
+//! Variants of the guest `chameleon`, on which the suites rely that swap modules.
 
+use handler_host_tests::programs::input_directory::{InputDirectory, complaints};
 use handler_host_tests::{evc, variant, write_atomically};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, complaints};
-
 #[tokio::test]
 async fn a_variant_is_a_module_of_its_own_that_labels_its_children() {
-    let desk = Desk::new();
+    let inputs = InputDirectory::new();
     let mut digests = Vec::new();
     for name in ["v1", "v2"] {
-        let path = desk.directory.path().join("variant.wasm");
+        let path = inputs.directory.path().join("variant.wasm");
         write_atomically(&path, &variant(name, "ok"));
-        let inspected = desk.run("inspect DIR/variant.wasm --output json").await;
+        let inspected = inputs.run("inspect DIR/variant.wasm --output json").await;
         let inspected: Value = serde_json::from_str(&inspected.stdout).unwrap();
         digests.push(inspected["digest"].clone());
         let command = "render --module DIR/variant.wasm --filename DIR/claim.yaml --output json";
-        let rendered = desk.run(command).await;
+        let rendered = inputs.run(command).await;
         let rendered: Value = serde_json::from_str(&rendered.stdout).unwrap();
         let labels = &rendered["children"][0]["metadata"]["labels"];
         assert_eq!(*labels, json!({"variant": name}));
@@ -26,11 +25,11 @@ async fn a_variant_is_a_module_of_its_own_that_labels_its_children() {
 
 #[tokio::test]
 async fn a_variant_behaves_as_its_mode_says() {
-    let desk = Desk::new();
+    let inputs = InputDirectory::new();
     let mut picked = evc("c2", "1Gi");
     picked["metadata"]["labels"] = json!({"pick": "yes"});
     let claims = [evc("c1", "1Gi"), picked].map(|claim| claim.to_string());
-    desk.write("claims.yaml", claims.join("\n---\n"));
+    inputs.write("claims.yaml", claims.join("\n---\n"));
     let mut told = Vec::new();
     for mode in [
         "ok",
@@ -42,9 +41,9 @@ async fn a_variant_behaves_as_its_mode_says() {
         "describeTrap",
         "describeMore",
     ] {
-        desk.write("variant.wasm", variant("v2", mode));
+        inputs.write("variant.wasm", variant("v2", mode));
         let command = "render --module DIR/variant.wasm --filename DIR/claims.yaml";
-        let rendered = desk.run(command).await;
+        let rendered = inputs.run(command).await;
         let labels: Vec<_> = rendered
             .stdout
             .lines()
@@ -63,7 +62,7 @@ async fn a_variant_behaves_as_its_mode_says() {
     describeTrap: [], 1 complaints
     describeMore: ["v2", "v2"], 0 complaints
     "#);
-    let inspected = desk.run("inspect DIR/variant.wasm").await;
+    let inspected = inputs.run("inspect DIR/variant.wasm").await;
     assert!(
         inspected.stdout.contains("v1 Secret\n"),
         "{}",

@@ -1,10 +1,10 @@
-//! Volume claims that others edit, delete, or take the names of, and what becomes of them with their claim.
+//! Volume claims that other users edit or delete, or whose names they take, and volume claims whose claim is deleted.
 
 use std::time::{Duration, Instant};
 
-use handler_host_tests::claims::{APPLIED, IN_TURN, foreign_volume};
-use handler_host_tests::namespace::{CLAIM, PVC};
-use handler_host_tests::{Claims, ControlPlane, DEADLINE, Namespace, evc};
+use handler_host_tests::namespace::claims::{APPLIED, IN_TURN, foreign_volume};
+use handler_host_tests::objects::kinds::{CLAIM, PVC};
+use handler_host_tests::{ControlPlane, DEADLINE, Namespace, VolumeClaims, evc};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 #[case::owner_removed(json!({"ownerReferences": null}))]
 #[case::parent_uid_removed(json!({"labels": {"handler-host.dev/parent-uid": null}}))]
 #[case::parent_uid_changed(json!({"labels": {"handler-host.dev/parent-uid": "another"}}))]
-// It leaves the labelled watch with this one, and is found again by its owner reference.
+// This edit removes it from the watch, which selects by label. The host finds it again by its owner reference.
 #[case::handler_removed(json!({"labels": {"handler-host.dev/handler": null}}))]
 #[case::all_labels_removed(json!({"labels": null}))]
 #[tokio::test]
 async fn a_volume_claim_edited_by_hand_is_restored_with_one_write(#[case] edit: Value) {
-    let mut claims = Claims::served(ControlPlane::shared().await, "edited").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "edited").await;
     let mut claim = evc("edited", "1Gi");
     claim["metadata"]["labels"] = json!({"app": "db"});
     claims.namespace.create_object(&claim).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_volume_claim_edited_by_hand_is_restored_with_one_write(#[case] edit: 
 
 #[tokio::test]
 async fn what_others_add_to_a_volume_claim_stays() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "added").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "added").await;
     claims.create_ready("added", "1Gi").await;
     claims.fence().await;
     claims.count_from_here().await;
@@ -70,7 +70,7 @@ async fn what_others_add_to_a_volume_claim_stays() {
 
 #[tokio::test]
 async fn a_volume_claim_deleted_by_hand_is_made_again() {
-    let claims = Claims::served(ControlPlane::shared().await, "deleted").await;
+    let claims = VolumeClaims::served(ControlPlane::shared().await, "deleted").await;
     claims.create_ready("deleted", "1Gi").await;
     let before = claims.volume("deleted").await;
     claims.namespace.delete(PVC, "deleted").await.unwrap();
@@ -93,7 +93,7 @@ async fn a_foreign_volume_claim_is_never_touched_and_replaced_as_soon_as_it_is_g
         .create_object(&foreign_volume("taken"))
         .await
         .unwrap();
-    let mut claims = Claims::served_in(control_plane, namespace, &IN_TURN).await;
+    let mut claims = VolumeClaims::served_in(control_plane, namespace, &IN_TURN).await;
     claims.create("taken", "1Gi").await;
     let message = claims.not_ready("taken", "Conflict").await;
     assert_eq!(
@@ -124,7 +124,7 @@ async fn a_foreign_volume_claim_is_never_touched_and_replaced_as_soon_as_it_is_g
 
 #[tokio::test]
 async fn a_foreign_volume_claim_that_came_while_the_host_was_away_is_never_touched() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "usurped").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "usurped").await;
     claims.create_ready("usurped", "1Gi").await;
     claims.operator.terminate().await;
     claims.delete_volume("usurped").await;
@@ -142,7 +142,7 @@ async fn a_foreign_volume_claim_that_came_while_the_host_was_away_is_never_touch
 
 #[tokio::test]
 async fn a_volume_claim_goes_with_its_claim() {
-    let claims = Claims::served(ControlPlane::shared().await, "goes").await;
+    let claims = VolumeClaims::served(ControlPlane::shared().await, "goes").await;
     claims.create_ready("goes", "1Gi").await;
     claims.namespace.delete(CLAIM, "goes").await.unwrap();
     claims
@@ -160,7 +160,8 @@ async fn a_volume_claim_goes_with_its_claim() {
 #[tokio::test]
 async fn an_orphaned_volume_claim_outlives_its_claim() {
     let arguments = ["--on-parent-delete", "orphan", IN_TURN[0], IN_TURN[1]];
-    let mut claims = Claims::served_with(ControlPlane::shared().await, "orphan", &arguments).await;
+    let mut claims =
+        VolumeClaims::served_with(ControlPlane::shared().await, "orphan", &arguments).await;
     claims.create_ready("orphan", "1Gi").await;
     let before = claims.volume("orphan").await;
     assert_eq!(before["metadata"].get("ownerReferences"), None);

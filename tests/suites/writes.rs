@@ -1,16 +1,16 @@
-//! What claims cost, as the API server counts it.
+//! The requests that claims cost, as the API server counts them.
 
-use handler_host_tests::claims::APPLIED;
-use handler_host_tests::namespace::PVC;
-use handler_host_tests::{Claims, ControlPlane};
+use handler_host_tests::namespace::claims::APPLIED;
+use handler_host_tests::objects::kinds::PVC;
+use handler_host_tests::{AuditEntry, ControlPlane, VolumeClaims};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Verb, resource with subresource, and code of each request but lists and watches.
-async fn requests(claims: &Claims<'_>) -> Vec<String> {
+/// The verb, the resource with its subresource, and the status code of each request, without lists and watches.
+async fn requests(claims: &VolumeClaims<'_>) -> Vec<String> {
     let requests = claims.requests().await;
     let requests = requests.only(|entry| !matches!(entry.verb.as_str(), "list" | "watch"));
-    let line = |entry: &handler_host_tests::Entry| {
+    let line = |entry: &AuditEntry| {
         let subresource = if entry.subresource.is_empty() {
             ""
         } else {
@@ -24,7 +24,7 @@ async fn requests(claims: &Claims<'_>) -> Vec<String> {
 
 #[tokio::test]
 async fn a_new_claim_costs_two_writes_and_an_event_and_no_other_request() {
-    let mut claims = Claims::served(ControlPlane::shared().await, "new").await;
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, "new").await;
     claims.create("claim", "1024Mi").await;
     claims.ready("claim").await;
     claims.fence().await;
@@ -48,7 +48,7 @@ async fn a_settled_claim_that_is_looked_at_again_costs_nothing() {
 #[case::label_on_the_claim(json!({"metadata": {"labels": {"app": "db"}}}), &["patch persistentvolumeclaims 200"])]
 #[case::size_in_another_form(json!({"spec": {"size": "1Gi"}}), &[
     "patch persistentvolumeclaims 200",
-    // A new generation was observed.
+    // The status says which generation was observed.
     "patch ephemeralvolumeclaims/status 200",
 ])]
 #[case::wrong_size(json!({"spec": {"size": "lots"}}), &[
@@ -98,8 +98,8 @@ async fn a_claim_changed_many_times_in_a_row_is_written_at_most_so_often() {
     );
 }
 
-async fn settled(prefix: &str) -> Claims<'static> {
-    let mut claims = Claims::served(ControlPlane::shared().await, prefix).await;
+async fn settled(prefix: &str) -> VolumeClaims<'static> {
+    let mut claims = VolumeClaims::served(ControlPlane::shared().await, prefix).await;
     claims.create_ready("claim", "1024Mi").await;
     claims.fence().await;
     claims.count_from_here().await;

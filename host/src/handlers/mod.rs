@@ -1,7 +1,9 @@
 //! Reads Handler resources from files, and follows the changes of these files.
 
 mod files;
+mod find;
 mod follow;
 
 pub(crate) use files::read;
+pub(crate) use find::find;
 pub(crate) use follow::follow;

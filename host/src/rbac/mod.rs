@@ -1,6 +1,6 @@
 //! Prints the RBAC manifests that a handler's account needs.
 
-mod asked;
+mod handlers;
 mod objects;
 
 use std::process::ExitCode;
@@ -11,10 +11,10 @@ use handler_host_core::{GrantRequest, Rule, Scope};
 use kube::Client;
 use serde_json::{Value, json};
 
-use self::asked::{Asked, asked};
+use self::handlers::{RbacHandler, handlers_of};
 use self::objects::{Needs, objects};
 use crate::arguments::{CrdOutput, RbacArguments};
-use crate::client::Passes;
+use crate::client::ClientLayers;
 use crate::{client, telemetry};
 
 pub(crate) use self::objects::Subject;
@@ -36,25 +36,25 @@ async fn manifests(arguments: &RbacArguments) -> Result<Vec<Value>> {
     let client = match arguments.guess {
         true => None,
         false => {
-            let client = client::connect(&arguments.cluster, &Passes::reading()).await;
+            let client = client::connect(&arguments.cluster, &ClientLayers::reading()).await;
             Some(client.map_err(|error| anyhow!("{error}; or add --guess to ask no cluster"))?)
         }
     };
     let mut manifests: Vec<Value> = Vec::new();
-    for Asked {
-        wanted,
+    for RbacHandler {
+        request,
         account,
         has_finalizer,
-    } in asked(arguments, client.as_ref()).await?
+    } in handlers_of(arguments, client.as_ref()).await?
     {
-        let kinds = kinds(client.as_ref(), &wanted).await?;
+        let kinds = kinds(client.as_ref(), &request).await?;
         if kinds.grant().parent_scope == Scope::Cluster && !arguments.namespaces.is_empty() {
-            bail!("{}", PreviewError::Namespaces(wanted.parent));
+            bail!("{}", PreviewError::Namespaces(request.parent));
         }
         if has_finalizer.is_none() {
             telemetry::note(&format!(
                 "no module says whether the parents of handler {} get a finalizer, so the roles assume that they do not; if they do, add --module FILE",
-                wanted.name
+                request.name
             ));
         }
         let rules = kinds.rules(has_finalizer.unwrap_or_default());
@@ -63,7 +63,7 @@ async fn manifests(arguments: &RbacArguments) -> Result<Vec<Value>> {
         }
         let account = arguments.service_account.clone().or(account);
         let needs = Needs {
-            handler: &wanted.name,
+            handler: &request.name,
             account: account.as_ref(),
             host: &arguments.host_account,
             rules: &rules,
@@ -79,12 +79,12 @@ async fn manifests(arguments: &RbacArguments) -> Result<Vec<Value>> {
     Ok(manifests)
 }
 
-async fn kinds(client: Option<&Client>, wanted: &GrantRequest) -> Result<Kinds> {
+async fn kinds(client: Option<&Client>, request: &GrantRequest) -> Result<Kinds> {
     let Some(client) = client else {
-        return Ok(Kinds::guessed(wanted)?);
+        return Ok(Kinds::guessed(request)?);
     };
     let guess = "or add --guess to ask no cluster";
-    Kinds::now(client, wanted)
+    Kinds::now(client, request)
         .await
         .map_err(|error| match error {
             KindsError::NotServed(_) => anyhow!("{error}, {guess}"),

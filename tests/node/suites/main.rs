@@ -1,9 +1,9 @@
-//! The suites that need real Pods. `just e2e` runs them where a node may run; elsewhere they are ignored.
+//! The suites that need real Pods. `just e2e` runs them where a node may run; `cargo test` alone ignores them.
 
-// Clippy's allowance for tests knows only functions marked as such, not what they share.
+// The exceptions for tests in clippy.toml do not cover functions that tests share.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod host;
 mod node;
-// By its name the last, for it takes the host away.
+// Tests run in the order of their names. This one must be the last, because it uninstalls the host.
 mod uninstall;

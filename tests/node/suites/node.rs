@@ -1,16 +1,17 @@
-//! The node itself: what the other suites take for granted.
+//! The node itself, on which the other suites rely.
 
 use std::time::Duration;
 
-use handler_host_tests::namespace::Kind;
-use handler_host_tests::objects::{config_map, object};
-use handler_host_tests::{Namespace, Node, child, eventually};
+use handler_host_tests::objects::kinds::ResourceKind;
+use handler_host_tests::objects::{condition, config_map, object};
+use handler_host_tests::programs::child;
+use handler_host_tests::{Namespace, Node, eventually};
 use http::Request;
 use kube::Client;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-const POD: Kind = ("v1", "Pod");
+const POD: ResourceKind = ("v1", "Pod");
 const IMAGE: &str = "handler-host.test/probe:1";
 const MEBIBYTE: u64 = 1 << 20;
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -23,7 +24,7 @@ async fn a_pod_under_the_restricted_standard_runs_and_is_held_to_it() {
     let pod = start_probe(node, &namespace).await;
     let ask = async |path: &str| ask(&namespace, path).await.unwrap();
 
-    // The kubelet serves its logs.
+    // The kubelet serves the logs of the Pod.
     let logs = node
         .kubectl(["logs", "probe", "--namespace", &namespace.name])
         .await;
@@ -32,13 +33,13 @@ async fn a_pod_under_the_restricted_standard_runs_and_is_held_to_it() {
         ("probe: uid 65532 gid 65532\n", "")
     );
 
-    // It knows the API server by the address of the service, and is known there by its token.
+    // The Pod reaches the API server at the address of its service, and the API server knows the Pod by its token.
     let api = ask("/api").await;
     assert!(api.starts_with("201 Created"), "{api}");
     let account = format!("system:serviceaccount:{}:default", namespace.name);
     assert!(api.contains(&account), "{api}");
 
-    // Volumes, a root file system that is read-only, system calls filtered, no capabilities.
+    // The Pod has its volumes, a read-only root file system, a filter of system calls, and no capabilities.
     assert_eq!(ask("/file?path=/config/greeting").await, "hello");
     assert_eq!(ask("/write?path=/scratch").await, "written\n");
     assert_eq!(
@@ -54,7 +55,7 @@ async fn a_pod_under_the_restricted_standard_runs_and_is_held_to_it() {
     assert_eq!(field("NoNewPrivs:"), "1", "{status}");
     assert_eq!(field("CapBnd:"), "0000000000000000", "{status}");
 
-    // The kernel counts its memory.
+    // The kernel counts the memory of the Pod.
     let memory = node.container(&pod, "probe").memory();
     assert_eq!(memory.limit, 32 * MEBIBYTE, "{memory:?}");
     assert!(
@@ -119,7 +120,7 @@ async fn a_containers_process_can_be_paused_and_resumed() {
     let pid = node.container(&pod, "probe").pid();
 
     child::signal(pid, Signal::STOP);
-    // The kubelet's probe is not answered either.
+    // The paused process does not answer the kubelet's probe.
     namespace
         .wait_for(POD, "probe", "not ready", DEADLINE, |pod| !is_ready(pod))
         .await;
@@ -150,7 +151,7 @@ async fn a_deleted_pod_gets_sigterm_first() {
     .await;
 }
 
-/// The Pod `probe`, ready, in a namespace that enforces the restricted standard.
+/// Starts the Pod `probe` in a namespace that enforces the restricted Pod Security Standard, and waits until it is ready.
 async fn start_probe(node: &Node, namespace: &Namespace) -> Value {
     node.load_image(&node.own_image("probe"), IMAGE).await;
     restrict(node, namespace).await;
@@ -158,7 +159,7 @@ async fn start_probe(node: &Node, namespace: &Namespace) -> Value {
         .create_object(&config_map("greetings", "greeting", "hello"))
         .await
         .unwrap();
-    // The service account of its name is made a moment after the namespace.
+    // The service account `default` is made a moment after the namespace.
     eventually("the Pod is admitted", DEADLINE, async || {
         namespace.create_object(&probe()).await
     })
@@ -219,11 +220,10 @@ fn probe() -> Value {
 }
 
 fn is_ready(pod: &Value) -> bool {
-    handler_host_tests::objects::condition(pod, "Ready")
-        .is_some_and(|ready| ready["status"] == "True")
+    condition(pod, "Ready").is_some_and(|ready| ready["status"] == "True")
 }
 
-/// What the probe answers, asked through the API server.
+/// The answer of the probe to a request through the API server.
 async fn ask(namespace: &Namespace, path: &str) -> Result<String, kube::Error> {
     let client: &Client = &namespace.client;
     let uri = format!(

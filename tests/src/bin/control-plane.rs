@@ -1,7 +1,7 @@
-//! A control plane that ends with whoever started it.
+//! A control plane that ends with the process that started it.
 //!
-//! Prints one line of JSON when it is ready. It runs until its standard input is closed, so that a
-//! starter that panics or is killed takes it along, or until SIGTERM, SIGINT or SIGHUP.
+//! It prints one line of JSON when it is ready. It runs until its standard input is closed, which also happens when
+//! the process that started it panics or is killed, or until SIGTERM, SIGINT or SIGHUP.
 
 use std::fs::{self, File};
 use std::future::pending;
@@ -15,7 +15,7 @@ use std::thread;
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use handler_host_tests::paths;
-use handler_host_tests::servers::{Place, Purpose, Servers, Setup};
+use handler_host_tests::servers::{NodeEnvironment, Purpose, Servers, Setup};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 /// When they are ready, one line of JSON on standard output says where the kubeconfigs are. They are
 /// stopped when standard input is closed or by SIGTERM, SIGINT or SIGHUP.
 #[derive(Parser)]
-struct Arguments {
+struct ControlPlaneArguments {
     /// Keep everything in DIR, also afterwards, instead of a temporary directory; started again with
     /// the same DIR, its objects are still there
     #[arg(long, value_name = "DIR")]
@@ -43,7 +43,7 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    match run(ControlPlaneArguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&mut io::stderr(), &format!("control-plane: {error:#}"));
@@ -52,14 +52,14 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<()> {
+async fn run(arguments: ControlPlaneArguments) -> Result<()> {
     let directory = Directory::new(arguments.keep.as_deref())?;
     let setup = Setup {
         assets: paths::assets()?,
         directory: directory.path().to_owned(),
         crds: arguments.crds,
         purpose: if arguments.node {
-            Purpose::Node(Place::here()?)
+            Purpose::Node(NodeEnvironment::here()?)
         } else {
             Purpose::Clients
         },
@@ -93,7 +93,7 @@ async fn asked_to_stop(stay: bool) -> Result<()> {
         if stay {
             pending::<()>().await;
         }
-        // An error means that the thread is gone, and with it the one who would see the end.
+        // An error means that the thread has ended, and then nothing would notice the end of the input.
         let _ = end_of_input().await;
     };
     tokio::select! {
@@ -105,8 +105,8 @@ async fn asked_to_stop(stay: bool) -> Result<()> {
     Ok(())
 }
 
-/// Told when standard input is at its end. Read on a thread of its own: a blocked read cannot be
-/// cancelled, and must not keep the runtime from ending.
+/// Sends a message when standard input is at its end. A thread of its own reads it, because a read that blocks
+/// cannot be cancelled and would keep the runtime from ending.
 fn end_of_input() -> oneshot::Receiver<()> {
     let (sender, receiver) = oneshot::channel();
     thread::spawn(move || {
@@ -117,14 +117,15 @@ fn end_of_input() -> oneshot::Receiver<()> {
     receiver
 }
 
-/// Writes a line to whom it may concern: nobody is there to read it when the starter was killed.
+/// Writes a line. It fails when the process that started this one was killed, and then nothing is to be done.
 fn say(to: &mut dyn Write, line: &str) {
     let _ = writeln!(to, "{line}");
 }
 
+/// The directory of the control plane.
 enum Directory {
     Temporary(TempDir),
-    /// Locked as long as this runs: two etcds on the same files would wait for each other.
+    /// Locked while this runs, because two etcds on the same files would wait for each other.
     Kept {
         path: PathBuf,
         _lock: File,
@@ -140,7 +141,7 @@ impl Directory {
             ));
         };
         let keep = std::path::absolute(keep)?;
-        // It gets tokens and keys.
+        // The directory gets tokens and keys, so only its owner may read it.
         let created = fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

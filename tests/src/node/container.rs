@@ -9,26 +9,27 @@ use serde_json::Value;
 /// A running container of a Pod: its processes, and the memory that the kernel counts for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
-    /// containerd's ID of it; another one after each restart.
+    /// The ID that containerd gave it. A container that was restarted has another one.
     pub id: String,
     /// How often the kubelet has restarted it.
     pub restarts: u64,
-    /// In the hierarchy `memory`.
+    /// The cgroup in the hierarchy `memory`.
     cgroup: PathBuf,
 }
 
 /// The memory of a container in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// What it may use.
+    /// How much it may use.
     pub limit: u64,
-    /// What it uses, with the pages of files that it read or wrote, which the kernel takes back when needed.
+    /// How much it uses, with the pages of files that it read or wrote. The kernel takes these back when it needs
+    /// memory.
     pub usage: u64,
-    /// The most it has used so far, counted likewise.
+    /// The largest usage so far.
     pub peak: u64,
-    /// What it uses without the pages of files.
+    /// How much it uses without the pages of files.
     pub resident: u64,
-    /// How often the kernel killed for want of memory.
+    /// How often the kernel killed one of its processes because the limit was reached.
     pub kills: u64,
 }
 
@@ -53,12 +54,12 @@ impl Container {
         })
     }
 
-    /// Whether it has not been taken away yet.
+    /// Whether its cgroup still exists.
     pub fn is_running(&self) -> bool {
         self.cgroup.is_dir()
     }
 
-    /// The ID of its first process, as the running process knows it.
+    /// The ID of its first process in the process namespace of the tests.
     pub fn pid(&self) -> u32 {
         let text = self.read("cgroup.procs");
         let pids = text.lines().filter_map(|line| line.parse().ok());
@@ -66,7 +67,7 @@ impl Container {
             .unwrap_or_else(|| panic!("{self:?} has no process"))
     }
 
-    /// Its memory now.
+    /// Its present memory.
     pub fn memory(&self) -> Memory {
         let bytes = |file: &str| number(self.read(file).trim(), file);
         let field = |file: &str, name: &str| {
@@ -97,7 +98,7 @@ fn number(text: &str, what: &str) -> u64 {
         .unwrap_or_else(|error| panic!("{what} is `{text}`: {error}"))
 }
 
-/// The directory of this name, however deep.
+/// The directory of this name at any depth below a directory.
 fn below(directory: &Path, name: &str) -> Option<PathBuf> {
     let here = directory.join(name);
     if here.is_dir() {

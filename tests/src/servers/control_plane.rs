@@ -1,4 +1,4 @@
-//! etcd, kube-apiserver and kube-controller-manager.
+//! The servers of a control plane: etcd, kube-apiserver and kube-controller-manager.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -6,12 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::{Purpose, answers, is_ok};
-use crate::identity::{self, Identity, Tokens};
-use crate::server::{Launch, Server};
+use super::health::{answers, is_ok};
+use super::setup::Purpose;
+use crate::accounts::{TestAccount, Tokens, client};
+use crate::programs::server::{Launch, Server};
 
 const AUDIT_POLICY: &str = include_str!("../../control-plane/audit-policy.yaml");
-/// Those that work on what the suites make, where there are no Pods.
+/// The controllers that work on the objects of the suites, where there are no Pods.
 const CONTROLLERS: &str =
     "namespace-controller,garbage-collector-controller,persistentvolumeclaim-protection-controller";
 
@@ -43,8 +44,8 @@ pub(super) async fn start_api_server(
     purpose: &Purpose,
 ) -> Result<(Server, String)> {
     let tokens = Tokens::new(match purpose {
-        Purpose::Clients => &Identity::CONTROL_PLANE,
-        Purpose::Node(_) => &Identity::WITH_NODE,
+        Purpose::Clients => &TestAccount::CONTROL_PLANE,
+        Purpose::Node(_) => &TestAccount::WITH_NODE,
     })?;
     let token_file = directory.join("tokens.csv");
     tokens.write(&token_file)?;
@@ -54,7 +55,7 @@ pub(super) async fn start_api_server(
 
     let host = match purpose {
         Purpose::Clients => Ipv4Addr::LOCALHOST,
-        Purpose::Node(place) => place.address,
+        Purpose::Node(environment) => environment.address,
     };
     let url = |ports: &[u16]| format!("https://{host}:{}", ports[0]);
     let certificate = directory.join("certificates/apiserver.crt");
@@ -64,7 +65,7 @@ pub(super) async fn start_api_server(
             format!("--etcd-servers={etcd}"),
             format!("--secure-port={}", ports[0]),
             format!("--bind-address={host}"),
-            // Else it looks for a default route, which a machine without network has not.
+            // Without this option it looks for a default route, which a machine without a network lacks.
             format!("--advertise-address={host}"),
             format!("--token-auth-file={}", token_file.display()),
             format!("--audit-policy-file={}", policy.display()),
@@ -74,8 +75,8 @@ pub(super) async fn start_api_server(
         Ok(arguments)
     };
     let is_ready = async |_: &[u16]| {
-        // The certificate is made at the first start, so there is none to trust in the first moments.
-        match identity::client(&Identity::Admin.kubeconfig(directory)).await {
+        // The first start makes the certificate, so in its first moments there is none to trust.
+        match client(&TestAccount::Admin.kubeconfig(directory)).await {
             Ok(client) => answers(&client, "/readyz").await,
             Err(_) => false,
         }
@@ -85,8 +86,8 @@ pub(super) async fn start_api_server(
 }
 
 fn api_server_arguments(directory: &Path) -> [String; 8] {
-    // kube-apiserver makes itself a certificate and an RSA key here before it reads the service-account
-    // key, so the same key serves for both.
+    // kube-apiserver makes a certificate and an RSA key for itself here before it reads the key of service
+    // accounts, so the same key serves for both.
     let certificates = directory.join("certificates");
     let key = certificates.join("apiserver.key");
     [
@@ -96,7 +97,7 @@ fn api_server_arguments(directory: &Path) -> [String; 8] {
         format!("--service-account-key-file={}", key.display()),
         format!("--service-account-signing-key-file={}", key.display()),
         format!("--audit-log-path={}", directory.join("audit.log").display()),
-        // Never rotated: marks are offsets.
+        // The log is never rotated, because a mark is an offset in it.
         "--audit-log-maxsize=10000".to_owned(),
         "--profiling=false".to_owned(),
     ]
@@ -106,17 +107,18 @@ fn purpose_arguments(purpose: &Purpose) -> &'static [&'static str] {
     match purpose {
         Purpose::Clients => &[
             "--authorization-mode=RBAC",
-            // Loopback is refused as an endpoint of the service `kubernetes`, which nobody here uses.
+            // The API server refuses a loopback address as an endpoint of the service `kubernetes`, which
+            // nothing here uses.
             "--endpoint-reconciler-type=none",
             // No controller makes service accounts here.
             "--disable-admission-plugins=ServiceAccount",
-            // As some clusters have it, where owner references ask for a right of their own.
+            // Some clusters have this plugin. With it, owner references that block deletion need a right of their own.
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         ],
         Purpose::Node(_) => &[
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
-            // Its name is in no DNS.
+            // No DNS server knows the node's name.
             "--kubelet-preferred-address-types=InternalIP",
         ],
     }
@@ -129,11 +131,11 @@ pub(super) async fn start_controller_manager(
 ) -> Result<Server> {
     let certificates = directory.join("certificates");
     let arguments = |ports: &[u16]| {
-        let kubeconfig = Identity::ControllerManager.kubeconfig(directory);
+        let kubeconfig = TestAccount::ControllerManager.kubeconfig(directory);
         let mut arguments = vec![
             format!("--kubeconfig={}", kubeconfig.display()),
             "--leader-elect=false".to_owned(),
-            // The default of 20 a second is too few for namespaces that come and go with each test.
+            // The default of 20 requests a second is too low, because each test makes a namespace and deletes it.
             "--kube-api-qps=300".to_owned(),
             "--kube-api-burst=600".to_owned(),
             "--bind-address=127.0.0.1".to_owned(),
@@ -143,7 +145,7 @@ pub(super) async fn start_controller_manager(
         match purpose {
             Purpose::Clients => arguments.push(format!("--controllers={CONTROLLERS}")),
             Purpose::Node(_) => arguments.extend([
-                // What Pods trust and are known by.
+                // Pods trust the first file, and the second one signs their tokens.
                 format!(
                     "--root-ca-file={}",
                     certificates.join("apiserver.crt").display()

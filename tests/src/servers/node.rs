@@ -1,8 +1,6 @@
-//! What makes a machine a node: kube-scheduler, containerd, kubelet and kube-proxy.
+//! The servers of a node: kube-scheduler, containerd, kubelet and kube-proxy.
 
-use std::env;
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -10,63 +8,36 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
 use tokio::net::UnixStream;
 
-use super::{is_ok, launch};
-use crate::identity::Identity;
-use crate::server::{Launch, Server};
+use super::environment::NodeEnvironment;
+use super::health::is_ok;
+use super::images;
+use crate::accounts::TestAccount;
+use crate::programs::child;
+use crate::programs::server::{Launch, Server};
 use crate::wait::within;
-use crate::{child, images, paths};
 
-/// The node's name. Its kubelet is known by it: see `Identity::Kubelet`.
+/// The name of the node. The user name of its kubelet contains it: see `TestAccount::Kubelet`.
 const NAME: &str = "node";
-/// What `sandbox_image` in tests/node/config/containerd.toml says.
+/// The image that `sandbox_image` names in tests/node/config/containerd.toml.
 const PAUSE: &str = "handler-host.test/pause:1";
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
-/// The namespaces that `tests/node/run` made for a node: the paths below /run/node are the same in all.
-pub struct Place {
-    /// Where Pods and clients reach the node.
-    pub address: Ipv4Addr,
-    /// Below which Pods get their cgroups.
-    pub cgroup: String,
-    /// Holds kubelet, kube-scheduler and kube-proxy.
-    programs: PathBuf,
-}
-
-impl Place {
-    /// The one that this process runs in.
-    pub fn here() -> Result<Self> {
-        let variable = |name: &str| {
-            env::var(name).ok().with_context(|| {
-                format!("{name} is not set: a node runs only in namespaces made for it; run `just e2e`, or a command of yours by tests/node/run")
-            })
-        };
-        let address = variable("NODE_ADDRESS")?;
-        Ok(Place {
-            address: address
-                .parse()
-                .with_context(|| format!("NODE_ADDRESS={address} is no IPv4 address"))?,
-            cgroup: variable("NODE_CGROUP")?,
-            programs: paths::node()?,
-        })
-    }
-}
-
-/// Starts all four and waits until the node is ready.
+/// Starts the four servers and waits until the node is ready.
 pub(super) async fn start(
-    place: &Place,
+    environment: &NodeEnvironment,
     directory: &Path,
     logs: &Path,
     admin: &Client,
 ) -> Result<Vec<Server>> {
-    let launch = |name, ports| launch(name, &place.programs, logs, ports);
+    let launch = |name, ports| Launch::new(name, &environment.programs, logs, ports);
     let containerd = start_containerd(logs).await?;
-    images::import(&place.programs.join("images/pause"), PAUSE).await?;
+    images::import(&environment.programs.join("images/pause"), PAUSE).await?;
     let scheduler = start_scheduler(&launch("kube-scheduler", 1), directory).await?;
-    let kubelet = start_kubelet(&launch("kubelet", 1), directory, place).await?;
+    let kubelet = start_kubelet(&launch("kubelet", 1), directory, environment).await?;
     if let Err(last) = within(READY_DEADLINE, async || ready(admin).await).await {
         bail!("the node is not ready after {READY_DEADLINE:?}; last seen: {last}");
     }
-    // Last, since it waits half a minute for a node that is not registered.
+    // kube-proxy comes last, because it waits half a minute for a node that is not registered.
     let proxy = start_proxy(&launch("kube-proxy", 2), directory).await?;
     Ok(vec![containerd, scheduler, kubelet, proxy])
 }
@@ -75,7 +46,7 @@ async fn start_containerd(logs: &Path) -> Result<Server> {
     let program = child::on_path("containerd").context(
         "`containerd` is not on the PATH: a node needs it; run `just e2e`, or tests/node/install",
     )?;
-    let launch = launch(
+    let launch = Launch::new(
         "containerd",
         program.parent().unwrap_or(Path::new("/")),
         logs,
@@ -87,7 +58,7 @@ async fn start_containerd(logs: &Path) -> Result<Server> {
 }
 
 async fn start_scheduler(launch: &Launch<'_>, directory: &Path) -> Result<Server> {
-    let kubeconfig = Identity::Scheduler.kubeconfig(directory);
+    let kubeconfig = TestAccount::Scheduler.kubeconfig(directory);
     let arguments = |ports: &[u16]| {
         Ok(vec![
             format!("--kubeconfig={}", kubeconfig.display()),
@@ -102,13 +73,13 @@ async fn start_scheduler(launch: &Launch<'_>, directory: &Path) -> Result<Server
 }
 
 async fn start_proxy(launch: &Launch<'_>, directory: &Path) -> Result<Server> {
-    let kubeconfig = Identity::Proxy.kubeconfig(directory);
+    let kubeconfig = TestAccount::Proxy.kubeconfig(directory);
     let arguments = |ports: &[u16]| {
         Ok(vec![
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--hostname-override={NAME}"),
             "--proxy-mode=iptables".to_owned(),
-            // Limits of connection tracking are the machine's, and not this namespace's to set.
+            // The limits of connection tracking belong to the whole machine, so this namespace does not set them.
             "--conntrack-max-per-core=0".to_owned(),
             "--conntrack-min=0".to_owned(),
             "--conntrack-tcp-timeout-established=0".to_owned(),
@@ -122,16 +93,20 @@ async fn start_proxy(launch: &Launch<'_>, directory: &Path) -> Result<Server> {
     Ok(launch.start(arguments, is_ready).await?.0)
 }
 
-async fn start_kubelet(launch: &Launch<'_>, directory: &Path, place: &Place) -> Result<Server> {
-    let kubeconfig = Identity::Kubelet.kubeconfig(directory);
+async fn start_kubelet(
+    launch: &Launch<'_>,
+    directory: &Path,
+    environment: &NodeEnvironment,
+) -> Result<Server> {
+    let kubeconfig = TestAccount::Kubelet.kubeconfig(directory);
     let arguments = |ports: &[u16]| {
         Ok(vec![
             "--config=/run/node/config/kubelet.yaml".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--hostname-override={NAME}"),
-            format!("--node-ip={}", place.address),
+            format!("--node-ip={}", environment.address),
             "--root-dir=/run/node/kubelet".to_owned(),
-            format!("--cgroup-root=/{}", place.cgroup),
+            format!("--cgroup-root=/{}", environment.cgroup),
             format!("--healthz-port={}", ports[0]),
         ])
     };
@@ -140,7 +115,7 @@ async fn start_kubelet(launch: &Launch<'_>, directory: &Path, place: &Place) -> 
     Ok(launch.start(arguments, is_ready).await?.0)
 }
 
-/// Whether Pods can be scheduled.
+/// Succeeds when Pods can be scheduled.
 async fn ready(admin: &Client) -> Result<()> {
     let node = Api::<Node>::all(admin.clone()).get(NAME).await?;
     let conditions = node.status.and_then(|status| status.conditions);

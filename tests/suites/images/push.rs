@@ -2,12 +2,11 @@
 
 use handler_host_core::Digest;
 use handler_host_registry::fetch;
-use handler_host_tests::handler_host::handler_host_with;
+use handler_host_tests::programs::handler_host::handler_host_with;
 use handler_host_tests::registry::PASSWORD;
-use handler_host_tests::{Hostile, Manner, Output, Registry, paths};
+use handler_host_tests::registry::modules::{access, image};
+use handler_host_tests::{HostileRegistry, Output, Registry, RegistryBehaviour, paths};
 use serde_json::Value;
-
-use super::{access, image};
 
 async fn push(arguments: &[&str], docker: &str) -> Output {
     let guest = paths::guest("evc").unwrap();
@@ -63,7 +62,7 @@ async fn a_handler_is_pushed_and_what_pins_it_is_printed() {
 
 #[tokio::test]
 async fn what_is_no_handler_is_not_pushed() {
-    let hostile = Hostile::start(Manner::Silent).await;
+    let hostile = HostileRegistry::start(RegistryBehaviour::Silent).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.wasm");
     std::fs::write(&path, "text").unwrap();
@@ -113,7 +112,7 @@ async fn a_push_that_cannot_work_says_how_it_can() {
     let output = push(&["EVC", &pinned], "/nowhere").await;
     let told = complaint(&output);
     assert!(told.ends_with("write host/repository:tag"), "{told}");
-    let says = Hostile::start(Manner::Says(500, "no space left")).await;
+    let says = HostileRegistry::start(RegistryBehaviour::Says(500, "no space left")).await;
     let output = push(&["EVC", &says.image("evc:1"), "--plain-http"], "/nowhere").await;
     let told = complaint(&output);
     assert!(told.contains("answers 500"), "{told}");

@@ -1,16 +1,17 @@
-//! Registries that are down, hang, or send what nobody asked for.
+//! Registries that are down, do not answer, or send something else than they were asked for.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use handler_host_core::{Digest, ModuleSource, ModuleLocation};
-use handler_host_registry::{Access, LARGEST, Patience, fetch, follow};
-use handler_host_tests::{Hostile, Manner, Registry, eventually};
+use handler_host_core::{Digest, ModuleLocation, ModuleSource};
+use handler_host_registry::{Access, LARGEST, Patience, fetch};
+use handler_host_tests::registry::modules::{
+    FollowedModules, access, follow_with, image, next, push_to,
+};
+use handler_host_tests::{HostileRegistry, Registry, RegistryBehaviour, eventually};
 use rstest::rstest;
 
-use super::{Modules, access, image, next, push_to};
-
-/// Impatient enough for a test, patient enough for a busy machine.
+/// Access with timeouts that are short enough for a test and long enough for a busy machine.
 fn impatient() -> Access {
     let patience = Patience {
         connect: Duration::from_secs(2),
@@ -24,41 +25,41 @@ fn impatient() -> Access {
     }
 }
 
-/// Far above what a limit lets through with all that buffers hold, far below what hurts.
+/// More bytes than a limit and the buffers let through, and far fewer than would harm the host.
 const SOME: u64 = 24 << 20;
 
 #[rstest]
-#[case::hangs_up(Manner::HangUp, "the registry cannot be reached: ")]
-#[case::silent(Manner::Silent, "the registry does not answer within 2s")]
+#[case::hangs_up(RegistryBehaviour::HangUp, "the registry cannot be reached: ")]
+#[case::silent(RegistryBehaviour::Silent, "the registry does not answer within 2s")]
 #[case::out_of_order(
-    Manner::Says(503, "come back later"),
+    RegistryBehaviour::Says(503, "come back later"),
     "the registry answers 503 to the request for its manifest: come back later"
 )]
 #[case::garbled(
-    Manner::Says(200, "<html>"),
+    RegistryBehaviour::Says(200, "<html>"),
     "its manifest cannot be read: expected value at line 1"
 )]
 #[case::endless_manifest(
-    Manner::EndlessManifest,
+    RegistryBehaviour::EndlessManifest,
     "sends more than the 4194304 bytes that a manifest may have"
 )]
 #[case::endless_token(
-    Manner::EndlessToken,
+    RegistryBehaviour::EndlessToken,
     "sends more than the 1048576 bytes that a token may have"
 )]
-#[case::endless_module(Manner::EndlessModule(1 << 20), "sends more than the 1048576 bytes that its module may have")]
-#[case::slow_module(Manner::SlowModule(1 << 20), "it was not done after 5s")]
-#[case::wrong_module(Manner::WrongModule, "nothing of it was used")]
+#[case::endless_module(RegistryBehaviour::EndlessModule(1 << 20), "sends more than the 1048576 bytes that its module may have")]
+#[case::slow_module(RegistryBehaviour::SlowModule(1 << 20), "it was not done after 5s")]
+#[case::wrong_module(RegistryBehaviour::WrongModule, "nothing of it was used")]
 #[tokio::test]
 async fn a_registry_in_trouble_is_told_in_time_and_followed_on(
-    #[case] manner: Manner,
+    #[case] behaviour: RegistryBehaviour,
     #[case] told: &str,
 ) {
     let registry = Registry::start().await;
     push_to(&registry.image("evc:1"), b"one").await;
-    let hostile = Hostile::start(manner.clone()).await;
+    let hostile = HostileRegistry::start(behaviour.clone()).await;
     let started = Instant::now();
-    let mut modules: Modules = Box::pin(follow(image(&hostile.image("evc:1")), impatient()));
+    let mut modules = follow_with(image(&hostile.image("evc:1")), impatient());
     let error = next(&mut modules).await.unwrap_err().to_string();
     assert!(error.contains(told), "{error}");
     assert!(
@@ -68,30 +69,31 @@ async fn a_registry_in_trouble_is_told_in_time_and_followed_on(
     );
     assert!(hostile.sent() < SOME, "{} bytes", hostile.sent());
 
-    hostile.behave(Manner::Relayed(registry.address()));
+    hostile.behave(RegistryBehaviour::Relayed(registry.address()));
     assert_eq!(next_module(&mut modules).await, "one");
-    // Known, and gone again: the module is told anew when it is back, and not before.
-    hostile.behave(manner);
+    // The registry fails again after the module was fetched. The source gives the module again when the registry is
+    // back, and not before.
+    hostile.behave(behaviour);
     next(&mut modules).await.unwrap_err();
-    hostile.behave(Manner::Relayed(registry.address()));
+    hostile.behave(RegistryBehaviour::Relayed(registry.address()));
     assert_eq!(next_module(&mut modules).await, "one");
 }
 
-/// The next module; what goes wrong before it depends on where a connection is cut.
-async fn next_module(modules: &mut Modules) -> Bytes {
+/// The next module. The errors before it depend on where a connection was cut, and are skipped.
+async fn next_module(modules: &mut FollowedModules) -> Bytes {
     for _ in 0..10 {
         if let Ok(module) = next(modules).await {
             return module.bytes;
         }
     }
-    panic!("only errors");
+    panic!("ten errors and no module");
 }
 
 #[tokio::test]
 async fn a_registry_that_is_down_is_tried_again() {
     let registry = Registry::start().await;
     push_to(&registry.image("evc:1"), b"one").await;
-    let gone = Hostile::start(Manner::Silent).await;
+    let gone = HostileRegistry::start(RegistryBehaviour::Silent).await;
     let reference = gone.image("evc:1");
     drop(gone);
     let refused = async || match fetch(&image(&reference), &access()).await {
@@ -114,7 +116,7 @@ async fn a_registry_that_is_down_is_tried_again() {
 
 #[tokio::test]
 async fn a_manifest_that_is_not_the_one_asked_for_is_refused() {
-    let hostile = Hostile::start(Manner::WrongModule).await;
+    let hostile = HostileRegistry::start(RegistryBehaviour::WrongModule).await;
     let digest = Digest::of(b"another manifest");
     let reference = hostile.image(&format!("evc@{digest}"));
     let fetched = fetch(&image(&reference), &access()).await;
@@ -131,7 +133,7 @@ async fn a_manifest_that_is_not_the_one_asked_for_is_refused() {
 
 #[tokio::test]
 async fn a_token_is_got_where_the_registry_says() {
-    let hostile = Hostile::start(Manner::Token).await;
+    let hostile = HostileRegistry::start(RegistryBehaviour::Token).await;
     let module = fetch(&image(&hostile.image("evc:1")), &access())
         .await
         .unwrap();
@@ -141,7 +143,7 @@ async fn a_token_is_got_where_the_registry_says() {
 #[tokio::test]
 async fn a_module_larger_than_any_is_refused_before_it_is_fetched() {
     let size = i64::try_from(LARGEST).unwrap() + 1;
-    let hostile = Hostile::start(Manner::EndlessModule(size)).await;
+    let hostile = HostileRegistry::start(RegistryBehaviour::EndlessModule(size)).await;
     let fetched = fetch(&image(&hostile.image("evc:1")), &access()).await;
     let error = fetched.unwrap_err().to_string();
     assert!(error.contains("is larger than 256 MiB"), "{error}");

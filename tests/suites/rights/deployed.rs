@@ -1,27 +1,27 @@
-//! The host's own account where it is deployed: what it may do, and what it may not.
+//! The service account of the deployed host: what it may do, and what it may not do.
 
-use handler_host_tests::deployed::deployed;
-use handler_host_tests::namespace::{CLAIM, HANDLER, PVC};
+use handler_host_tests::control_plane::shell;
+use handler_host_tests::deployment::deployed;
+use handler_host_tests::objects::kinds::{CLAIM, HANDLER, PVC};
 use handler_host_tests::objects::{config_map, object};
-use handler_host_tests::shell::shell;
-use handler_host_tests::{ControlPlane, Identity, Namespace, evc};
+use handler_host_tests::{ControlPlane, Namespace, TestAccount, evc};
 use insta::assert_snapshot;
 use kube::Client;
 use serde_json::{Value, json};
 
-/// The rows of `kubectl auth can-i --list` that not everybody has.
+/// The rows of `kubectl auth can-i --list` that a user without rights does not have.
 async fn rights(namespace: &str) -> String {
-    let list = async |identity| {
+    let list = async |account| {
         let command = format!("kubectl auth can-i --list --namespace {namespace}");
-        let output = shell(&command, identity).await;
+        let output = shell(&command, account).await;
         assert_eq!(output.code, Some(0), "{}", output.stderr);
         output.stdout
     };
-    let everybody = list(Identity::Nobody).await;
-    let own = list(Identity::Deployed).await;
+    let common = list(TestAccount::Nobody).await;
+    let own = list(TestAccount::Deployed).await;
     let words = |row: &str| row.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut rows: Vec<_> = own.lines().map(words).collect();
-    let known: Vec<_> = everybody.lines().skip(1).map(words).collect();
+    let known: Vec<_> = common.lines().skip(1).map(words).collect();
     rows.retain(|row| !known.contains(row));
     rows[1..].sort();
     rows.join("\n")
@@ -56,7 +56,7 @@ async fn the_hosts_account_may_do_little() {
     ");
 }
 
-/// A request that the host's account is to be refused: method and path, body, and headers.
+/// A request that the API server must refuse to the host's account: method, path, body, and headers.
 type Attempt = (&'static str, String, Value, Vec<(&'static str, String)>);
 
 fn plain(method: &'static str, path: impl Into<String>, body: Value) -> Attempt {
@@ -87,7 +87,7 @@ fn writes(namespace: &str) -> Vec<Attempt> {
     });
     let volume = object(PVC.0, PVC.1, "tried", &json!({"spec": spec}));
     let map = config_map("tried", "key", "a");
-    // As the namespace of the host demands it.
+    // The namespace of the host admits only Pods with these settings.
     let restricted = json!({
         "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
         "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"},
@@ -112,7 +112,7 @@ fn writes(namespace: &str) -> Vec<Attempt> {
     ]
 }
 
-/// What would give it more rights.
+/// Requests that would give the account more rights.
 fn rights_for_itself() -> Vec<Attempt> {
     let rbac = "rbac.authorization.k8s.io";
     let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
@@ -164,7 +164,7 @@ fn impersonations(namespace: &str) -> Vec<Attempt> {
     ]
 }
 
-/// The code and message of the answer; as a dry run, since some may be allowed.
+/// Sends a request as a dry run, because it may be allowed. Returns the status code and the message.
 async fn tried(client: &Client, attempt: &Attempt) -> (u16, String) {
     let (method, path, body, headers) = attempt;
     let body = if body.is_null() {
@@ -196,7 +196,7 @@ async fn what_the_hosts_account_has_no_business_with_is_refused() {
     deployed().await;
     let control_plane = ControlPlane::shared().await;
     let namespace = Namespace::create(control_plane, "refused").await;
-    let host = control_plane.client_as(Identity::Deployed).await;
+    let host = control_plane.client_as(TestAccount::Deployed).await;
     let mut told = Vec::new();
     let name = &namespace.name;
     let attempts = [
@@ -206,7 +206,7 @@ async fn what_the_hosts_account_has_no_business_with_is_refused() {
         impersonations(name),
     ];
     for attempt in attempts.concat() {
-        // Else it would be refused for another reason.
+        // The administrator's request must succeed; otherwise the host's may be refused for another reason.
         let (code, message) = tried(&namespace.client, &attempt).await;
         assert_eq!(code, 200, "{attempt:?}: {message}");
         let (code, message) = tried(&host, &attempt).await;
@@ -246,7 +246,7 @@ async fn the_hosts_account_may_act_as_the_accounts_beside_it() {
     deployed().await;
     let host = ControlPlane::shared()
         .await
-        .client_as(Identity::Deployed)
+        .client_as(TestAccount::Deployed)
         .await;
     let user = "system:serviceaccount:handler-host:evc".to_owned();
     let attempt = (

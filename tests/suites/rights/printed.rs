@@ -1,7 +1,7 @@
-//! What `rbac` prints, and how it refuses.
+//! What `rbac` prints, and its error messages.
 
-use handler_host_tests::shell::shell;
-use handler_host_tests::{Identity, paths};
+use handler_host_tests::control_plane::shell;
+use handler_host_tests::{TestAccount, paths};
 use insta::assert_snapshot;
 use serde_json::Value;
 
@@ -9,9 +9,13 @@ fn guest(name: &str) -> String {
     paths::guest(name).unwrap().display().to_string()
 }
 
-/// Runs `handler-host rbac` against the shared control plane; gives both outputs.
+/// Runs `handler-host rbac` against the shared control plane. Returns the exit code, standard output and standard error.
 async fn rbac(arguments: &str) -> (Option<i32>, String, String) {
-    let output = shell(&format!("handler-host rbac {arguments}"), Identity::Admin).await;
+    let output = shell(
+        &format!("handler-host rbac {arguments}"),
+        TestAccount::Admin,
+    )
+    .await;
     let hidden = |text: &str| {
         text.replace(&guest("evc"), "evc.wasm")
             .replace(&guest("puppet"), "puppet.wasm")
@@ -27,7 +31,7 @@ async fn a_module_gets_a_cluster_role_for_its_account() {
     assert_snapshot!("a_module", printed);
 }
 
-/// One line an object: what it is, what it allows, and whom.
+/// One line for each object: its kind, namespace and name, its rules, and its subjects.
 fn lines(printed: &str) -> String {
     let list: Value = serde_json::from_str(printed).unwrap();
     let words = |value: &Value| {

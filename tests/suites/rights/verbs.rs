@@ -1,60 +1,60 @@
-//! The rights that `rbac` prints are used, each of them: without one, something is refused.
+//! The host uses each of the rights that `rbac` prints: without any one of them, a request is refused.
 
 use std::fs;
 use std::time::Duration;
 
 use futures::future::join_all;
-use handler_host_tests::handlers::{Hosted, THINGS, digest, thing};
-use handler_host_tests::namespace::CONFIG_MAP;
-use handler_host_tests::objects::{condition, config_map, object, resource};
+use handler_host_tests::guests::variants::digest;
+use handler_host_tests::objects::kinds::CONFIG_MAP;
+use handler_host_tests::objects::things::{THINGS, thing};
+use handler_host_tests::objects::{condition, config_map, manifest, object, resource};
 use handler_host_tests::{
-    ControlPlane, Entries, Entry, Identity, Mark, eventually, handler_host, manifest, paths,
-    write_atomically,
+    AuditEntries, AuditEntry, ControlPlane, Hosted, Mark, TestAccount, eventually, handler_host,
+    paths, write_atomically,
 };
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::{requests, user};
-
-/// The kinds of things of this suite.
+/// The index of the first kind of things of this suite.
 const FIRST: usize = 100;
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A right that is taken away, as (resource less the plural of things, verb), and the request that is refused.
-type Case = (&'static str, &'static str, &'static str, &'static str);
+/// The resource and verb of a right that is taken away, and the resource and verb of the request that is then refused.
+/// `things` stands for the plural of a kind of things. The first case takes no right away.
+type MissingRight = (&'static str, &'static str, &'static str, &'static str);
 
-const CASES: [Case; 12] = [
+const CASES: [MissingRight; 12] = [
     ("", "", "", ""),
     ("things", "list", "things", "list"),
     ("things", "watch", "things", "watch"),
-    // The finalizer.
+    // The host writes the finalizer.
     ("things", "patch", "things", "patch"),
     ("things/status", "patch", "things/status", "patch"),
-    // Owner references that block deletion.
+    // Owner references that block deletion need this right.
     ("things/finalizers", "update", "configmaps", "patch"),
     ("configmaps", "get", "configmaps", "get"),
     ("configmaps", "list", "configmaps", "list"),
     ("configmaps", "watch", "configmaps", "watch"),
-    // An apply that would create.
+    // An apply that would create an object needs this right.
     ("configmaps", "create", "configmaps", "patch"),
     ("configmaps", "patch", "configmaps", "patch"),
     ("configmaps", "delete", "configmaps", "delete"),
 ];
 
-/// A case at work.
-struct Trial<'a> {
+/// A Handler that lacks a right, and its parent.
+struct VerbCase<'a> {
     hosted: &'a Hosted,
     mark: Mark,
     index: usize,
-    case: Case,
+    missing: MissingRight,
 }
 
-impl Trial<'_> {
+impl VerbCase<'_> {
     fn plural(&self) -> String {
         format!("thing{}s", FIRST + self.index)
     }
 
-    /// A resource of a case, as it is called in the cluster.
+    /// The name of a resource of a case in the cluster.
     fn named(&self, resource: &str) -> String {
         resource.replace("things", &self.plural())
     }
@@ -63,20 +63,20 @@ impl Trial<'_> {
         format!("{part}-{}", self.index)
     }
 
-    async fn refused(&self) -> Entries {
-        let user = user(self.hosted, &self.name("case"));
-        let requests = requests(self.hosted, &self.mark).await;
+    async fn refused(&self) -> AuditEntries {
+        let user = self.hosted.service_account_user(&self.name("case"));
+        let requests = self.hosted.requests(&self.mark).await;
         requests.only(|it| it.impersonated == user && it.code == 403)
     }
 
-    /// Whether what was to be refused was.
-    fn is_expected(&self, entry: &Entry) -> bool {
+    /// Whether this is the request that must be refused.
+    fn is_expected(&self, entry: &AuditEntry) -> bool {
         let resource = if entry.subresource.is_empty() {
             entry.resource.clone()
         } else {
             format!("{}/{}", entry.resource, entry.subresource)
         };
-        resource == self.named(self.case.2) && entry.verb == self.case.3
+        resource == self.named(self.missing.2) && entry.verb == self.missing.3
     }
 
     fn things(&self) -> Api<DynamicObject> {
@@ -87,7 +87,7 @@ impl Trial<'_> {
         )
     }
 
-    /// Has the thing desire these children, and waits until something is refused or that is so.
+    /// Lets the thing desire these children, and waits until a request is refused or `is_so` holds.
     async fn desire(&self, what: &str, children: &[Value], is_so: impl AsyncFn() -> bool) {
         let name = self.name("parent");
         let spec = json!({"spec": {"do": "apply", "children": children}});
@@ -99,7 +99,7 @@ impl Trial<'_> {
     }
 
     async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
-        let what = format!("{:?}: {what}", self.case);
+        let what = format!("{:?}: {what}", self.missing);
         eventually(&what, DEADLINE, async || {
             let refused = self.refused().await;
             if refused.count() > 0 || is_so().await {
@@ -119,8 +119,8 @@ impl Trial<'_> {
         ready["reason"].as_str().map(str::to_owned)
     }
 
-    /// All that a handler does in its life.
-    async fn play(&self) {
+    /// Does everything for which a host needs rights, from the first child to the end of the parent.
+    async fn run(&self) {
         let (own, foreign) = (self.name("own"), self.name("foreign"));
         let namespace = &self.hosted.namespace;
         namespace
@@ -163,20 +163,20 @@ impl Trial<'_> {
         })
         .await;
         let refused = self.refused().await;
-        if self.case.1.is_empty() {
+        if self.missing.1.is_empty() {
             assert_eq!(refused.count(), 0, "{refused}");
         } else {
             assert!(
                 refused.iter().any(|it| self.is_expected(it)),
                 "{:?}: {refused}",
-                self.case
+                self.missing
             );
-            self.is_told().await;
+            self.wait_until_told().await;
         }
     }
 
-    async fn is_told(&self) {
-        let (mut resource, verb) = (self.named(self.case.0), self.case.1);
+    async fn wait_until_told(&self) {
+        let (mut resource, verb) = (self.named(self.missing.0), self.missing.1);
         if resource.starts_with("thing") {
             let group = THINGS.split('/').next().unwrap();
             let plural = self.plural();
@@ -184,7 +184,7 @@ impl Trial<'_> {
         }
         let told = format!(
             "{} may not {verb} {resource} in namespace {}; grant it: ",
-            user(self.hosted, &self.name("case")),
+            self.hosted.service_account_user(&self.name("case")),
             self.hosted.namespace.name
         );
         let handler = self.name("case");
@@ -206,7 +206,7 @@ fn spec(hosted: &Hosted, index: usize) -> Value {
     })
 }
 
-/// What `rbac` prints for all cases, less the right that each is to go without.
+/// Applies what `rbac` prints for all cases, without the right that each case lacks.
 async fn grant(hosted: &Hosted) {
     let directory = hosted.path("handlers");
     fs::create_dir(&directory).unwrap();
@@ -218,7 +218,7 @@ async fn grant(hosted: &Hosted) {
         });
         fs::write(directory.join(format!("{index}.json")), handler.to_string()).unwrap();
     }
-    let kubeconfig = ControlPlane::shared().await.kubeconfig(Identity::Admin);
+    let kubeconfig = ControlPlane::shared().await.kubeconfig(TestAccount::Admin);
     let arguments = [
         "rbac",
         "--output",
@@ -256,7 +256,7 @@ async fn grant(hosted: &Hosted) {
                     .retain(|known| known != verb);
             }
         }
-        // One without verbs is none.
+        // The API server refuses a rule without verbs.
         rules.retain(|rule| rule["verbs"] != json!([]));
     }
     manifest::apply(&hosted.namespace.client, &objects)
@@ -266,7 +266,7 @@ async fn grant(hosted: &Hosted) {
 
 #[tokio::test]
 async fn without_any_of_the_printed_rights_something_is_refused_and_with_all_nothing() {
-    let hosted = Hosted::start_as("verbs", Identity::Deployed, &[]).await;
+    let hosted = Hosted::start_as("verbs", TestAccount::Deployed, &[]).await;
     for index in 0..CASES.len() {
         hosted.install_thing(FIRST + index).await;
     }
@@ -280,15 +280,15 @@ async fn without_any_of_the_printed_rights_something_is_refused_and_with_all_not
             .await;
     }
     hosted.serves("case-0", &digest(&puppet)).await;
-    let trials: Vec<_> = CASES
+    let cases: Vec<_> = CASES
         .iter()
         .enumerate()
-        .map(|(index, case)| Trial {
+        .map(|(index, missing)| VerbCase {
             hosted: &hosted,
             mark,
             index,
-            case: *case,
+            missing: *missing,
         })
         .collect();
-    join_all(trials.iter().map(Trial::play)).await;
+    join_all(cases.iter().map(VerbCase::run)).await;
 }

@@ -1,6 +1,6 @@
-//! A guest of which the suites make variants by patching bytes, to swap one for another.
+//! A guest of which the suites make variants by changing bytes, so that they can swap one module for another.
 //!
-//! A parent gets one child of its own name, labelled with the variant that desired it.
+//! Each parent gets one child of its own name. A label of the child names the variant that desired it.
 
 mod variant;
 
@@ -8,14 +8,14 @@ use handler_sdk::{Description, Failure, Handler, Kind, Metadata, Request, Respon
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use variant::{Mode, variant};
+use variant::{VariantMode, variant};
 
 struct Chameleon;
 
 handler_sdk::export!(Chameleon);
 
 #[derive(Deserialize)]
-struct Parent {
+struct ChameleonParent {
     metadata: Metadata,
     #[serde(default)]
     spec: Value,
@@ -23,17 +23,17 @@ struct Parent {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Config {
-    /// The parents' kind.
+struct ChameleonConfig {
+    /// The kind of the parents.
     #[serde(default = "claim")]
     parent: Kind,
-    /// The child's kind.
+    /// The kind of the children.
     #[serde(default)]
-    child: Child,
+    child: ChameleonChild,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
-enum Child {
+enum ChameleonChild {
     #[default]
     PersistentVolumeClaim,
     ConfigMap,
@@ -44,51 +44,58 @@ fn claim() -> Kind {
 }
 
 impl Handler for Chameleon {
-    type Parent = Parent;
-    type Config = Config;
+    type Parent = ChameleonParent;
+    type Config = ChameleonConfig;
 
-    fn describe(config: &Config) -> Description {
+    fn describe(config: &ChameleonConfig) -> Description {
         let (_, mode) = variant();
         let kind = match config.child {
-            Child::PersistentVolumeClaim => "PersistentVolumeClaim",
-            Child::ConfigMap => "ConfigMap",
+            ChameleonChild::PersistentVolumeClaim => "PersistentVolumeClaim",
+            ChameleonChild::ConfigMap => "ConfigMap",
         };
         let description = Description::new(config.parent.clone()).child(Kind::new("v1", kind));
         match mode {
-            Mode::DescribeTrap => panic!("this variant traps when it is asked what it is"),
-            Mode::DescribeMore => description.child(Kind::new("v1", "Secret")),
-            Mode::Ok | Mode::Trap | Mode::TrapNew | Mode::Some | Mode::Fail | Mode::Half => {
-                description
-            }
+            VariantMode::DescribeTrap => panic!("this variant traps when it is asked what it is"),
+            VariantMode::DescribeMore => description.child(Kind::new("v1", "Secret")),
+            VariantMode::Ok
+            | VariantMode::Trap
+            | VariantMode::TrapNew
+            | VariantMode::Some
+            | VariantMode::Fail
+            | VariantMode::Half => description,
         }
     }
 
-    fn reconcile(request: Request<Parent, Config>) -> Result<Response, Failure> {
+    fn reconcile(request: Request<ChameleonParent, ChameleonConfig>) -> Result<Response, Failure> {
         let (name, mode) = variant();
-        let Parent { metadata, spec } = &request.parent;
+        let ChameleonParent { metadata, spec } = &request.parent;
         let is_odd = |name: &str| name.ends_with(['1', '3', '5', '7', '9']);
         let label = match mode {
-            Mode::Trap => panic!("this variant traps"),
-            Mode::TrapNew if request.children.is_empty() => {
+            VariantMode::Trap => panic!("this variant traps"),
+            VariantMode::TrapNew if request.children.is_empty() => {
                 panic!("this variant traps for new parents")
             }
-            Mode::Half if is_odd(&metadata.name) => panic!("this variant traps for odd names"),
-            Mode::Fail => {
+            VariantMode::Half if is_odd(&metadata.name) => {
+                panic!("this variant traps for odd names")
+            }
+            VariantMode::Fail => {
                 let message = format!("Variant {name} fails. Take another one.");
                 return Err(Failure::permanent(message));
             }
-            Mode::Some if metadata.labels.get("pick").map(String::as_str) != Some("yes") => "base",
-            Mode::Ok
-            | Mode::TrapNew
-            | Mode::DescribeTrap
-            | Mode::DescribeMore
-            | Mode::Some
-            | Mode::Half => name.as_str(),
+            VariantMode::Some if metadata.labels.get("pick").map(String::as_str) != Some("yes") => {
+                "base"
+            }
+            VariantMode::Ok
+            | VariantMode::TrapNew
+            | VariantMode::DescribeTrap
+            | VariantMode::DescribeMore
+            | VariantMode::Some
+            | VariantMode::Half => name.as_str(),
         };
         let metadata = json!({"name": metadata.name, "labels": {"variant": label}});
         Ok(Response::ready([match request.config.child {
-            Child::PersistentVolumeClaim => volume_claim(&metadata, spec),
-            Child::ConfigMap => {
+            ChameleonChild::PersistentVolumeClaim => volume_claim(&metadata, spec),
+            ChameleonChild::ConfigMap => {
                 json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}})
             }
         }]))

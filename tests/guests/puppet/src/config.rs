@@ -1,17 +1,19 @@
+//! The config of the guest.
+
 use handler_sdk::Kind;
 use serde::{Deserialize, Serialize};
 
-/// What `describe` does and answers.
+/// What `describe` does and returns.
 #[derive(Deserialize, Serialize)]
-#[serde(try_from = "Fields", rename_all = "camelCase")]
-pub(crate) struct Config {
-    /// The parent's kind.
+#[serde(try_from = "ConfigFields", rename_all = "camelCase")]
+pub(crate) struct PuppetConfig {
+    /// The kind of the parents.
     pub(crate) parent: Kind,
-    /// The children's kinds.
+    /// The kinds of the children.
     pub(crate) children: Vec<Kind>,
-    /// Whether to ask for a finalizer.
+    /// Whether the description asks for a finalizer.
     pub(crate) finalizer: bool,
-    /// How to go wrong instead.
+    /// How `describe` goes wrong, or `None` when it does not.
     pub(crate) describe: Option<Misbehaviour>,
 }
 
@@ -23,23 +25,23 @@ pub(crate) enum Misbehaviour {
     Spin,
 }
 
-/// The config as it is written.
+/// The config as a user writes it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Fields {
+struct ConfigFields {
     parent: Option<Kind>,
     children: Option<Vec<Kind>>,
     #[serde(default)]
     finalizer: bool,
     describe: Option<Misbehaviour>,
-    /// A message to refuse this config with.
+    /// The message with which the guest refuses this config.
     refuse: Option<String>,
 }
 
-impl TryFrom<Fields> for Config {
+impl TryFrom<ConfigFields> for PuppetConfig {
     type Error = String;
 
-    fn try_from(fields: Fields) -> Result<Self, String> {
+    fn try_from(fields: ConfigFields) -> Result<Self, String> {
         if let Some(message) = fields.refuse {
             return Err(message);
         }

@@ -1,4 +1,4 @@
-//! What a guest must not get away with.
+//! What a hostile guest might do.
 
 use std::hint::black_box;
 use std::io::{Write, stderr, stdout};
@@ -7,14 +7,14 @@ use handler_sdk::log;
 use wasip2::clocks::monotonic_clock;
 use wasip2::random::random;
 
-/// Never returns.
+/// Runs without end.
 pub(crate) fn spin() -> ! {
     loop {
         black_box(());
     }
 }
 
-/// Takes memory, and touches it, until there is none.
+/// Takes memory and writes to it until there is no more.
 pub(crate) fn hog() -> ! {
     const CHUNK: usize = 1 << 20;
     let mut chunks = Vec::new();
@@ -23,7 +23,7 @@ pub(crate) fn hog() -> ! {
     }
 }
 
-/// Uses up the stack. The sum behind the call keeps the compiler from making it a loop.
+/// Uses up the stack. The addition after the call keeps the compiler from making a loop of it.
 pub(crate) fn recurse(depth: u64) -> u64 {
     if black_box(true) {
         recurse(black_box(depth + 1)) + 1
@@ -32,7 +32,7 @@ pub(crate) fn recurse(depth: u64) -> u64 {
     }
 }
 
-/// Takes handles, and keeps each, which costs the host more than the guest.
+/// Takes handles and keeps them. A handle costs the host more than the guest.
 pub(crate) fn keep_handles() -> ! {
     let mut handles = Vec::new();
     loop {
@@ -40,23 +40,23 @@ pub(crate) fn keep_handles() -> ! {
     }
 }
 
-/// Draws this many random bytes at once.
+/// Asks for this many random bytes at once.
 pub(crate) fn draw(bytes: u64) {
     black_box(random::get_random_bytes(bytes));
 }
 
-/// Writes this text, whatever it holds, to each of the log, standard output and standard error.
+/// Writes this text without any change to the log, to standard output and to standard error.
 pub(crate) fn say(text: &str) {
     log::info(text);
     let _ = writeln!(stdout(), "{text}");
     let _ = writeln!(stderr(), "{text}");
 }
 
-/// Writes this many lines to each of the log, standard output and standard error.
+/// Writes this many lines to the log, to standard output and to standard error.
 pub(crate) fn chatter(lines: usize) {
     for line in 0..lines {
         log::info(format!("log line {line}"));
-        // A host that takes no more may say so; the guest goes on.
+        // The host may refuse more output. The guest goes on.
         let _ = writeln!(stdout(), "stdout line {line}");
         let _ = writeln!(stderr(), "stderr line {line}");
     }

@@ -1,4 +1,4 @@
-//! A guest that does what its parent object says, good or hostile; for the suites.
+//! A guest for the suites that does what the spec of its parent says, good or hostile.
 
 mod config;
 mod hostile;
@@ -11,24 +11,24 @@ use handler_sdk::{Description, Event, Failure, Handler, Metadata, Request, Respo
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use config::{Config, Misbehaviour};
-use spec::{Apply, Command, News, Spec};
+use config::{Misbehaviour, PuppetConfig};
+use spec::{PuppetCommand, PuppetEvent, PuppetResponse, PuppetSpec};
 
 struct Puppet;
 
 handler_sdk::export!(Puppet);
 
 #[derive(Deserialize)]
-struct Parent {
+struct PuppetParent {
     metadata: Metadata,
-    spec: Spec,
+    spec: PuppetSpec,
 }
 
 impl Handler for Puppet {
-    type Parent = Parent;
-    type Config = Config;
+    type Parent = PuppetParent;
+    type Config = PuppetConfig;
 
-    fn describe(config: &Config) -> Description {
+    fn describe(config: &PuppetConfig) -> Description {
         match config.describe {
             None => {}
             Some(Misbehaviour::Trap) => panic!("the config says describe: trap"),
@@ -46,57 +46,61 @@ impl Handler for Puppet {
         }
     }
 
-    fn reconcile(request: Request<Parent, Config>) -> Result<Response, Failure> {
-        let Parent { metadata, spec } = &request.parent;
+    fn reconcile(request: Request<PuppetParent, PuppetConfig>) -> Result<Response, Failure> {
+        let PuppetParent { metadata, spec } = &request.parent;
         if metadata.is_being_deleted() {
             return Ok(Response::ready(&spec.on_delete));
         }
         let name = metadata.name.as_str();
         Ok(match &spec.command {
-            Command::Apply(apply) => applied(apply),
-            Command::Permanent { message } => return Err(Failure::permanent(message)),
-            Command::Temporary { message, delay_ms } => {
+            PuppetCommand::Apply(response) => apply(response),
+            PuppetCommand::Permanent { message } => return Err(Failure::permanent(message)),
+            PuppetCommand::Temporary { message, delay_ms } => {
                 return Err(temporary(message, *delay_ms));
             }
-            Command::Trap { message } => panic!("{message}"),
-            Command::Spin => hostile::spin(),
-            Command::Hog => hostile::hog(),
-            Command::Recurse => Response::no_children().waiting(hostile::recurse(0).to_string()),
-            Command::Handles => hostile::keep_handles(),
-            Command::Draw { bytes } => {
+            PuppetCommand::Trap { message } => panic!("{message}"),
+            PuppetCommand::Spin => hostile::spin(),
+            PuppetCommand::Hog => hostile::hog(),
+            PuppetCommand::Recurse => {
+                Response::no_children().waiting(hostile::recurse(0).to_string())
+            }
+            PuppetCommand::Handles => hostile::keep_handles(),
+            PuppetCommand::Draw { bytes } => {
                 hostile::draw(*bytes);
                 Response::no_children()
             }
-            Command::Say { text } => {
+            PuppetCommand::Say { text } => {
                 hostile::say(text);
                 Response::no_children()
             }
-            Command::Chatter { lines } => {
+            PuppetCommand::Chatter { lines } => {
                 hostile::chatter(*lines);
                 Response::no_children()
             }
-            Command::Garbage { text } => Response::no_children().child_text(text),
-            Command::Flood { count } => Response::ready(
+            PuppetCommand::Garbage { text } => Response::no_children().child_text(text),
+            PuppetCommand::Flood { count } => Response::ready(
                 (0..*count).map(|index| config_map(&format!("{name}-{index}"), &json!({}))),
             ),
-            Command::Huge { bytes } => {
+            PuppetCommand::Huge { bytes } => {
                 Response::ready([config_map(name, &json!({"text": "x".repeat(*bytes)}))])
             }
-            Command::Entropy => Response::ready([config_map(name, &probe::entropy())]),
-            Command::Environment => Response::ready([config_map(name, &probe::environment())]),
-            Command::Echo => Response::ready([config_map(name, &probe::echo(&request))]),
+            PuppetCommand::Entropy => Response::ready([config_map(name, &probe::entropy())]),
+            PuppetCommand::Environment => {
+                Response::ready([config_map(name, &probe::environment())])
+            }
+            PuppetCommand::Echo => Response::ready([config_map(name, &probe::echo(&request))]),
         })
     }
 }
 
-fn applied(apply: &Apply) -> Response {
-    let Apply {
+fn apply(response: &PuppetResponse) -> Response {
+    let PuppetResponse {
         children,
         status,
         waiting,
         events,
         requeue_after_ms,
-    } = apply;
+    } = response;
     let mut response = Response::ready(children);
     if let Some(status) = status {
         response = response.status(status);
@@ -110,10 +114,10 @@ fn applied(apply: &Apply) -> Response {
     events.iter().map(event).fold(response, Response::event)
 }
 
-fn event(news: &News) -> Event {
-    match news {
-        News::Normal { reason, message } => Event::normal(reason, message),
-        News::Warning { reason, message } => Event::warning(reason, message),
+fn event(event: &PuppetEvent) -> Event {
+    match event {
+        PuppetEvent::Normal { reason, message } => Event::normal(reason, message),
+        PuppetEvent::Warning { reason, message } => Event::warning(reason, message),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a guest sees of its input and of the world outside, as a ConfigMap's entries.
+//! What a guest sees of its input and of the world outside, as the entries of a ConfigMap.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -12,10 +12,10 @@ use std::{env, fs, io, thread};
 use handler_sdk::Request;
 use serde_json::{Value, json};
 
-use crate::Parent;
-use crate::config::Config;
+use crate::PuppetParent;
+use crate::config::PuppetConfig;
 
-/// Clocks, before and after a sleep, and random numbers of every source.
+/// The clocks, the time that a sleep takes, and random numbers from every source.
 pub(crate) fn entropy() -> Value {
     let start = Instant::now();
     thread::sleep(Duration::from_secs(10));
@@ -32,8 +32,8 @@ pub(crate) fn entropy() -> Value {
     })
 }
 
-/// One entry for each way out that a guest might try: the error, or `reached …`. Arguments
-/// and variables are empty and the input has 0 bytes when nothing is granted.
+/// One entry for each way out of the sandbox that a guest might try: the error, or `reached …`. When nothing is granted,
+/// arguments and variables are empty and the input has 0 bytes.
 pub(crate) fn environment() -> Value {
     let mut input = Vec::new();
     let stdin = io::stdin().read_to_end(&mut input).map(|_| input);
@@ -60,8 +60,8 @@ fn outcome<T: Debug>(attempt: io::Result<T>) -> String {
     }
 }
 
-/// What the request held, and whether this instance was called before.
-pub(crate) fn echo(request: &Request<Parent, Config>) -> Value {
+/// The request, and how often this instance was called.
+pub(crate) fn echo(request: &Request<PuppetParent, PuppetConfig>) -> Value {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     let children: Vec<String> = request
         .children

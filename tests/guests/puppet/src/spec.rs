@@ -1,26 +1,28 @@
+//! The spec of a Puppet.
+
 use serde::Deserialize;
 use serde_json::Value;
 
 /// The spec of a Puppet.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Spec {
+pub(crate) struct PuppetSpec {
     #[serde(flatten)]
-    pub(crate) command: Command,
-    /// The children to desire while the parent is being deleted.
+    pub(crate) command: PuppetCommand,
+    /// The children that the guest desires while the parent is being deleted.
     #[serde(default)]
     pub(crate) on_delete: Vec<Value>,
 }
 
-/// What to do, by `spec.do`.
+/// What the guest does, by the field `do`.
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(crate) enum Command {
-    /// Answer with what the spec holds.
-    Apply(Apply),
-    /// Fail for good.
+pub(crate) enum PuppetCommand {
+    /// Return the response of the spec.
+    Apply(PuppetResponse),
+    /// Fail permanently.
     Permanent { message: String },
-    /// Fail for now.
+    /// Fail temporarily.
     Temporary {
         message: String,
         delay_ms: Option<u64>,
@@ -30,11 +32,11 @@ pub(crate) enum Command {
         #[serde(default = "trap_message")]
         message: String,
     },
-    /// Never return.
+    /// Run without end.
     Spin,
-    /// Take memory until there is none.
+    /// Take memory until there is no more.
     Hog,
-    /// Call itself until the stack is used up.
+    /// Recurse until the stack is used up.
     Recurse,
     /// Take handles and keep them.
     Handles,
@@ -56,32 +58,32 @@ pub(crate) enum Command {
     Flood { count: usize },
     /// Desire a ConfigMap with this much text.
     Huge { bytes: usize },
-    /// Desire a ConfigMap that holds clocks and random numbers.
+    /// Desire a ConfigMap with clocks and random numbers.
     Entropy,
-    /// Desire a ConfigMap that says what of the world outside can be reached.
+    /// Desire a ConfigMap that says what the guest can reach of the world outside.
     Environment,
-    /// Desire a ConfigMap that holds what the request held.
+    /// Desire a ConfigMap with the contents of the request.
     Echo,
 }
 
-/// A response, word for word.
+/// The response of `do: apply`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Apply {
+pub(crate) struct PuppetResponse {
     #[serde(default)]
     pub(crate) children: Vec<Value>,
-    /// Passed on whatever it is, so that a suite can try a patch that is not an object.
+    /// The status patch. It may be any JSON value, so that a suite can try a patch that is not an object.
     pub(crate) status: Option<Value>,
     pub(crate) waiting: Option<String>,
     #[serde(default)]
-    pub(crate) events: Vec<News>,
+    pub(crate) events: Vec<PuppetEvent>,
     pub(crate) requeue_after_ms: Option<u64>,
 }
 
-/// An Event to publish.
+/// An Event that the host is to publish.
 #[derive(Deserialize)]
 #[serde(tag = "severity", rename_all = "camelCase")]
-pub(crate) enum News {
+pub(crate) enum PuppetEvent {
     Normal { reason: String, message: String },
     Warning { reason: String, message: String },
 }
@@ -90,7 +92,7 @@ fn trap_message() -> String {
     "the spec says do: trap".to_owned()
 }
 
-/// Ten times what the host's log takes.
+/// Ten times as many lines as the log of the host takes.
 fn chatter_lines() -> usize {
     1000
 }

@@ -1,4 +1,4 @@
-// pause holds the namespaces of a Pod: it waits for SIGTERM and reaps orphans.
+// pause keeps the namespaces of a Pod: it waits for SIGTERM, and waits for orphaned processes.
 package main
 
 import (

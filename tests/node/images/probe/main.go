@@ -1,11 +1,11 @@
-// probe is the Pod of the suite that looks at the node itself. It answers the kubelet's probes, and tells what a
-// Pod finds: whether the API server can be reached, who it is, what it can write to.
+// probe is the program of the Pod in the suite of the node itself. It answers the probes of the kubelet, and says
+// what a Pod can do: whether it reaches the API server, as which user, and where it can write.
 //
-//	/healthz   200
-//	/api       what the API server says to this Pod's service account: status, then its user
-//	/file      a file: ?path=/config/greeting
-//	/write     writes a file to a directory and says how that went: ?path=/scratch
-//	/eat       takes so many MiB of memory: ?mebibytes=100
+//	/healthz   answers 200
+//	/api       the status and the body of the API server's answer to a SelfSubjectReview of this Pod
+//	/file      the contents of a file: ?path=/config/greeting
+//	/write     writes a file to a directory and says whether that succeeded: ?path=/scratch
+//	/eat       takes this many MiB of memory: ?mebibytes=100
 package main
 
 import (
@@ -104,7 +104,7 @@ func eat(answer http.ResponseWriter, request *http.Request) {
 		http.Error(answer, err.Error(), http.StatusBadRequest)
 		return
 	}
-	// Answered first: whoever asks may take an answer that fails for a reason to ask again.
+	// The answer is sent first, because a client may send the request again when the answer fails.
 	go func() {
 		for range mebibytes {
 			block := make([]byte, 1<<20)

@@ -1,29 +1,31 @@
-//! One of two writes, whatever becomes of it.
+//! Of two Pods of the host only one writes, also when that Pod is deleted, replaced or paused.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use handler_host_tests::namespace::PVC;
-use handler_host_tests::{Entries, Entry, Namespace, child, eventually};
+use handler_host_tests::audit::between;
+use handler_host_tests::node::deployed_host::{DEADLINE, DeployedHost, NAMESPACE};
+use handler_host_tests::node::pods::{address, name};
+use handler_host_tests::objects::kinds::PVC;
+use handler_host_tests::programs::child;
+use handler_host_tests::{AuditEntries, AuditEntry, Namespace, eventually};
 use rustix::process::Signal;
 
-use super::Host;
-use super::cluster::{DEADLINE, NAMESPACE, address, between, name};
-
 const CLAIMS: usize = 500;
-/// Fewer a second than the host serves: what a claim waits for is then the change of leaders, not the claims before.
+/// The time between two claims. The host serves claims faster than that, so a claim waits only for the change of
+/// leaders and never for earlier claims.
 const APART: Duration = Duration::from_millis(20);
 
-/// Writes to what the host looks after.
-fn writes(requests: &Entries) -> Entries {
-    let is_review = |entry: &Entry| entry.resource.starts_with("selfsubject");
+/// The writes among requests, without reviews of rights.
+fn writes(requests: &AuditEntries) -> AuditEntries {
+    let is_review = |entry: &AuditEntry| entry.resource.starts_with("selfsubject");
     requests.writes().only(|entry| !is_review(entry))
 }
 
 #[tokio::test]
 #[ignore = "needs a node: `just e2e`"]
 async fn the_pod_that_leads_is_deleted_during_creates_and_none_is_lost_or_doubled() {
-    let host = Host::turn().await;
+    let host = DeployedHost::take_turn().await;
     let (leader, other) = host.settled().await;
     let claims = Namespace::create(host.node.control_plane(), "deleted").await;
     let mark = host.node.control_plane().audit().mark();
@@ -65,14 +67,15 @@ async fn the_pod_that_leads_is_deleted_during_creates_and_none_is_lost_or_double
 #[tokio::test]
 #[ignore = "needs a node: `just e2e`"]
 async fn a_rollout_during_creates_keeps_no_claim_waiting() {
-    let host = Host::turn().await;
+    let host = DeployedHost::take_turn().await;
     let claims = Namespace::create(host.node.control_plane(), "rollout").await;
     let mark = host.node.control_plane().audit().mark();
     let restart = async || {
         let deployment = "deployment/handler-host";
         host.kubectl(&["rollout", "restart", "--namespace", NAMESPACE, deployment])
             .await;
-        // Longer than kubectl may take here, so it is asked until it says so.
+        // The rollout takes longer than a run of kubectl may take here, so kubectl is run until it says that the rollout
+        // is complete.
         eventually("the rollout is complete", DEADLINE, async || {
             let status = [
                 "rollout",
@@ -89,20 +92,20 @@ async fn a_rollout_during_creates_keeps_no_claim_waiting() {
         })
         .await;
     };
-    // So that they go on until both Pods were replaced.
+    // At this rate claims are still created when both Pods have been replaced.
     host.make(&claims, CLAIMS, APART * 2, (CLAIMS / 4, restart))
         .await;
     let slowest = host.served_once(&claims, CLAIMS, &mark).await;
     let requests = host.requests(&claims, &mark).await;
     let made = requests.resource("persistentvolumeclaims").code(201);
     let by: BTreeSet<_> = made.iter().map(|entry| entry.source.clone()).collect();
-    assert!(by.len() > 1, "no other Pod had its turn: {by:?}");
+    assert!(by.len() > 1, "only one Pod served claims: {by:?}");
     println!(
         "rollout during {CLAIMS} creates, 25 a second: {} Pods in turn, {:.2} s from claim to PVC at most",
         by.len(),
         slowest.as_secs_f64()
     );
-    // The goal is 2 s; the rest is for machines that are busy with other things.
+    // The goal is 2 s. The bound is larger for machines that are busy with other work.
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     host.settled().await;
 }
@@ -110,7 +113,7 @@ async fn a_rollout_during_creates_keeps_no_claim_waiting() {
 #[tokio::test]
 #[ignore = "needs a node: `just e2e`"]
 async fn a_leader_that_is_paused_past_its_lease_writes_nothing_when_it_goes_on() {
-    let host = Host::turn().await;
+    let host = DeployedHost::take_turn().await;
     let (leader, other) = host.settled().await;
     let claims = Namespace::create(host.node.control_plane(), "paused").await;
     let mark = host.node.control_plane().audit().mark();
@@ -144,7 +147,7 @@ async fn a_leader_that_is_paused_past_its_lease_writes_nothing_when_it_goes_on()
     let requests = host.requests(&claims, &mark).await;
     let of_other = writes(&requests.from(address(&other)));
     let taken = of_other.iter().map(|entry| &entry.received).min().unwrap();
-    // Wherever: also of statuses and Events. That it asks for the lease again is its right.
+    // The writes of all namespaces count, also those of statuses and Events. The leader may try to take the lease again.
     let everywhere = host.node.control_plane().audit_since(&mark).await;
     let late = writes(&everywhere.from(address(&leader)))
         .only(|entry| entry.received > *taken && entry.resource != "leases");

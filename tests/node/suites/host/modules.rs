@@ -1,19 +1,17 @@
-//! Modules in a cluster, swapped without a new Pod.
+//! Modules that are swapped in a cluster without a new Pod.
 
 use std::path::Path;
 
-use handler_host_tests::deployed::Example;
-use handler_host_tests::handlers::digest;
-use handler_host_tests::namespace::PVC;
-use handler_host_tests::variants::variant;
-use handler_host_tests::{Namespace, Registry, evc, handler_host};
+use handler_host_tests::deployment::ExampleManifests;
+use handler_host_tests::guests::variants::digest;
+use handler_host_tests::node::deployed_host::{DEADLINE, DeployedHost};
+use handler_host_tests::node::pods::uid_and_restarts;
+use handler_host_tests::objects::kinds::PVC;
+use handler_host_tests::{Namespace, Registry, evc, handler_host, variant};
 use serde_json::json;
 
-use super::Host;
-use super::cluster::{DEADLINE, identity};
-
-/// Has the Handler's module be what a patch says. Its variants take no config, and are on trial for nothing.
-async fn patch(host: &Host, module: serde_json::Value) {
+/// Patches the module of the Handler. The variants take no config, and with this rollout their trials cannot fail.
+async fn patch(host: &DeployedHost, module: serde_json::Value) {
     let spec = json!({"module": module, "config": null, "rollout": {"maxFailureRatio": 1}});
     let patch = json!({"spec": spec}).to_string();
     host.kubectl(&[
@@ -22,7 +20,7 @@ async fn patch(host: &Host, module: serde_json::Value) {
     .await;
 }
 
-/// Makes a claim and waits until its PVC is of a variant.
+/// Creates a claim and waits until its PVC carries the label of a variant.
 async fn follows(claims: &Namespace, name: &str, variant: &str) {
     claims.create_object(&evc(name, "1Gi")).await.unwrap();
     let what = format!("it is of variant {variant}");
@@ -43,9 +41,9 @@ fn push(file: &Path, image: &str) -> impl Future<Output = handler_host_tests::Ou
 #[tokio::test]
 #[ignore = "needs a node: `just e2e`"]
 async fn a_module_is_swapped_by_config_map_and_by_image_and_no_pod_is_restarted() {
-    let host = Host::turn().await;
+    let host = DeployedHost::take_turn().await;
     let pods = host.settled().await;
-    let before = [identity(&pods.0), identity(&pods.1)];
+    let before = [uid_and_restarts(&pods.0), uid_and_restarts(&pods.1)];
     let claims = Namespace::create(host.node.control_plane(), "swapped").await;
 
     let config_map =
@@ -72,7 +70,7 @@ async fn a_module_is_swapped_by_config_map_and_by_image_and_no_pod_is_restarted(
         std::fs::write(&file, &module).unwrap();
         let pushed = push(&file, &image).await;
         assert_eq!(pushed.code, Some(0), "{}", pushed.stderr);
-        // The second time the tag is moved, and nothing is patched.
+        // The second push moves the tag, and the Handler is not patched.
         if name == "three" {
             let by_image =
                 json!({"image": image, "plainHttp": true, "pollInterval": "1s", "configMap": null});
@@ -83,11 +81,11 @@ async fn a_module_is_swapped_by_config_map_and_by_image_and_no_pod_is_restarted(
     }
 
     let pods = host.settled().await;
-    let after = [identity(&pods.0), identity(&pods.1)];
+    let after = [uid_and_restarts(&pods.0), uid_and_restarts(&pods.1)];
     assert_eq!(after, before, "a Pod was replaced or restarted");
-    // As the others expect it.
+    // The other tests expect the worked example as it was.
     host.kubectl(&["delete", "handler", "evc"]).await;
-    host.apply(&Example::checkout()).await;
+    host.apply(&ExampleManifests::checkout()).await;
     host.serves(&first).await;
     host.told("Ready", "True").await;
 }

@@ -1,18 +1,17 @@
-//! What those who run it look at.
+//! What the operators of a cluster see of the host: its service, its rights, its memory and its metrics.
 
 use std::time::Duration;
 
-use handler_host_tests::namespace::PVC;
+use handler_host_tests::node::deployed_host::{DeployedHost, NAMESPACE};
+use handler_host_tests::node::pods::{name, uid_and_restarts};
+use handler_host_tests::objects::kinds::PVC;
 use handler_host_tests::{Namespace, evc};
 use serde_json::{Value, json};
-
-use super::Host;
-use super::cluster::{NAMESPACE, identity, name};
 
 #[tokio::test]
 #[ignore = "needs a node: `just e2e`"]
 async fn a_claim_gets_its_volume_claim() {
-    let host = Host::turn().await;
+    let host = DeployedHost::take_turn().await;
     let claims = Namespace::create(host.node.control_plane(), "first").await;
     let claim = evc("my-claim", "1G");
     claims.create_object(&claim).await.unwrap();
@@ -26,7 +25,7 @@ async fn a_claim_gets_its_volume_claim() {
 #[tokio::test]
 #[ignore = "needs a node: `just e2e`"]
 async fn a_right_taken_away_is_named_and_used_when_it_is_given_back() {
-    let host = Host::turn().await;
+    let host = DeployedHost::take_turn().await;
     let claims = Namespace::create(host.node.control_plane(), "right").await;
     host.kubectl(&["delete", "clusterrolebinding", "handler-host:evc"])
         .await;
@@ -48,7 +47,7 @@ async fn a_right_taken_away_is_named_and_used_when_it_is_given_back() {
 #[tokio::test]
 #[ignore = "needs a node: `just e2e`"]
 async fn its_namespace_is_restricted() {
-    let host = Host::turn().await;
+    let host = DeployedHost::take_turn().await;
     let bare = json!({"containers": [{"name": "bare", "image": "bare"}]});
     let overrides = json!({"spec": bare}).to_string();
     let run = [
@@ -73,9 +72,9 @@ async fn its_namespace_is_restricted() {
 #[tokio::test]
 #[ignore = "needs a node: `just e2e`"]
 async fn a_thousand_claims_fit_into_64_mebibytes() {
-    let host = Host::turn().await;
+    let host = DeployedHost::take_turn().await;
     let (leader, other) = host.settled().await;
-    let before = [identity(&leader), identity(&other)];
+    let before = [uid_and_restarts(&leader), uid_and_restarts(&other)];
     let claims = Namespace::create(host.node.control_plane(), "thousand").await;
     let mark = host.node.control_plane().audit().mark();
     host.make(&claims, 1000, Duration::ZERO, (1000, async || {}))
@@ -85,7 +84,10 @@ async fn a_thousand_claims_fit_into_64_mebibytes() {
         host.ready(&claims, &format!("claim-{index}")).await;
     }
     let (leader, other) = host.settled().await;
-    assert_eq!([identity(&leader), identity(&other)], before);
+    assert_eq!(
+        [uid_and_restarts(&leader), uid_and_restarts(&other)],
+        before
+    );
     let mebibytes = |bytes: u64| bytes >> 20;
     for (what, pod) in [("leader", &leader), ("standby", &other)] {
         let memory = host.node.container(pod, "handler-host").memory();
@@ -108,7 +110,7 @@ async fn a_thousand_claims_fit_into_64_mebibytes() {
 #[tokio::test]
 #[ignore = "needs a node: `just e2e`"]
 async fn its_metrics_say_who_leads_and_what_was_done() {
-    let host = Host::turn().await;
+    let host = DeployedHost::take_turn().await;
     let claims = Namespace::create(host.node.control_plane(), "metrics").await;
     claims.create_object(&evc("counted", "1Gi")).await.unwrap();
     host.ready(&claims, "counted").await;

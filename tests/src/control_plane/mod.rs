@@ -1,0 +1,11 @@
+//! A control plane as tests see it, and ways to reach it: clients, a relay, kubectl and a shell.
+
+mod kubectl;
+mod relay;
+mod shared;
+mod shell;
+
+pub use self::kubectl::kubectl;
+pub use self::relay::Relay;
+pub use self::shared::ControlPlane;
+pub use self::shell::{follow_advice, shell};
