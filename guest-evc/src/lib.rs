@@ -1,10 +1,8 @@
 //! The worked example: an EphemeralVolumeClaim gets a PersistentVolumeClaim of the same name.
 
-mod quantity;
-
 use std::cmp::Ordering;
 
-use handler_sdk::{Description, Failure, Handler, Kind, Metadata, Request, Response};
+use handler_sdk::{Description, Failure, Handler, Kind, Metadata, Quantity, Request, Response};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -16,14 +14,14 @@ handler_sdk::export!(EvcHandler);
 #[derive(Deserialize)]
 struct EphemeralVolumeClaim {
     metadata: Metadata,
-    // Any JSON: a wrong size must reach `storage_request`, which says what is right.
+    // Any JSON is accepted, so that a wrong size reaches `storage_request`, which says what is right.
     #[serde(default)]
     spec: Value,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Config {
+struct EvcConfig {
     #[serde(default = "default_class", deserialize_with = "class_name")]
     storage_class: String,
 }
@@ -43,14 +41,14 @@ fn class_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
 
 impl Handler for EvcHandler {
     type Parent = EphemeralVolumeClaim;
-    type Config = Config;
+    type Config = EvcConfig;
 
-    fn describe(_config: &Config) -> Description {
+    fn describe(_config: &EvcConfig) -> Description {
         Description::new(Kind::new("kopf.dev/v1", "EphemeralVolumeClaim"))
             .child(Kind::new("v1", "PersistentVolumeClaim"))
     }
 
-    fn reconcile(request: Request<EphemeralVolumeClaim, Config>) -> Result<Response, Failure> {
+    fn reconcile(request: Request<EphemeralVolumeClaim, EvcConfig>) -> Result<Response, Failure> {
         let EphemeralVolumeClaim { metadata, spec } = request.parent;
         let storage = storage_request(&spec)?;
         Ok(Response::ready([json!({
@@ -71,7 +69,7 @@ impl Handler for EvcHandler {
     }
 }
 
-/// `spec.size` as it was given, if it is a quantity above zero.
+/// Returns `spec.size` as it was given, if it is a quantity above zero.
 fn storage_request(spec: &Value) -> Result<String, Failure> {
     if !spec.is_object() && !spec.is_null() {
         let message = format!("Spec must be an object such as {{\"size\": \"1Gi\"}}. Got {spec}.");
@@ -85,15 +83,15 @@ fn storage_request(spec: &Value) -> Result<String, Failure> {
     if size.is_null() || size == "" {
         return refuse("set");
     }
-    // A number's JSON is a quantity; that of a list, an object or a boolean is not.
+    // The JSON of a number is a quantity. The JSON of a list, an object or a boolean is not.
     let text = size
         .as_str()
         .map_or_else(|| size.to_string(), str::to_owned);
-    match quantity::sign(&text) {
-        Some(Ordering::Greater) => Ok(text),
-        Some(Ordering::Equal) => refuse("set"),
-        Some(Ordering::Less) => refuse("positive, such as 1Gi"),
-        None => refuse("a quantity such as 1Gi"),
+    match text.parse::<Quantity>().map(|size| size.sign()) {
+        Ok(Ordering::Greater) => Ok(text),
+        Ok(Ordering::Equal) => refuse("set"),
+        Ok(Ordering::Less) => refuse("positive, such as 1Gi"),
+        Err(_) => refuse("a quantity such as 1Gi"),
     }
 }
 

@@ -1,4 +1,4 @@
-use handler_sdk::testing::{Call, describe};
+use handler_sdk::testing::{TestCall, describe};
 use rstest::rstest;
 
 use super::*;
@@ -8,7 +8,7 @@ fn claim(spec: &Value) -> Value {
 }
 
 fn reconcile(spec: &Value) -> Result<Response, Failure> {
-    Call::<EvcHandler>::new(claim(spec)).reconcile()
+    TestCall::<EvcHandler>::new(claim(spec)).reconcile()
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_claim_gets_a_volume_claim_of_its_name_size_and_labels() {
     claim["metadata"]["labels"] = json!({"app": "db"});
     claim["metadata"]["annotations"] = json!({"not": "carried"});
     assert_eq!(
-        Call::<EvcHandler>::new(claim).reconcile().unwrap(),
+        TestCall::<EvcHandler>::new(claim).reconcile().unwrap(),
         Response::ready([json!({
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
@@ -45,7 +45,7 @@ fn a_claim_gets_a_volume_claim_of_its_name_size_and_labels() {
 
 #[test]
 fn the_storage_class_comes_from_the_config() {
-    let response = Call::<EvcHandler>::new(claim(&json!({"size": "1G"})))
+    let response = TestCall::<EvcHandler>::new(claim(&json!({"size": "1G"})))
         .config(json!({"storageClass": "fast"}))
         .reconcile()
         .unwrap();
@@ -94,7 +94,7 @@ fn a_wrong_size_fails_for_good_with_the_value_and_a_right_one(
 
 #[test]
 fn a_claim_without_spec_is_told_to_set_a_size() {
-    let call = Call::<EvcHandler>::new(json!({"metadata": {"name": "my-claim"}}));
+    let call = TestCall::<EvcHandler>::new(json!({"metadata": {"name": "my-claim"}}));
     assert_eq!(
         call.reconcile(),
         Err(Failure::permanent("Size must be set. Got null."))

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use handler_host_core::{Description, Kind};
-use handler_host_engine::{Component, Runtime, WORLD_VERSION};
+use handler_host_engine::{Component, Runtime};
 use serde_json::json;
 
 use crate::arguments::{InspectArguments, InspectOutput};
@@ -27,7 +27,7 @@ fn text(component: &Component, description: Option<&Description>) -> String {
     let mut rows = vec![
         ("digest:", component.digest().to_string()),
         ("size:", format!("{} bytes", component.size())),
-        ("world:", format!("handler-host:handler@{WORLD_VERSION}")),
+        ("world:", component.world().name().to_owned()),
     ];
     list(&mut rows, "imports:", component.imports());
     if let Some(description) = description {
@@ -67,7 +67,7 @@ fn json(component: &Component, description: Option<&Description>) -> Result<Stri
     let whole = json!({
         "digest": component.digest().to_string(),
         "size": component.size(),
-        "world": format!("handler-host:handler@{WORLD_VERSION}"),
+        "world": component.world().name(),
         "imports": component.imports(),
         "describes": described,
     });

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use handler_host_engine::{Component, Runtime, WORLD_VERSION};
+use handler_host_engine::{Component, Runtime};
 use handler_host_registry::{ComponentInfo, PushOptions, Pushed};
 use serde_json::json;
 
@@ -32,10 +32,11 @@ pub(crate) fn push(arguments: &PushArguments) -> Result<ExitCode> {
 }
 
 fn info(component: &Component) -> ComponentInfo {
+    let world = component.world();
     ComponentInfo {
-        exports: ["describe", "reconcile"].map(str::to_owned).into(),
+        exports: world.exports().iter().map(ToString::to_string).collect(),
         imports: component.imports().to_vec(),
-        target: Some(format!("handler-host:handler/handler@{WORLD_VERSION}")),
+        target: Some(world.target().to_owned()),
     }
 }
 

@@ -7,7 +7,7 @@ use handler_host_core::{
     Call, Children, Description, Failure, Grant, Invoke, Kind, Object, OnParentDelete, Readiness,
     Response, Scope, Severity, Verdict, check, check_status,
 };
-use handler_host_engine::{Handler, Runtime};
+use handler_host_engine::{ComponentHandler, Runtime};
 use serde_json::{Value, json};
 
 use crate::arguments::{LogFormat, RenderArguments, RenderOutput};
@@ -35,7 +35,7 @@ pub(crate) fn render(arguments: &RenderArguments) -> Result<ExitCode> {
 
 /// Prints the children of one parent, or the reason why there are none. The inner error is the exit code.
 fn render_one(
-    handler: &Handler,
+    handler: &ComponentHandler,
     grant: &Grant,
     parent: &Object,
     config: &str,

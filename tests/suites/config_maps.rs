@@ -4,8 +4,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use handler_host_core::{Digest, ModuleLocation, ModuleSource};
-use handler_host_registry::{Access, Fetched, fetch, follow};
+use handler_host_core::{Digest, FetchedModule, ModuleLocation, ModuleSource};
+use handler_host_registry::{Access, fetch, follow};
 use handler_host_tests::accounts::client;
 use handler_host_tests::objects::kinds::CONFIG_MAP;
 use handler_host_tests::objects::{config_map, object};
@@ -44,7 +44,7 @@ async fn an_entry_is_followed_through_changes_and_absence() {
         let module = next
             .expect("the source gives a module or an error in time")
             .unwrap();
-        let text = |module: Fetched| String::from_utf8(module.bytes.to_vec()).unwrap();
+        let text = |module: FetchedModule| String::from_utf8(module.bytes.to_vec()).unwrap();
         module.map(text).map_err(|error| error.to_string())
     };
     let error = next().await.unwrap_err();

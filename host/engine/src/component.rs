@@ -9,54 +9,59 @@ use wasmtime::{Error, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::console::Console;
+use crate::error::DescribeError;
 use crate::gate::Gate;
 use crate::limits::{HANDLES, TICK};
-use crate::module::DescribeError;
 use crate::sandbox::Sandbox;
-use crate::v0_1::{self, HandlerPre};
+use crate::world::{Linked, World};
 
-/// A module, checked, compiled and linked.
+/// A module that was checked, compiled and linked.
 #[derive(Clone)]
 pub struct Component {
-    pre: HandlerPre<Sandbox>,
+    linked: Linked,
     gates: Gates,
     digest: Digest,
     size: usize,
     imports: Arc<[String]>,
 }
 
-/// Who may have how many instances at a time.
+/// How many instances there may be at a time, and for which calls.
 #[derive(Clone)]
 pub(crate) struct Gates {
-    /// All calls of all handlers together.
+    /// The calls of all handlers together.
     pub(crate) calls: Arc<Gate>,
-    /// Of these, the calls of one handler: one that uses its whole deadline leaves places to the others.
+    /// How many of these one handler may have. So a handler whose calls use their whole deadline leaves
+    /// places to the others.
     pub(crate) share: u32,
-    /// Modules that say what they are, which no call of a handler holds up.
+    /// The calls of `describe`. They have places of their own, so that calls of handlers do not delay them.
     pub(crate) describe: Arc<Gate>,
 }
 
 impl Component {
-    pub(crate) fn new(
-        pre: HandlerPre<Sandbox>,
-        gates: Gates,
-        digest: Digest,
-        size: usize,
-        imports: Vec<String>,
-    ) -> Self {
+    pub(crate) fn new(linked: Linked, gates: Gates, bytes: &[u8]) -> Self {
+        let component = linked.component();
+        let type_ = component.component_type();
+        let imports = type_.imports(component.engine());
         Self {
-            pre,
+            imports: imports.map(|(name, _)| name.to_owned()).collect(),
+            digest: Digest::of(bytes),
+            size: bytes.len(),
+            linked,
             gates,
-            digest,
-            size,
-            imports: imports.into(),
         }
     }
 
-    /// Its compiled code, for [`Runtime::load_code`](crate::Runtime::load_code); None if it cannot be told.
+    /// Its compiled code, for [`Runtime::load_code`](crate::Runtime::load_code). It is None if the code cannot
+    /// be serialised.
     #[must_use]
     pub fn code(&self) -> Option<Vec<u8>> {
-        self.pre.instance_pre().component().serialize().ok()
+        self.linked.component().serialize().ok()
+    }
+
+    /// The version of the world that it was built for.
+    #[must_use]
+    pub fn world(&self) -> World {
+        self.linked.world()
     }
 
     /// The digest of the module's bytes.
@@ -77,25 +82,25 @@ impl Component {
         &self.imports
     }
 
-    /// Asks the module what it is, for a config in JSON.
+    /// Calls `describe` of the module with a config in JSON.
     ///
     /// # Errors
     ///
-    /// When it refuses the config, is stopped or describes what cannot exist.
+    /// When the module refuses the config, is stopped, or describes a kind that cannot exist.
     pub fn describe(&self, config: &str, limits: CallLimits) -> Result<Description, DescribeError> {
         let console = Console::new(&self.digest.short(), "describe");
         let seed = [self.digest.as_bytes().as_slice(), config.as_bytes()];
         let _place = self.gates.describe.enter();
-        let (answer, _) = self.run(&console, limits, &seed, |handler, store| {
-            v0_1::describe(handler, store, config)
+        let (answer, _) = self.run(&console, limits, &seed, |linked, store| {
+            linked.describe(store, config)
         });
         answer?
     }
 
     /// The handler that this module becomes under a name and limits.
     #[must_use]
-    pub fn into_handler(self, name: &str, limits: CallLimits) -> Handler {
-        Handler {
+    pub fn into_handler(self, name: &str, limits: CallLimits) -> ComponentHandler {
+        ComponentHandler {
             share: Gate::new(self.gates.share),
             component: self,
             name: name.to_owned(),
@@ -103,29 +108,29 @@ impl Component {
         }
     }
 
-    /// Whoever runs it has a place in the pool, taken before: the deadline is the guest's time, not that of
-    /// waiting. And it leaves the place after the store is gone, which holds the place's memory.
+    /// Makes one call in a store of its own.
+    ///
+    /// The caller must hold a place in the pool. It takes the place before, because the deadline counts the
+    /// guest's time and not the time of waiting. It gives the place back after this function returns, because
+    /// the store, which is dropped here, occupies the memory of that place.
     fn run<T>(
         &self,
         console: &Console,
         limits: CallLimits,
         seed: &[&[u8]],
-        call: impl FnOnce(&v0_1::Handler, &mut Store<Sandbox>) -> wasmtime::Result<T>,
+        call: impl FnOnce(&Linked, &mut Store<Sandbox>) -> wasmtime::Result<T>,
     ) -> (Result<T, Fault>, Effort) {
         let started = Instant::now();
         let sandbox = Sandbox::new(console.clone(), limits.memory, seed);
-        let mut store = Store::new(self.pre.engine(), sandbox);
+        let mut store = Store::new(self.linked.component().engine(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);
-        // Counting starts within a tick, so one more is needed to give the guest all its time.
+        // The count begins in the middle of a tick, so the guest needs one more tick to get all its time.
         let ticks = limits.deadline.as_millis().div_ceil(TICK.as_millis()) + 1;
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX >> 1));
         store.epoch_deadline_trap();
-        // What a guest hands over is copied into the host, where no limit of its memory counts.
+        // What a guest passes to the host is copied there, where the limit of the guest's memory does not apply.
         store.set_hostcall_fuel(limits.memory);
-        let outcome = self
-            .pre
-            .instantiate(&mut store)
-            .and_then(|handler| call(&handler, &mut store));
+        let outcome = call(&self.linked, &mut store);
         let outcome = outcome.map_err(|error| fault_of(&error, &store, limits));
         console.flush();
         let effort = Effort::Ran {
@@ -159,23 +164,23 @@ fn fault_of(error: &Error, store: &Store<Sandbox>, limits: CallLimits) -> Fault 
         .trap(cause.trim_start_matches("wasm trap: "))
 }
 
-/// A component under a name and limits, ready to be called from any number of threads.
-pub struct Handler {
+/// A component under a name and limits. Any number of threads may call it.
+pub struct ComponentHandler {
     component: Component,
     share: Gate,
     name: String,
     limits: CallLimits,
 }
 
-impl Invoke for Handler {
+impl Invoke for ComponentHandler {
     fn digest(&self) -> Digest {
         self.component.digest
     }
 
     fn invoke_measured(&self, call: &Call<'_>) -> (Result<Response, Failure>, Effort) {
         let console = Console::new(&self.name, call.object);
-        // Not the whole input: chance must not change with a resource version or a status, or the children
-        // of a guest that uses it would be written anew at every pass.
+        // The whole input is not the seed: random numbers would change with each resource version and status,
+        // and the children of a guest that uses them would be written at every pass.
         let seed = [
             self.component.digest.as_bytes().as_slice(),
             call.config.as_bytes(),
@@ -183,11 +188,11 @@ impl Invoke for Handler {
         ];
         let _share = self.share.enter();
         let _place = self.component.gates.calls.enter();
-        let (answer, effort) =
-            self.component
-                .run(&console, self.limits, &seed, |handler, store| {
-                    v0_1::reconcile(handler, store, call)
-                });
+        let (answer, effort) = self
+            .component
+            .run(&console, self.limits, &seed, |linked, store| {
+                linked.reconcile(store, call)
+            });
         (answer.map_err(Failure::Fault).flatten(), effort)
     }
 }

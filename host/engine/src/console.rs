@@ -1,6 +1,7 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use handler_host_core::{Fault, one_line};
+use parking_lot::Mutex;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
@@ -8,10 +9,10 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 const LINES: usize = 100;
 /// Bytes that one call may write.
 const BYTES: usize = 16 << 10;
-/// How much of the last error output is kept to explain a trap.
+/// How many bytes of the last error output are kept to explain a trap.
 const LAST_WORDS: usize = 300;
 
-/// How loud a line is.
+/// How important a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
     Debug,
@@ -20,12 +21,12 @@ pub(crate) enum Level {
     Error,
 }
 
-/// Where everything goes that a guest writes during one call: the log, standard output and standard
-/// error, under one budget.
+/// Everything that a guest writes during one call goes here: the log, standard output and standard error, under
+/// one budget.
 #[derive(Clone)]
-pub(crate) struct Console(Arc<Mutex<Written>>);
+pub(crate) struct Console(Arc<Mutex<ConsoleState>>);
 
-struct Written {
+struct ConsoleState {
     handler: String,
     object: String,
     lines_left: usize,
@@ -35,7 +36,7 @@ struct Written {
     last_words: String,
 }
 
-/// Which of the two standard streams.
+/// One of the two standard streams.
 #[derive(Clone, Copy)]
 pub(crate) enum Channel {
     Output,
@@ -44,7 +45,7 @@ pub(crate) enum Channel {
 
 impl Console {
     pub(crate) fn new(handler: &str, object: &str) -> Self {
-        Self(Arc::new(Mutex::new(Written {
+        Self(Arc::new(Mutex::new(ConsoleState {
             handler: handler.to_owned(),
             object: object.to_owned(),
             lines_left: LINES,
@@ -56,7 +57,7 @@ impl Console {
     }
 
     pub(crate) fn write(&self, level: Level, message: &str) {
-        self.written().line(level, message);
+        self.0.lock().line(level, message);
     }
 
     pub(crate) fn stream(&self, channel: Channel) -> Stream {
@@ -66,11 +67,11 @@ impl Console {
         }
     }
 
-    /// Ends lines without a newline, and explains a trap with what the guest said last.
+    /// Ends lines that have no newline, and explains a trap with what the guest wrote last.
     pub(crate) fn trap(&self, cause: &str) -> Fault {
-        let mut written = self.written();
-        written.flush();
-        let said = written.last_words.trim();
+        let mut state = self.0.lock();
+        state.flush();
+        let said = state.last_words.trim();
         Fault::Trap(if said.is_empty() {
             cause.to_owned()
         } else {
@@ -79,15 +80,11 @@ impl Console {
     }
 
     pub(crate) fn flush(&self) {
-        self.written().flush();
-    }
-
-    fn written(&self) -> MutexGuard<'_, Written> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().flush();
     }
 }
 
-impl Written {
+impl ConsoleState {
     fn bytes(&mut self, channel: Channel, bytes: &[u8]) {
         let index = channel as usize;
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -110,7 +107,7 @@ impl Written {
         let bytes = std::mem::take(partial);
         let line = String::from_utf8_lossy(&bytes);
         let line = line.trim_end();
-        // Rust's advice after a panic is meant for whoever started the program.
+        // Rust prints this advice after a panic. It is meant for people who can start the program again.
         if line.is_empty() || line.starts_with("note: run with `RUST_BACKTRACE") {
             return;
         }
@@ -160,7 +157,7 @@ impl Written {
     }
 }
 
-/// One of the guest's standard streams. It never blocks and never fails.
+/// One of the guest's standard streams. Writing to it never blocks and never fails.
 pub(crate) struct Stream {
     console: Console,
     channel: Channel,
@@ -174,7 +171,7 @@ impl IsTerminal for Stream {
 
 impl StdoutStream for Stream {
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
-        // Only WASI 0.3 asks for it, which is not linked.
+        // Only WASI 0.3 calls this, and it is not linked.
         Box::new(tokio::io::sink())
     }
 
@@ -185,7 +182,7 @@ impl StdoutStream for Stream {
 
 impl OutputStream for Stream {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
-        self.console.written().bytes(self.channel, &bytes);
+        self.console.0.lock().bytes(self.channel, &bytes);
         Ok(())
     }
 

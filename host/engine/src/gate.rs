@@ -1,12 +1,12 @@
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Condvar, Mutex};
 
-/// Lets so many threads in at a time; the others wait.
+/// Lets a number of threads in at a time; the others wait.
 pub(crate) struct Gate {
     free: Mutex<u32>,
     left: Condvar,
 }
 
-/// A thread's place inside; it leaves when this is dropped.
+/// A thread's place inside. Dropping it gives the place back.
 pub(crate) struct Inside<'a>(&'a Gate);
 
 impl Gate {
@@ -19,21 +19,16 @@ impl Gate {
 
     /// Waits for a place.
     pub(crate) fn enter(&self) -> Inside<'_> {
-        let free = self.free();
-        let free = self.left.wait_while(free, |free| *free == 0);
-        *free.unwrap_or_else(PoisonError::into_inner) -= 1;
+        let mut free = self.free.lock();
+        self.left.wait_while(&mut free, |free| *free == 0);
+        *free -= 1;
         Inside(self)
-    }
-
-    fn free(&self) -> MutexGuard<'_, u32> {
-        // Nothing panics while it is held, so what is in it is right.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        *self.0.free() += 1;
+        *self.0.free.lock() += 1;
         self.0.left.notify_one();
     }
 }
@@ -64,7 +59,7 @@ mod tests {
             }
         });
         assert!(most.load(Ordering::SeqCst) <= 2, "{most:?}");
-        assert_eq!(*gate.free(), 2);
+        assert_eq!(*gate.free.lock(), 2);
     }
 
     #[test]

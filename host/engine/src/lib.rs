@@ -1,13 +1,19 @@
 //! Runs handlers: WebAssembly components in a sandbox with nothing granted.
 //!
-//! A [`Runtime`] is made once. It [loads](Runtime::load) a module: checks its bytes and imports, compiles
-//! it and links it. Every call then gets an instance of its own, with a deadline, a memory limit, clocks
-//! that stand still and randomness seeded from the module, its config and the parent's name, so that the
-//! same input gives the same bytes out, and a [`Memo`] need not ask twice. Calls block; compiling takes tenths of a second. Neither belongs on
-//! an async thread.
+//! A [`Runtime`] is made once. It [loads](Runtime::load) a module: it checks its bytes, compiles it, finds the
+//! [`World`] that it was built for, and links it. Every call then gets an instance of its own, with a deadline, a
+//! memory limit, clocks that stand still and random numbers that are seeded from the module, its config and the
+//! parent's name. So the same input gives the same bytes out, and a [`Memo`] need not run a handler twice for it.
+//!
+//! Calls block, and compiling takes tenths of a second. Neither belongs on an async thread.
+//!
+//! Each version of the world has a directory, such as `v0_1`: its bindings, its linker, what it may import, and
+//! the translation to the types of the core. `world.rs` joins them; a new version is one more directory and one
+//! more variant there.
 
 mod component;
 mod console;
+mod error;
 mod gate;
 mod limits;
 mod memo;
@@ -15,8 +21,10 @@ mod module;
 mod runtime;
 mod sandbox;
 mod v0_1;
+mod world;
 
-pub use component::{Component, Handler};
+pub use component::{Component, ComponentHandler};
+pub use error::{DescribeError, ModuleError};
 pub use memo::{Memo, MemoCounts, Memoised, Tally};
-pub use module::{DescribeError, ModuleError, WORLD_VERSION};
 pub use runtime::{Runtime, RuntimeError};
+pub use world::World;

@@ -6,19 +6,20 @@ use handler_host_core::{Call, CallLimits, Digest, Effort, Failure, Invoke, Readi
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
-/// What an entry takes beside its answer: the key, and the cache's own books of it.
+/// The bytes that an entry takes beside its answer: the key, and what the cache notes of an entry.
 const ENTRY_BYTES: usize = 32 + 224;
 
-type Key = [u8; 32];
-type Answer = Arc<Result<Response, Failure>>;
+type MemoKey = [u8; 32];
+type RememberedAnswer = Arc<Result<Response, Failure>>;
 
-/// Remembers the answers of handlers: a handler is a function of its input, so the same module need not be
-/// run twice for the same. One for the whole host, bounded in bytes; the answers used least go first.
+/// Remembers the answers of handlers. A handler is a pure function of its input, so a module need not run
+/// twice for the same input. There is one memo for the whole host, bounded in bytes; the answers that were used
+/// least are dropped first.
 ///
-/// A call that was stopped is not remembered: deadlines and memory limits are the host's, not the input's.
-/// Nor do the log lines of a call come back with its answer.
+/// A call that was stopped is not remembered, because deadlines and memory limits depend on the host and not on
+/// the input. The log lines of a call are not repeated with its remembered answer.
 pub struct Memo {
-    answers: Option<Cache<Key, Answer>>,
+    answers: Option<Cache<MemoKey, RememberedAnswer>>,
 }
 
 /// A handler whose answers are remembered.
@@ -36,31 +37,31 @@ pub struct Tally {
     hits: AtomicU64,
 }
 
-/// How often a handler was called.
+/// How often a handler was called, and how often it did not have to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoCounts {
-    /// In all.
+    /// All calls.
     pub calls: u64,
-    /// Of these, without running the guest.
+    /// The calls that were answered without running the guest.
     pub hits: u64,
 }
 
 impl Memo {
-    /// A memory of about so many bytes; none remembers nothing.
+    /// A memo of about this many bytes. With 0 bytes it remembers nothing.
     #[must_use]
     pub fn new(bytes: u64) -> Arc<Self> {
         let answers = (bytes > 0).then(|| {
             Cache::builder()
                 .max_capacity(bytes)
-                .weigher(|_, answer: &Answer| weight(answer))
+                .weigher(|_, answer: &RememberedAnswer| weight(answer))
                 .build()
         });
         Arc::new(Self { answers })
     }
 
-    /// The same handler, its answers remembered here and its calls counted there. Handlers of one module
-    /// share what is remembered. `limits` are those of its calls: a guest that survives that it gets no more
-    /// memory may answer otherwise with more.
+    /// The same handler, with its answers remembered in this memo and its calls counted in `tally`. Handlers of
+    /// one module share the answers. `limits` are the limits of its calls and part of the key: a guest that
+    /// copes with a refused allocation may answer differently with more memory.
     #[must_use]
     pub fn wrap(
         self: &Arc<Self>,
@@ -81,7 +82,7 @@ impl Tally {
     /// How often the handler was called so far.
     #[must_use]
     pub fn counts(&self) -> MemoCounts {
-        // Hits first: one that comes in between must not make them more than the calls.
+        // Hits are read first, so that a call in between cannot make them more than the calls.
         let hits = self.hits.load(Ordering::Acquire);
         MemoCounts {
             calls: self.calls.load(Ordering::Acquire),
@@ -120,8 +121,9 @@ fn is_of_the_input(answer: &Result<Response, Failure>) -> bool {
     }
 }
 
-/// Digests all that a guest may look at. The object's name is part of it: it seeds the guest's chance.
-fn key(module: Digest, limits: CallLimits, call: &Call<'_>) -> Key {
+/// Digests everything that a guest can see. The object's name is included because it seeds the guest's random
+/// numbers.
+fn key(module: Digest, limits: CallLimits, call: &Call<'_>) -> MemoKey {
     let Call {
         object,
         parent,
@@ -133,7 +135,7 @@ fn key(module: Digest, limits: CallLimits, call: &Call<'_>) -> Key {
     hasher.update(limits.memory.to_le_bytes());
     let texts = [config, object, parent].into_iter().chain(children.iter());
     for text in texts {
-        // With the lengths, no two inputs are the same run of bytes.
+        // The lengths keep inputs apart that are the same bytes, cut at different places.
         hasher.update((text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     }

@@ -5,56 +5,54 @@ use std::thread;
 use std::time::Instant;
 
 use handler_host_core::Digest;
-use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use crate::Component;
-use crate::component::Gates;
+use crate::component::{Component, Gates};
+use crate::error::ModuleError;
 use crate::gate::Gate;
 use crate::limits::{TABLE_ELEMENTS, TICK};
-use crate::module::{self, ModuleError};
-use crate::sandbox::Sandbox;
-use crate::v0_1;
+use crate::module;
+use crate::world::Linkers;
 
-/// What any one call may ever ask for, whatever its own limit; address space, not memory.
+/// The largest memory that any call can have, whatever its own limit says. This is address space, not memory.
 const MEMORY_CEILING: usize = 1 << 30;
-/// A component of a usual toolchain is a handful of core modules: the program and its adapters.
+/// A component of a usual toolchain consists of a few core modules: the program and its adapters.
 const CORE_INSTANCES: u32 = 16;
 const MEMORIES: u32 = 4;
 const TABLES: u32 = 16;
-/// Modules that say what they are at a time, beside all calls.
+/// Calls of `describe` at a time, beside all other calls.
 const DESCRIBING: u32 = 2;
 
-/// The engine and its linker, made once for the life of the program.
+/// The engine and its linkers, made once for the life of the program.
 #[derive(Clone)]
 pub struct Runtime {
     engine: Engine,
-    linker: Linker<Sandbox>,
+    linkers: Linkers,
     gates: Gates,
 }
 
 /// Why there is no runtime.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// The processor or the kernel lacks something.
+    /// The processor or the kernel lacks a feature that the engine needs.
     #[error("WebAssembly cannot be run on this machine ({0})")]
     Unsupported(wasmtime::Error),
-    /// No thread for the deadlines.
+    /// The thread for the deadlines did not start.
     #[error("the thread that keeps the deadlines did not start ({0})")]
     Thread(#[from] std::io::Error),
 }
 
 impl Runtime {
-    /// An engine for at most `concurrency` calls at a time, three quarters of them of one handler; those beyond
-    /// wait, and their deadlines begin when it is their turn.
+    /// An engine for at most `concurrency` calls at a time. One handler may have three quarters of them. Further
+    /// calls wait, and their deadlines begin when the wait is over.
     ///
     /// # Errors
     ///
-    /// When the machine cannot run it.
+    /// When this machine cannot run it.
     pub fn new(concurrency: u32) -> Result<Self, RuntimeError> {
         let engine =
             Engine::new(&config(concurrency + DESCRIBING)).map_err(RuntimeError::Unsupported)?;
-        let linker = v0_1::linker(&engine).map_err(RuntimeError::Unsupported)?;
+        let linkers = Linkers::new(&engine).map_err(RuntimeError::Unsupported)?;
         let weak = engine.weak();
         thread::Builder::new()
             .name("deadlines".to_owned())
@@ -63,14 +61,14 @@ impl Runtime {
                 while let Some(engine) = weak.upgrade() {
                     engine.increment_epoch();
                     drop(engine);
-                    // Points in time, not pauses: a late tick must not make all that follow late.
+                    // Ticks have fixed times, so that one late tick does not delay all later ones.
                     due += TICK;
                     thread::sleep(due.saturating_duration_since(Instant::now()));
                 }
             })?;
         Ok(Self {
             engine,
-            linker,
+            linkers,
             gates: Gates {
                 calls: Arc::new(Gate::new(concurrency)),
                 share: concurrency - concurrency / 4,
@@ -83,7 +81,7 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// When the bytes are no component of a world this host knows.
+    /// When the bytes are not a component of a world that this host serves.
     pub fn load(&self, bytes: &[u8]) -> Result<Component, ModuleError> {
         module::check_header(bytes)?;
         let component = wasmtime::component::Component::new(&self.engine, bytes)
@@ -91,7 +89,8 @@ impl Runtime {
         self.link(&component, bytes)
     }
 
-    /// What names the compiled code of a module: its digest, and all that decides what code comes of it.
+    /// The file name for the compiled code of a module. It holds the module's digest, and a hash of everything
+    /// that the compiled code depends on: the version of the engine and its configuration.
     #[must_use]
     pub fn code_name(&self, digest: Digest) -> String {
         let mut hasher = DefaultHasher::new();
@@ -103,22 +102,22 @@ impl Runtime {
         format!("{hex}-{:016x}.cwasm", hasher.finish())
     }
 
-    /// Links a module whose [code](Component::code) was kept in a file; the file is mapped, not read.
+    /// Links a module whose [code](Component::code) was kept in a file. The file is mapped into memory, not read.
     ///
     /// # Errors
     ///
-    /// When the file is none that an engine of this version and configuration wrote.
+    /// When an engine of another version or configuration wrote the file, or none did.
     ///
     /// # Safety
     ///
-    /// The file must be what [`Component::code`] gave for these bytes, and nobody may change it: it is executed
-    /// as it is.
+    /// The file must hold what [`Component::code`] returned for these bytes, and must not change afterwards: its
+    /// content is executed unchecked.
     #[allow(
         unsafe_code,
-        reason = "the one place where compiled code is taken on trust"
+        reason = "the only place where compiled code is loaded without compiling it"
     )]
     pub unsafe fn load_code(&self, file: &Path, bytes: &[u8]) -> Result<Component, ModuleError> {
-        // SAFETY: the caller's promise is the one that is asked for here.
+        // SAFETY: our caller promises what this function asks for.
         let component =
             unsafe { wasmtime::component::Component::deserialize_file(&self.engine, file) };
         let component = component.map_err(|error| ModuleError::Broken(format!("{error:#}")))?;
@@ -130,15 +129,8 @@ impl Runtime {
         component: &wasmtime::component::Component,
         bytes: &[u8],
     ) -> Result<Component, ModuleError> {
-        let imports = module::check_world(component, &self.engine)?;
-        let pre = v0_1::link(&self.linker, component)?;
-        Ok(Component::new(
-            pre,
-            self.gates.clone(),
-            Digest::of(bytes),
-            bytes.len(),
-            imports,
-        ))
+        let linked = self.linkers.link(component)?;
+        Ok(Component::new(linked, self.gates.clone(), bytes))
     }
 }
 
@@ -161,7 +153,7 @@ fn config(concurrency: u32) -> Config {
         // The same input must give the same bytes out, on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
-        // A trap is told by its kind and the guest's own last words; frames of a stripped guest say nothing.
+        // A trap is reported by its kind and the guest's last output. The frames of a stripped guest say nothing.
         .wasm_backtrace_max_frames(None);
     config
 }

@@ -13,12 +13,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::console::{Channel, Console};
 use crate::limits::{HANDLES, RANDOM_BYTES, TABLE_ELEMENTS};
 
-/// 2000-01-01T00:00:00Z, since 1970.
-const STANDSTILL: Duration = Duration::from_secs(946_684_800);
-/// Instances, memories and tables that one call may have.
+/// 2000-01-01T00:00:00Z, as the time since 1970.
+const FIXED_TIME: Duration = Duration::from_secs(946_684_800);
+/// How many instances, memories and tables one call may have.
 const COUNT: usize = 16;
 
-/// What one call can reach: WASI with nothing granted, the console, and its limits.
+/// Everything that one call can reach: WASI with nothing granted, the console, and its limits.
 pub(crate) struct Sandbox {
     wasi: WasiCtx,
     table: ResourceTable,
@@ -27,7 +27,7 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// The seed is what chance depends on.
+    /// The seed decides the random numbers that the guest gets.
     pub(crate) fn new(console: Console, memory: usize, seed: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
         for part in seed {
@@ -73,12 +73,12 @@ impl WasiView for Sandbox {
     }
 }
 
-/// Bounds the memories of one call taken together.
+/// Bounds all memories of one call together.
 pub(crate) struct MemoryLimit {
     limit: usize,
-    /// What they have now; memories never shrink, so it is the most they had.
+    /// Their bytes now. Memories never shrink, so this is also the most they had.
     pub(crate) used: usize,
-    /// Whether growth was refused: what follows, most likely a trap, is to be told as that.
+    /// Whether growth was refused. The failure that follows, most likely a trap, is then reported as this.
     pub(crate) is_exceeded: bool,
 }
 
@@ -128,12 +128,12 @@ impl HostWallClock for StoppedClock {
     }
 
     fn now(&self) -> Duration {
-        STANDSTILL
+        FIXED_TIME
     }
 }
 
-/// Time does not pass. The stock implementation of a wait sleeps in real time inside the host, where no
-/// deadline reaches; here every wait is over at once.
+/// Time does not pass for a guest. wasmtime's own implementation of a wait sleeps inside the host, where no
+/// deadline interrupts it; here every wait ends at once.
 impl monotonic_clock::Host for Sandbox {
     fn now(&mut self) -> Result<u64> {
         Ok(0)
@@ -144,8 +144,8 @@ impl monotonic_clock::Host for Sandbox {
     }
 
     fn subscribe_instant(&mut self, _when: u64) -> Result<Resource<DynPollable>> {
-        let over = self.table.push(Over)?;
-        subscribe(&mut self.table, over)
+        let ready = self.table.push(AlwaysReady)?;
+        subscribe(&mut self.table, ready)
     }
 
     fn subscribe_duration(&mut self, _duration: u64) -> Result<Resource<DynPollable>> {
@@ -153,9 +153,9 @@ impl monotonic_clock::Host for Sandbox {
     }
 }
 
-struct Over;
+struct AlwaysReady;
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for Over {
+impl Pollable for AlwaysReady {
     async fn ready(&mut self) {}
 }

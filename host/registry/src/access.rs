@@ -4,30 +4,31 @@ use std::time::Duration;
 
 use kube::Client;
 
-/// With what a module is fetched: whose eyes, whose credentials, how much patience.
+/// What fetching a module needs: a client of the cluster, credentials, and time limits.
 #[derive(Clone, Default)]
 pub struct Access {
-    /// Reads ConfigMaps and pull secrets. None: neither can be read.
+    /// Reads ConfigMaps and pull secrets. If it is None, neither can be read.
     pub client: Option<Client>,
-    /// A docker config file with credentials of registries. None: `config.json` in `$DOCKER_CONFIG`, or in
-    /// `~/.docker`.
+    /// A docker config file with credentials for registries. If it is None, it is `config.json` in
+    /// `$DOCKER_CONFIG` or in `~/.docker`.
     pub docker_config: Option<PathBuf>,
-    /// How long to wait for what.
+    /// The time limits.
     pub patience: Patience,
 }
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// For a connection to a registry, its TLS handshake included; 10 s by default.
+    /// For a connection to a registry, including its TLS handshake; 10 s by default.
     pub connect: Duration,
-    /// For the next bytes of a registry, or a ConfigMap that is followed; 30 s by default.
+    /// For the next bytes of a registry, and for the first answer about a ConfigMap that is followed; 30 s by
+    /// default.
     pub idle: Duration,
-    /// For a whole fetch; 5 min by default.
+    /// For a whole fetch or push; 5 min by default.
     pub whole: Duration,
-    /// A file must not have been written to for so long before it is read; 100 ms by default.
+    /// How long ago the last write to a file must be before it is read; 100 ms by default.
     pub quiet: Duration,
-    /// How often a file is looked at though nothing was heard of it; 10 s by default.
+    /// The time after which a file is checked though no change of it was reported; 10 s by default.
     pub look: Duration,
 }
 

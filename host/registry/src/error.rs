@@ -6,18 +6,18 @@ use handler_host_core::Digest;
 
 use crate::LARGEST;
 
-/// Why a source gives no module. Equal errors mean that nothing changed.
+/// Why a source gives no module. Two equal errors in a row mean that nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// A file cannot be read.
+    /// The file cannot be read.
     #[error("module {} cannot be read: {reason}; put it there, or correct the path", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Why it cannot be read.
         reason: String,
     },
-    /// The module is larger than any should be.
+    /// The module is larger than [`LARGEST`].
     #[error("{origin} is larger than {} MiB; name a WebAssembly component", LARGEST >> 20)]
     TooLarge {
         /// Where it was found.
@@ -35,18 +35,18 @@ pub enum FetchError {
         /// The digest of what is there.
         found: Digest,
     },
-    /// What only a cluster holds was asked for without one.
+    /// The source is in a cluster, and there is no client of one.
     #[error("{what} is read from a cluster, and none is at hand; set --kubeconfig, or name a file")]
     NoCluster {
         /// The ConfigMap or Secret.
         what: String,
     },
-    /// The cluster does not give it out.
+    /// The API server does not return it.
     #[error("{what} cannot be read: {problem}")]
     Cluster {
         /// The ConfigMap or Secret.
         what: String,
-        /// What the API server, or the way to it, said.
+        /// The error of the API server, or of the connection to it.
         problem: String,
     },
     /// There is no such ConfigMap.
@@ -58,7 +58,7 @@ pub enum FetchError {
         namespace: String,
         /// Its name.
         name: String,
-        /// The entry that is wanted.
+        /// The entry that the source names.
         key: String,
     },
     /// The ConfigMap has no such entry.
@@ -71,12 +71,12 @@ pub enum FetchError {
         namespace: String,
         /// Its name.
         name: String,
-        /// The entry that is wanted.
+        /// The entry that the source names.
         key: String,
-        /// The entries of `binaryData` that are there.
+        /// The entries that `binaryData` has.
         keys: Vec<String>,
     },
-    /// The entry is text, which a module is not.
+    /// The entry is in `data`, which holds text. A module is not text.
     #[error(
         "entry {key} of ConfigMap {namespace}/{name} is text; a module belongs into binaryData, where `kubectl create configmap {name} --from-file {key}` puts it"
     )]
@@ -88,17 +88,17 @@ pub enum FetchError {
         /// The entry.
         key: String,
     },
-    /// The text names no image.
+    /// The text is not the reference of an image.
     #[error(
         "{reference:?} names no image: {reason}; write host/repository:tag or host/repository@sha256:…"
     )]
     Reference {
         /// The text.
         reference: String,
-        /// Why not.
+        /// What is wrong with it.
         reason: String,
     },
-    /// The registry does not give the image out, or it is no module.
+    /// The registry does not return the image, or the image holds no module.
     #[error("image {reference}: {problem}")]
     Image {
         /// The image.
@@ -106,10 +106,10 @@ pub enum FetchError {
         /// What is wrong.
         problem: RegistryProblem,
     },
-    /// A part of the host that reads modules came to grief.
+    /// The thread of this host that reads the module failed.
     #[error("{origin} cannot be read: the thread that reads it failed; see the host's log")]
     Lost {
-        /// What was read.
+        /// What it was reading.
         origin: String,
     },
 }
@@ -117,15 +117,15 @@ pub enum FetchError {
 /// Why a module could not be pushed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// The text names no place for an image.
+    /// The text is not a reference that an image can be pushed to.
     #[error("{reference:?} names no place for an image: {reason}; write host/repository:tag")]
     Reference {
         /// The text.
         reference: String,
-        /// Why not.
+        /// What is wrong with it.
         reason: String,
     },
-    /// The registry does not take it.
+    /// The registry does not accept the image.
     #[error("image {reference}: {problem}")]
     Image {
         /// The image.
@@ -138,15 +138,15 @@ pub enum PushError {
 /// What goes wrong between this host and a registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryProblem {
-    /// No connection, or one that broke.
+    /// There is no connection, or it broke.
     #[error("the registry cannot be reached: {0}")]
     Unreachable(String),
-    /// It answers without TLS.
+    /// The registry answers without TLS.
     #[error(
         "the registry speaks HTTP without TLS; if that is meant, set plainHttp: true (--plain-http)"
     )]
     PlainHttp,
-    /// Its certificate is not trusted.
+    /// The registry's certificate is not trusted.
     #[error(
         "the registry's certificate is not trusted: {0}; add its CA to the system's, or name a file with it in SSL_CERT_FILE"
     )]
@@ -156,27 +156,27 @@ pub enum RegistryProblem {
         "no TLS is possible here: {0}; install the system's CA certificates, or name a file with them in SSL_CERT_FILE"
     )]
     NoTls(String),
-    /// It accepted the connection, or not even that, and said nothing.
-    #[error("the registry does not answer within {0:?}; see whether it is well")]
+    /// The registry did not accept the connection in time, or did not answer in time.
+    #[error("the registry does not answer within {0:?}; check whether it works")]
     Silent(std::time::Duration),
-    /// All in all it took too long.
+    /// The whole fetch or push took too long.
     #[error(
-        "it was not done after {0:?}; see whether the registry is well, or push a smaller module"
+        "it was not done after {0:?}; check whether the registry works, or push a smaller module"
     )]
     Slow(std::time::Duration),
-    /// Somebody must say who they are.
+    /// The registry requires credentials, and there are none.
     #[error(
         "registry {registry} asks for credentials, and {place} has none for it; `docker login {registry}` makes them, pullSecret names others"
     )]
     NoCredentials {
         /// The registry.
         registry: String,
-        /// Where credentials were looked for.
+        /// Where they were looked for.
         place: String,
     },
-    /// Who they are is not enough.
+    /// The registry does not accept the credentials.
     #[error(
-        "registry {registry} refuses the credentials in {place}; renew them, or let them reach this repository"
+        "registry {registry} refuses the credentials in {place}; renew them, or give them access to this repository"
     )]
     WrongCredentials {
         /// The registry.
@@ -184,38 +184,38 @@ pub enum RegistryProblem {
         /// Where the credentials are.
         place: String,
     },
-    /// Credentials cannot be read.
+    /// The credentials cannot be read.
     #[error("the credentials in {place} cannot be read: {reason}")]
     Credentials {
         /// Where the credentials are.
         place: String,
-        /// Why not.
+        /// What is wrong with it.
         reason: String,
     },
-    /// It has no such image.
+    /// The registry has no such image.
     #[error("the registry has no such image ({0}); push it, or correct the reference")]
     Missing(String),
-    /// It answers with an error.
+    /// The registry answers with an error.
     #[error("the registry answers {code} to {what}: {message}")]
     Answer {
         /// The HTTP status.
         code: u16,
-        /// What it was asked.
+        /// What was asked for.
         what: String,
-        /// Its words.
+        /// The text of the answer.
         message: String,
     },
-    /// It sends more than it may.
+    /// The registry sends more than it may.
     #[error(
-        "the registry sends more than the {limit} bytes that {what} may have; nothing of it was used"
+        "the registry sends more than the {limit} bytes that {what} may have; the host used nothing of it"
     )]
     TooLong {
         /// What was asked for.
         what: String,
-        /// How many bytes there may be.
+        /// The largest number of bytes.
         limit: u64,
     },
-    /// It sends something else than what was asked for.
+    /// What the registry sends has another digest than what was asked for.
     #[error("{what} is {found}, but {expected} was asked for; nothing of it was used")]
     Digest {
         /// What was asked for.
@@ -225,15 +225,15 @@ pub enum RegistryProblem {
         /// The digest of what came.
         found: Digest,
     },
-    /// What it sends cannot be read.
+    /// What the registry sends cannot be read.
     #[error("{what} cannot be read: {reason}")]
     Garbled {
         /// What was asked for.
         what: String,
-        /// Why not.
+        /// What is wrong with it.
         reason: String,
     },
-    /// The image holds something else than a module.
+    /// The image holds no module.
     #[error(
         "it holds no module, only {}; push one with `handler-host push` or `wkg oci push`",
         list(found)
@@ -243,9 +243,9 @@ pub enum RegistryProblem {
         found: Vec<String>,
     },
     /// The image holds several modules.
-    #[error("it holds {0} modules, and which one is meant is not said; push an image with one")]
+    #[error("it holds {0} modules, and must hold one; push an image with one module")]
     SeveralModules(usize),
-    /// The reference is that of several images.
+    /// The reference names an index of several images.
     #[error("it is an index of several images; name one of them by its digest")]
     Index,
 }
@@ -257,7 +257,7 @@ fn list(words: &[String]) -> String {
     words.join(", ")
 }
 
-/// The innermost cause of an error, which says more than its wrappers.
+/// The innermost cause of an error. It says more than the errors that wrap it.
 pub(crate) fn innermost_cause(error: &(dyn Error + 'static)) -> String {
     causes(error)
         .last()
@@ -270,7 +270,7 @@ pub(crate) fn causes<'a>(
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| {
         let error: &'a (dyn Error + 'static) = *error;
-        // An I/O error passes over what it wraps when it is asked for its source.
+        // The source of an I/O error is the source of the error that it wraps, so that one would be skipped.
         let wrapped = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref)

@@ -1,39 +1,25 @@
-use std::fmt;
-
 use bytes::Bytes;
-use handler_host_core::Digest;
+use handler_host_core::{Digest, FetchedModule};
 
 use crate::FetchError;
 
-/// A module as its source held it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Fetched {
-    /// Its bytes.
-    pub bytes: Bytes,
-    /// Their digest.
-    pub digest: Digest,
-    /// Where they were found, for people.
-    pub origin: String,
+/// Accepts bytes as a module, unless another module is pinned. It digests them, so it must not run on an async
+/// thread.
+pub(crate) fn fetched(
+    bytes: Bytes,
+    origin: String,
+    pinned: Option<Digest>,
+) -> Result<FetchedModule, FetchError> {
+    let digest = Digest::of(&bytes);
+    check_pin(&origin, pinned, digest)?;
+    Ok(FetchedModule {
+        bytes,
+        digest,
+        origin,
+    })
 }
 
-impl Fetched {
-    /// Takes bytes for a module, unless another one is asked for. Digests them, so not on an async thread.
-    pub(crate) fn of(
-        bytes: Bytes,
-        origin: String,
-        pinned: Option<Digest>,
-    ) -> Result<Self, FetchError> {
-        let digest = Digest::of(&bytes);
-        check_pin(&origin, pinned, digest)?;
-        Ok(Self {
-            bytes,
-            digest,
-            origin,
-        })
-    }
-}
-
-/// Refuses a module that is not the one asked for.
+/// Refuses a module that is not the pinned one.
 pub(crate) fn check_pin(
     origin: &str,
     pinned: Option<Digest>,
@@ -46,15 +32,5 @@ pub(crate) fn check_pin(
             found,
         }),
         Some(_) | None => Ok(()),
-    }
-}
-
-impl fmt::Debug for Fetched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fetched")
-            .field("digest", &self.digest)
-            .field("size", &self.bytes.len())
-            .field("origin", &self.origin)
-            .finish()
     }
 }

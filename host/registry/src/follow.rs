@@ -1,17 +1,17 @@
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
-use handler_host_core::{Digest, ModuleSource, ModuleLocation};
+use handler_host_core::{Digest, FetchedModule, ModuleLocation, ModuleSource};
 
-use crate::config_map::{ConfigMapSource, Entry};
-use crate::file::{FileSource, fetch_file};
-use crate::image::{ImageSource, fetch_image};
-use crate::{Access, FetchError, Fetched};
+use crate::config_map::{ConfigMapEntry, ConfigMapFollower};
+use crate::file::{FileFollower, fetch_file};
+use crate::image::{ImageFollower, fetch_image};
+use crate::{Access, FetchError};
 
 /// Reads the module that a source holds now.
 ///
 /// # Errors
 ///
 /// When it cannot be read, is larger than [`LARGEST`](crate::LARGEST), or is not the one that is pinned.
-pub async fn fetch(source: &ModuleSource, access: &Access) -> Result<Fetched, FetchError> {
+pub async fn fetch(source: &ModuleSource, access: &Access) -> Result<FetchedModule, FetchError> {
     match &source.place {
         ModuleLocation::File(path) => fetch_file(path, source.pinned, access.patience).await,
         ModuleLocation::ConfigMap {
@@ -27,23 +27,27 @@ pub async fn fetch(source: &ModuleSource, access: &Access) -> Result<Fetched, Fe
     }
 }
 
-/// Follows a source: first what it holds now, or why it cannot be read, then each change, for ever.
+/// Follows a source. The first item is the module that it holds now, or why it cannot be read. Then each change
+/// is an item; the stream does not end.
 ///
-/// The same module is told again only after an error, so that the error is known to be over. The same error
-/// is told once, until something else comes. Errors are tried again.
+/// The same module comes again only after an error, to show that the error is over. The same error comes once,
+/// until another item comes. After an error the source is read again.
 pub fn follow(
     source: ModuleSource,
     access: Access,
-) -> impl Stream<Item = Result<Fetched, FetchError>> + Send + 'static {
-    news(looks(source, access))
+) -> impl Stream<Item = Result<FetchedModule, FetchError>> + Send + 'static {
+    changes(states(source, access))
 }
 
-/// Everything that is seen of a source, changed or not.
-fn looks(source: ModuleSource, access: Access) -> BoxStream<'static, Result<Fetched, FetchError>> {
+/// What a source holds at each look at it, whether or not it changed.
+fn states(
+    source: ModuleSource,
+    access: Access,
+) -> BoxStream<'static, Result<FetchedModule, FetchError>> {
     let pinned = source.pinned;
     match source.place {
         ModuleLocation::File(path) => {
-            let file = FileSource::new(path, pinned, access.patience);
+            let file = FileFollower::new(path, pinned, access.patience);
             stream::unfold(file, async |mut file| Some((file.next().await, file))).boxed()
         }
         ModuleLocation::ConfigMap {
@@ -54,13 +58,13 @@ fn looks(source: ModuleSource, access: Access) -> BoxStream<'static, Result<Fetc
             let entry = entry(&namespace, &name, &key, pinned);
             match entry.client(&access) {
                 Ok(client) => {
-                    let map = ConfigMapSource::new(entry, client, access.patience.idle);
+                    let map = ConfigMapFollower::new(entry, client, access.patience.idle);
                     stream::unfold(map, async |mut map| Some((map.next().await, map))).boxed()
                 }
                 Err(error) => once_for_ever(error),
             }
         }
-        ModuleLocation::Image(image) => match ImageSource::new(image, pinned, access) {
+        ModuleLocation::Image(image) => match ImageFollower::new(image, pinned, access) {
             Ok(image) => {
                 stream::unfold(image, async |mut image| Some((image.next().await, image))).boxed()
             }
@@ -69,13 +73,13 @@ fn looks(source: ModuleSource, access: Access) -> BoxStream<'static, Result<Fetc
     }
 }
 
-/// An error that no waiting mends.
-fn once_for_ever(error: FetchError) -> BoxStream<'static, Result<Fetched, FetchError>> {
+/// An error that does not go away.
+fn once_for_ever(error: FetchError) -> BoxStream<'static, Result<FetchedModule, FetchError>> {
     stream::iter([Err(error)]).chain(stream::pending()).boxed()
 }
 
-fn entry(namespace: &str, name: &str, key: &str, pinned: Option<Digest>) -> Entry {
-    Entry {
+fn entry(namespace: &str, name: &str, key: &str, pinned: Option<Digest>) -> ConfigMapEntry {
+    ConfigMapEntry {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         key: key.to_owned(),
@@ -83,26 +87,26 @@ fn entry(namespace: &str, name: &str, key: &str, pinned: Option<Digest>) -> Entr
     }
 }
 
-/// What was told last.
+/// The last item of a stream.
 #[derive(PartialEq)]
-enum Told {
+enum LastItem {
     Module(Digest),
     Error(FetchError),
 }
 
-/// Only what differs from what was told before it.
-fn news(
-    looks: impl Stream<Item = Result<Fetched, FetchError>> + Send + 'static,
-) -> impl Stream<Item = Result<Fetched, FetchError>> + Send + 'static {
+/// The items that differ from the one before.
+fn changes(
+    states: impl Stream<Item = Result<FetchedModule, FetchError>> + Send + 'static,
+) -> impl Stream<Item = Result<FetchedModule, FetchError>> + Send + 'static {
     let mut last = None;
-    looks.filter(move |look| {
-        let told = Some(match look {
-            Ok(module) => Told::Module(module.digest),
-            Err(error) => Told::Error(error.clone()),
+    states.filter(move |state| {
+        let item = Some(match state {
+            Ok(module) => LastItem::Module(module.digest),
+            Err(error) => LastItem::Error(error.clone()),
         });
-        let is_news = told != last;
-        last = told;
-        std::future::ready(is_news)
+        let is_change = item != last;
+        last = item;
+        std::future::ready(is_change)
     })
 }
 
@@ -111,19 +115,20 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::fetched::fetched;
 
-    fn module(text: &'static str) -> Result<Fetched, FetchError> {
-        Fetched::of(Bytes::from_static(text.as_bytes()), "here".to_owned(), None)
+    fn module(text: &'static str) -> Result<FetchedModule, FetchError> {
+        fetched(Bytes::from_static(text.as_bytes()), "here".to_owned(), None)
     }
 
-    fn error(text: &str) -> Result<Fetched, FetchError> {
+    fn error(text: &str) -> Result<FetchedModule, FetchError> {
         let origin = text.to_owned();
         Err(FetchError::TooLarge { origin })
     }
 
     #[tokio::test]
-    async fn only_what_changed_is_told_and_a_module_again_after_an_error() {
-        let looks = [
+    async fn only_changes_are_items_and_a_module_comes_again_after_an_error() {
+        let states = [
             module("a"),
             module("a"),
             error("x"),
@@ -134,7 +139,7 @@ mod tests {
             module("b"),
             error("y"),
         ];
-        let told: Vec<_> = news(stream::iter(looks)).collect().await;
+        let items: Vec<_> = changes(stream::iter(states)).collect().await;
         let expected = [
             module("a"),
             error("x"),
@@ -143,6 +148,6 @@ mod tests {
             module("b"),
             error("y"),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(items, expected);
     }
 }

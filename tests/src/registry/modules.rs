@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use handler_host_core::{Image, ModuleLocation, ModuleSource};
-use handler_host_registry::{Access, FetchError, Fetched, PushOptions, Pushed, follow, push};
+use handler_host_registry::{Access, FetchError, PushOptions, Pushed, follow, push};
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The modules of a source that is followed.
-pub type FollowedModules = Pin<Box<dyn Stream<Item = Result<Fetched, FetchError>> + Send>>;
+pub type FollowedModules = Pin<Box<dyn Stream<Item = Result<FetchedModule, FetchError>> + Send>>;
 
 /// Access with the usual patience and without credentials.
 pub fn access() -> Access {
@@ -56,7 +56,7 @@ pub fn follow_with(source: ModuleSource, access: Access) -> FollowedModules {
 }
 
 /// The next module of a source that is followed, or the next error. Panics if neither comes in time.
-pub async fn next(modules: &mut FollowedModules) -> Result<Fetched, FetchError> {
+pub async fn next(modules: &mut FollowedModules) -> Result<FetchedModule, FetchError> {
     match timeout(DEADLINE, modules.next()).await {
         Ok(Some(next)) => next,
         Ok(None) => panic!("the source ended"),

@@ -9,35 +9,35 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, DefaultBackoff, watch_object};
 use tokio::time::timeout;
 
-use super::{kube_problem, no_answer};
+use crate::kube_problem::{kube_problem, no_answer};
 
-/// Why nothing is known of an object for now.
+/// Why the state of a ConfigMap is not known for now.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// It cannot be listed; why, for people.
+pub(super) enum WatchProblem {
+    /// It cannot be listed. The text says why, for people.
     Unlisted(String),
-    /// Its watch broke or could not be begun. The list that follows says how things are.
+    /// Its watch ended with an error, or did not start. The list that follows shows its state.
     Unwatched,
 }
 
-/// An object, or that there is none.
-pub(super) type Look = Result<Option<ConfigMap>, Trouble>;
+/// A ConfigMap, or None if there is none of its name.
+pub(super) type ConfigMapState = Result<Option<ConfigMap>, WatchProblem>;
 
-/// Watches an object. After an error it is listed anew: a watch that is resumed where it broke is silent until
-/// something changes, and nobody would learn that the error is over. Whoever may list it but not watch it
-/// sees changes by those lists alone, within a minute.
+/// Watches a ConfigMap. After an error it is listed again, because a resumed watch is silent until something
+/// changes, and the end of the error would go unnoticed. If this host may list it but not watch it, the lists
+/// show each change within a minute.
 pub(super) fn watch(
     api: Api<ConfigMap>,
     name: String,
     patience: Duration,
-) -> BoxStream<'static, Look> {
+) -> BoxStream<'static, ConfigMapState> {
     let lives = lives(move || watch_object(api.clone(), &name), patience);
     lives.backoff(Pauses::default()).boxed()
 }
 
-/// One watch after the other, each up to its first error. The first look of each is its list, for which there
-/// is only so much patience; between changes a watch is silent.
-fn lives<W>(mut begin: impl FnMut() -> W, patience: Duration) -> impl Stream<Item = Look>
+/// One watch after the other, each up to its first error. The first item of each is its list, which must come in
+/// time. After that a watch may be silent for any time.
+fn lives<W>(mut begin: impl FnMut() -> W, patience: Duration) -> impl Stream<Item = ConfigMapState>
 where
     W: Stream<Item = Result<Option<ConfigMap>, watcher::Error>>,
 {
@@ -47,11 +47,11 @@ where
         async move {
             let next = watch.next();
             let look = if is_running {
-                next.await?.map_err(|error| trouble(&error))
+                next.await?.map_err(|error| problem(&error))
             } else {
                 match timeout(patience, next).await {
-                    Ok(look) => look?.map_err(|error| trouble(&error)),
-                    Err(_) => Err(Trouble::Unlisted(no_answer(patience))),
+                    Ok(look) => look?.map_err(|error| problem(&error)),
+                    Err(_) => Err(WatchProblem::Unlisted(no_answer(patience))),
                 }
             };
             let rest = look.is_ok().then_some(watch);
@@ -60,18 +60,18 @@ where
     })
 }
 
-fn trouble(error: &watcher::Error) -> Trouble {
+fn problem(error: &watcher::Error) -> WatchProblem {
     match error {
-        watcher::Error::InitialListFailed(error) => Trouble::Unlisted(kube_problem(error)),
+        watcher::Error::InitialListFailed(error) => WatchProblem::Unlisted(kube_problem(error)),
         watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchFailed(_)
         | watcher::Error::WatchError(_)
-        | watcher::Error::NoResourceVersion => Trouble::Unwatched,
+        | watcher::Error::NoResourceVersion => WatchProblem::Unwatched,
     }
 }
 
-/// kube's pauses, longer from error to error until there was none for two minutes. A list that works does not
-/// shorten them: whoever may list but not watch would list every second.
+/// The pauses of kube's own backoff. They grow with each error until there was none for two minutes. A list that
+/// succeeds does not shorten them: if this host may list but not watch, it would list every second.
 #[derive(Default)]
 struct Pauses(DefaultBackoff);
 
@@ -97,12 +97,12 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(10);
 
-    type Event = Result<Option<ConfigMap>, watcher::Error>;
+    type ScriptedEvent = Result<Option<ConfigMap>, watcher::Error>;
 
-    /// Watches that tell so much and fall silent.
+    /// Watches that send these events, and are silent afterwards.
     fn scripted<const N: usize>(
-        lives: [Vec<Event>; N],
-    ) -> impl FnMut() -> BoxStream<'static, Event> {
+        lives: [Vec<ScriptedEvent>; N],
+    ) -> impl FnMut() -> BoxStream<'static, ScriptedEvent> {
         let mut lives = VecDeque::from(lives);
         move || {
             let events = lives.pop_front().unwrap_or_default();
@@ -130,8 +130,8 @@ mod tests {
             LONG,
         );
         let told: Vec<_> = lives.take(7).collect().now_or_never().unwrap();
-        let unlisted = Err(Trouble::Unlisted(kube_problem(&cause())));
-        let unwatched = || Err(Trouble::Unwatched);
+        let unlisted = Err(WatchProblem::Unlisted(kube_problem(&cause())));
+        let unwatched = || Err(WatchProblem::Unwatched);
         let expected = [
             Ok(object()),
             unwatched(),
@@ -149,7 +149,7 @@ mod tests {
         let lives = lives(scripted([vec![], vec![Ok(object())]]), Duration::ZERO);
         let told = timeout(LONG, lives.take(2).collect::<Vec<_>>());
         let told = told.await.expect("the second list is begun");
-        let silent = Trouble::Unlisted("no answer within 0 s".to_owned());
+        let silent = WatchProblem::Unlisted("no answer within 0 s".to_owned());
         assert_eq!(told, [Err(silent), Ok(object())]);
     }
 

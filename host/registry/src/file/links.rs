@@ -7,9 +7,9 @@ use std::path::{Component, Path, PathBuf};
 /// As many links as Linux itself follows.
 const LINKS: usize = 40;
 
-/// The directories in which a change may put another file at the path: those of each link on the way, and
-/// that of the file in the end. Where the way ends early, the last directory there is: what is missing would
-/// appear in it.
+/// The directories in which a change may put another file at the path: the directory of each link on the way, and
+/// the directory of the file itself. If a part of the path is missing, the last directory that exists is among
+/// them, because the missing part would appear there.
 pub(super) fn directories(path: &Path) -> BTreeSet<PathBuf> {
     let mut directories = BTreeSet::new();
     let mut rest: VecDeque<OsString> = steps(path).collect();
@@ -52,7 +52,7 @@ fn steps(path: &Path) -> impl Iterator<Item = OsString> {
     })
 }
 
-/// Where a link leads; None for what is no link.
+/// The target of a link. It is None for anything else.
 fn followed(path: &Path) -> io::Result<Option<PathBuf>> {
     match fs::symlink_metadata(path)?.is_symlink() {
         true => fs::read_link(path).map(Some),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directories_of_every_link_are_watched_and_that_of_the_file() {
+    fn the_directories_of_every_link_and_of_the_file_are_watched() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         fs::create_dir_all(root.join("volume/..2024_1")).unwrap();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_way_ends_the_last_directory_is_watched() {
+    fn if_a_part_of_the_path_is_missing_the_last_directory_is_watched() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         assert_eq!(of(&root, "evc.wasm"), [""]);

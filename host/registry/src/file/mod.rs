@@ -1,80 +1,12 @@
+mod follow;
 mod links;
-mod source;
+mod observe;
+mod read;
+mod watch;
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+pub use read::{read_file, reason, suggested_name};
 
-use crate::{FetchError, Fetched, LARGEST};
-pub(crate) use source::{FileSource, fetch_file};
-
-/// Reads a module from a file, once, for a command. Blocks.
-///
-/// # Errors
-///
-/// When the file cannot be read or is too large.
-pub fn read_file(path: &Path) -> Result<Fetched, FetchError> {
-    let unreadable = |cause: io::Error| FetchError::Unreadable {
-        path: path.to_owned(),
-        reason: reason(&cause),
-    };
-    let file = File::open(path).map_err(unreadable)?;
-    let origin = path.display().to_string();
-    match read(file).map_err(unreadable)? {
-        Some(bytes) => Fetched::of(bytes.into(), origin, None),
-        None => Err(FetchError::TooLarge { origin }),
-    }
-}
-
-/// All of a file; None when that is more than any module has.
-fn read(file: File) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= LARGEST).then_some(bytes))
-}
-
-/// The name that a file suggests for the handler in it: its stem as a DNS label.
-#[must_use]
-pub fn suggested_name(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    stem.to_lowercase().replace(['_', '.', ' '], "-")
-}
-
-/// Why a file cannot be read: the system's words without the number behind them.
-#[must_use]
-pub fn reason(cause: &io::Error) -> String {
-    let told = [
-        (io::ErrorKind::NotFound, "there is no such file"),
-        (io::ErrorKind::PermissionDenied, "permission denied"),
-        (io::ErrorKind::IsADirectory, "it is a directory"),
-        (io::ErrorKind::NotADirectory, "there is no such directory"),
-    ];
-    let known = told.iter().find(|(kind, _)| *kind == cause.kind());
-    known.map_or_else(|| cause.to_string(), |(_, words)| (*words).to_owned())
-}
+pub(crate) use follow::{FileFollower, fetch_file};
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_suggests_its_stem_as_the_handlers_name() {
-        assert_eq!(
-            suggested_name(Path::new("/modules/Guest_Evc.wasm")),
-            "guest-evc"
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_named_with_the_reason() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("evc.wasm");
-        let error = read_file(&missing).unwrap_err().to_string();
-        assert!(
-            error.contains("evc.wasm cannot be read: there is no such file"),
-            "{error}"
-        );
-        let error = read_file(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("it is a directory"), "{error}");
-    }
-}
+mod tests;

@@ -5,59 +5,66 @@ use std::path::{Path, PathBuf};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use oci_client::Reference;
+use oci_spec::distribution::Reference;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use crate::config_map::kube_problem;
+use crate::file::reason;
+use crate::kube_problem::kube_problem;
 use crate::{Access, FetchError, RegistryProblem};
 
 /// The entry of a Secret of type `kubernetes.io/dockerconfigjson`.
 const ENTRY: &str = ".dockerconfigjson";
 
-/// Who asks a registry, and where that is written.
-pub(crate) struct Credentials {
-    pub(crate) who: Who,
-    /// For people.
-    pub(crate) place: String,
+/// The credentials for one registry, and where they were found.
+pub(super) struct Credentials {
+    pub(super) login: RegistryLogin,
+    /// The registry that they are for.
+    registry: String,
+    /// Where they were found or looked for, for people.
+    place: String,
 }
 
-/// Who asks a registry.
-pub(crate) enum Who {
-    Nobody,
-    User {
+/// How this host identifies itself to a registry.
+pub(super) enum RegistryLogin {
+    Anonymous,
+    Password {
         name: String,
         password: String,
     },
-    /// What `docker login` keeps of some registries instead of a password.
-    Token(String),
+    /// What `docker login` keeps for some registries instead of a password.
+    IdentityToken(String),
 }
 
 impl Credentials {
-    /// Those of a docker config file or of the helpers that it names.
-    pub(crate) async fn of_config_file(
+    /// The credentials in a docker config file, or those of the helpers that it names.
+    pub(super) async fn of_config_file(
         reference: &Reference,
         access: &Access,
     ) -> Result<Self, RegistryProblem> {
+        let found = |login, place| Self {
+            login,
+            registry: reference.registry().to_owned(),
+            place,
+        };
         let path = access.docker_config.clone().or_else(default_path);
         let Some(path) = path else {
-            return Ok(Self::nobody("the docker config file"));
+            let place = "the docker config file".to_owned();
+            return Ok(found(RegistryLogin::Anonymous, place));
         };
         let server = server(reference);
         let place = path.display().to_string();
-        // Helpers are programs.
-        let found = spawn_blocking(move || of_file(&path, &server)).await;
-        let failed = |reason| RegistryProblem::Credentials {
-            place: place.clone(),
-            reason,
-        };
-        let found = found.unwrap_or_else(|_| Err("the thread that reads them failed".to_owned()));
-        let who = found.map_err(failed)?;
-        Ok(Self { who, place })
+        // A helper is a program, so this blocks.
+        let login = spawn_blocking(move || of_file(&path, &server)).await;
+        let login = login.unwrap_or_else(|_| Err("the thread that reads them failed".to_owned()));
+        match login {
+            Ok(login) => Ok(found(login, place)),
+            Err(reason) => Err(RegistryProblem::Credentials { place, reason }),
+        }
     }
 
-    /// Those of a Secret.
-    pub(crate) async fn of_secret(
+    /// The credentials in a Secret.
+    pub(super) async fn of_secret(
         (namespace, name): &(String, String),
         reference: &Reference,
         access: &Access,
@@ -79,14 +86,21 @@ impl Credentials {
             let remedy = "make it with `kubectl create secret docker-registry`";
             return Err(refused(format!("it has no entry {ENTRY}; {remedy}")));
         };
-        let who = of_auths(&config.0, &server(reference)).map_err(refused)?;
-        Ok(Self { who, place })
+        Ok(Self {
+            login: of_auths(&config.0, &server(reference)).map_err(refused)?,
+            registry: reference.registry().to_owned(),
+            place,
+        })
     }
 
-    fn nobody(place: &str) -> Self {
-        Self {
-            who: Who::Nobody,
-            place: place.to_owned(),
+    /// Why the registry does not accept a request with these credentials.
+    pub(super) fn refusal(&self) -> RegistryProblem {
+        let (registry, place) = (self.registry.clone(), self.place.clone());
+        match self.login {
+            RegistryLogin::Anonymous => RegistryProblem::NoCredentials { registry, place },
+            RegistryLogin::Password { .. } | RegistryLogin::IdentityToken(_) => {
+                RegistryProblem::WrongCredentials { registry, place }
+            }
         }
     }
 }
@@ -97,7 +111,7 @@ fn default_path() -> Option<PathBuf> {
     Some(directory.or_else(home)?.join("config.json"))
 }
 
-/// By which name credentials of the image's registry are kept.
+/// The name under which docker keeps the credentials of an image's registry.
 fn server(reference: &Reference) -> String {
     match reference.registry() {
         "docker.io" => "https://index.docker.io/v1/".to_owned(),
@@ -105,37 +119,37 @@ fn server(reference: &Reference) -> String {
     }
 }
 
-fn of_file(path: &Path, server: &str) -> Result<Who, String> {
+fn of_file(path: &Path, server: &str) -> Result<RegistryLogin, String> {
     match fs::read(path) {
         Ok(config) => find(&config, server),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Who::Nobody),
-        Err(error) => Err(crate::file::reason(&error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(RegistryLogin::Anonymous),
+        Err(error) => Err(reason(&error)),
     }
 }
 
-/// Only what the config itself holds: a Secret must not name programs to run.
-fn of_auths(config: &[u8], server: &str) -> Result<Who, String> {
+/// Reads only what the config itself holds. A Secret must not name programs that run on this host.
+fn of_auths(config: &[u8], server: &str) -> Result<RegistryLogin, String> {
     let config: Value =
-        serde_json::from_slice(config).map_err(|_| format!("its entry {ENTRY} is no JSON"))?;
+        serde_json::from_slice(config).map_err(|_| format!("its entry {ENTRY} is not JSON"))?;
     let auths = json!({ "auths": config["auths"] });
     find(auths.to_string().as_bytes(), server)
 }
 
-fn find(config: &[u8], server: &str) -> Result<Who, String> {
+fn find(config: &[u8], server: &str) -> Result<RegistryLogin, String> {
     match docker_credential::get_credential_from_reader(config, server) {
         Ok(DockerCredential::UsernamePassword(name, password)) => {
-            Ok(Who::User { name, password })
+            Ok(RegistryLogin::Password { name, password })
         }
-        Ok(DockerCredential::IdentityToken(token)) => Ok(Who::Token(token)),
+        Ok(DockerCredential::IdentityToken(token)) => Ok(RegistryLogin::IdentityToken(token)),
         Err(
             CredentialRetrievalError::NoCredentialConfigured
             | CredentialRetrievalError::ConfigNotFound,
-        ) => Ok(Who::Nobody),
-        // What docker's own helpers say when they have none.
+        ) => Ok(RegistryLogin::Anonymous),
+        // Docker's own helpers say this when they have no credentials.
         Err(CredentialRetrievalError::HelperFailure { stdout, .. })
             if stdout.contains("credentials not found") =>
         {
-            Ok(Who::Nobody)
+            Ok(RegistryLogin::Anonymous)
         }
         Err(CredentialRetrievalError::HelperFailure { helper, stderr, .. }) => {
             let line = stderr.lines().next().unwrap_or_default().to_owned();
@@ -145,9 +159,9 @@ fn find(config: &[u8], server: &str) -> Result<Who, String> {
             Err("the credential helper that it names cannot be run; install it, or drop it from the file".to_owned())
         }
         Err(CredentialRetrievalError::ConfigReadError) => {
-            Err("it is no docker config in JSON; `docker login` writes one".to_owned())
+            Err("it is not a docker config in JSON; `docker login` writes one".to_owned())
         }
-        Err(error) => Err(format!("{error}; `docker login` writes it anew")),
+        Err(error) => Err(format!("{error}; `docker login` writes it again")),
     }
 }
 
@@ -157,11 +171,11 @@ mod tests {
 
     use super::*;
 
-    fn told(found: Result<Who, String>) -> String {
+    fn told(found: Result<RegistryLogin, String>) -> String {
         match found {
-            Ok(Who::Nobody) => "nobody".to_owned(),
-            Ok(Who::User { name, password }) => format!("{name}:{password}"),
-            Ok(Who::Token(token)) => format!("token {token}"),
+            Ok(RegistryLogin::Anonymous) => "anonymous".to_owned(),
+            Ok(RegistryLogin::Password { name, password }) => format!("{name}:{password}"),
+            Ok(RegistryLogin::IdentityToken(token)) => format!("token {token}"),
             Err(reason) => reason,
         }
     }
@@ -171,9 +185,9 @@ mod tests {
     #[case::a_login(json!({"auths": {"reg:5000": {"auth": "bWU6c2VjcmV0"}}}), "me:secret")]
     #[case::by_url(json!({"auths": {"https://reg:5000/v1/": {"auth": "bWU6c2VjcmV0"}}}), "me:secret")]
     #[case::a_token(json!({"auths": {"reg:5000": {"identitytoken": "t"}}}), "token t")]
-    #[case::somewhere_else(json!({"auths": {"other": {"auth": "bWU6c2VjcmV0"}}}), "nobody")]
-    #[case::nothing(json!({}), "nobody")]
-    #[case::garbled(json!({"auths": {"reg:5000": {"auth": "%"}}}), "Unable to decode credential; `docker login` writes it anew")]
+    #[case::somewhere_else(json!({"auths": {"other": {"auth": "bWU6c2VjcmV0"}}}), "anonymous")]
+    #[case::nothing(json!({}), "anonymous")]
+    #[case::garbled(json!({"auths": {"reg:5000": {"auth": "%"}}}), "Unable to decode credential; `docker login` writes it again")]
     fn credentials_are_found_by_registry(#[case] config: Value, #[case] expected: &str) {
         let config = config.to_string();
         assert_eq!(told(find(config.as_bytes(), "reg:5000")), expected);
@@ -183,18 +197,18 @@ mod tests {
     #[test]
     fn a_secret_cannot_name_a_program() {
         let config = json!({"credsStore": "none", "credHelpers": {"reg": "none"}}).to_string();
-        assert_eq!(told(of_auths(config.as_bytes(), "reg")), "nobody");
+        assert_eq!(told(of_auths(config.as_bytes(), "reg")), "anonymous");
         let told = told(find(config.as_bytes(), "reg"));
         assert!(told.contains("cannot be run"), "{told}");
     }
 
     #[test]
-    fn a_missing_file_is_nobody_and_a_broken_one_an_error() {
+    fn a_missing_file_means_no_credentials_and_a_broken_one_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
-        assert_eq!(told(of_file(&path, "reg")), "nobody");
+        assert_eq!(told(of_file(&path, "reg")), "anonymous");
         fs::write(&path, "{").unwrap();
         let told = told(of_file(&path, "reg"));
-        assert!(told.contains("no docker config in JSON"), "{told}");
+        assert!(told.contains("not a docker config in JSON"), "{told}");
     }
 }

@@ -6,56 +6,56 @@ use serde::{Deserialize, Serialize};
 use crate::RegistryProblem;
 
 /// The media type of an image's manifest.
-pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The media type of the config of a WebAssembly image,
 /// <https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>.
-pub(crate) const CONFIG: &str = "application/vnd.wasm.config.v0+json";
+pub(super) const CONFIG: &str = "application/vnd.wasm.config.v0+json";
 /// The media type of its layer.
-pub(crate) const LAYER: &str = "application/wasm";
-/// The media types that layers had before that was agreed on.
+pub(super) const LAYER: &str = "application/wasm";
+/// The media types of layers before that layout was agreed on.
 const OLDER_LAYERS: [&str; 3] = [
     "application/vnd.wasm.content.layer.v1+wasm",
     "application/vnd.module.wasm.content.layer.v1+wasm",
     "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
 ];
 
-/// As far as it matters here, the manifest of an image.
+/// The manifest of an image, as far as this crate needs it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Manifest {
-    pub(crate) schema_version: u8,
+pub(super) struct Manifest {
+    pub(super) schema_version: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) media_type: Option<String>,
+    pub(super) media_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) config: Option<Descriptor>,
+    pub(super) config: Option<Descriptor>,
     #[serde(default)]
-    pub(crate) layers: Vec<Descriptor>,
+    pub(super) layers: Vec<Descriptor>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) annotations: BTreeMap<String, String>,
-    /// Those of an index, which is no image but names several.
+    pub(super) annotations: BTreeMap<String, String>,
+    /// The manifests of an index. An index is not an image, but a list of several.
     #[serde(default, skip_serializing)]
     manifests: Option<Vec<serde::de::IgnoredAny>>,
 }
 
-/// What a manifest says of a part of the image.
+/// What a manifest says about a part of the image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Descriptor {
-    pub(crate) media_type: String,
-    pub(crate) digest: String,
-    pub(crate) size: i64,
+pub(super) struct Descriptor {
+    pub(super) media_type: String,
+    pub(super) digest: String,
+    pub(super) size: i64,
 }
 
-/// The part of an image that is its module.
+/// The layer of an image that is its module.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
+pub(super) struct ModuleLayer {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
 }
 
 impl Descriptor {
     /// Describes bytes with this digest and length.
-    pub(crate) fn of(media_type: &str, digest: Digest, size: usize) -> Self {
+    pub(super) fn of(media_type: &str, digest: Digest, size: usize) -> Self {
         Self {
             media_type: media_type.to_owned(),
             digest: digest.to_string(),
@@ -66,7 +66,7 @@ impl Descriptor {
 
 impl Manifest {
     /// The manifest of an image that holds one module.
-    pub(crate) fn of_module(
+    pub(super) fn of_module(
         config: Descriptor,
         layer: Descriptor,
         annotations: BTreeMap<String, String>,
@@ -81,12 +81,12 @@ impl Manifest {
         }
     }
 
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, RegistryProblem> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, RegistryProblem> {
         serde_json::from_slice(bytes).map_err(|error| garbled(error.to_string()))
     }
 
     /// The one layer that is a module.
-    pub(crate) fn module(&self) -> Result<Found, RegistryProblem> {
+    pub(super) fn module(&self) -> Result<ModuleLayer, RegistryProblem> {
         if self.manifests.is_some() {
             return Err(RegistryProblem::Index);
         }
@@ -102,7 +102,7 @@ impl Manifest {
                     .map(|layer| layer.media_type.clone())
                     .collect(),
             }),
-            [layer] => Ok(Found {
+            [layer] => Ok(ModuleLayer {
                 digest: layer
                     .digest
                     .parse()
@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    fn module(layers: &[&str]) -> Result<Found, RegistryProblem> {
+    fn module(layers: &[&str]) -> Result<ModuleLayer, RegistryProblem> {
         let layers: Vec<_> = layers
             .iter()
             .map(|media_type| {
@@ -149,7 +149,7 @@ mod tests {
     #[case::beside_a_readme(&["text/markdown", LAYER])]
     fn a_module_is_found_by_its_media_type(#[case] layers: &[&str]) {
         let digest = Digest::of(b"a");
-        assert_eq!(module(layers), Ok(Found { digest, size: 1 }));
+        assert_eq!(module(layers), Ok(ModuleLayer { digest, size: 1 }));
     }
 
     #[rstest]
@@ -177,7 +177,10 @@ mod tests {
         ]}),
         "a layer of -1 bytes"
     )]
-    fn a_manifest_that_is_none_is_refused(#[case] manifest: serde_json::Value, #[case] told: &str) {
+    fn what_is_not_the_manifest_of_an_image_is_refused(
+        #[case] manifest: serde_json::Value,
+        #[case] told: &str,
+    ) {
         let read = Manifest::read(manifest.to_string().as_bytes());
         let error = read.and_then(|manifest| manifest.module()).unwrap_err();
         assert!(error.to_string().contains(told), "{error}");

@@ -2,16 +2,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::folder::{UNFINISHED, name_of};
-use super::{Store, StoreError};
+use super::Store;
+use super::directory::{UNFINISHED, name_of};
+use super::error::StoreError;
 
-/// How many files are kept: those of more modules than a host runs and tries.
+/// How many files are kept. A host runs and tries fewer modules.
 const MOST: usize = 64;
 
-/// Compiled code, so that a module known already need not be compiled again: by the next host, or by this one
-/// when it takes over. It can be deleted at any time; the 64 files written last are kept.
+/// Compiled code is kept so that the next host, or this one when it takes over, need not compile a module again.
+/// It can be deleted at any time. The 64 files that were written last are kept.
 impl Store {
-    /// The file of code of this name, if it is there; whole, as it was written.
+    /// The file with the code of this name, if it exists. It is complete, because files are renamed into place.
     #[must_use]
     pub fn code(&self, name: &str) -> Option<PathBuf> {
         let path = self.code_path(name);
@@ -25,21 +26,21 @@ impl Store {
     ///
     /// When the directory cannot be written to.
     pub fn keep_code(&self, name: &str, code: &[u8]) -> Result<PathBuf, StoreError> {
-        let _hold = self.folder.hold()?;
+        let _hold = self.directory.hold()?;
         let path = self.code_path(name);
-        self.folder.write(&path, code)?;
+        self.directory.write(&path, code)?;
         self.drop_oldest()?;
         Ok(path)
     }
 
-    /// Forgets code that does not do.
+    /// Removes code that cannot be used.
     ///
     /// # Errors
     ///
     /// When the directory cannot be written to.
     pub fn forget_code(&self, name: &str) -> Result<(), StoreError> {
-        let _hold = self.folder.hold()?;
-        self.folder.remove(&self.code_path(name))
+        let _hold = self.directory.hold()?;
+        self.directory.remove(&self.code_path(name))
     }
 
     fn drop_oldest(&self) -> Result<(), StoreError> {
@@ -47,19 +48,15 @@ impl Store {
             let written = fs::metadata(path).and_then(|metadata| metadata.modified());
             written.unwrap_or(SystemTime::UNIX_EPOCH)
         };
-        let mut files = self.folder.list(&self.codes())?;
+        let mut files = self.directory.list(&self.codes())?;
         files.retain(|path| !name_of(path).starts_with(UNFINISHED));
         files.sort_by_cached_key(|path| age(path));
         let surplus = files.len().saturating_sub(MOST);
-        // One that is mapped goes when nobody has it mapped any more.
+        // The system frees a file that is mapped into memory only when the last mapping ends.
         files
             .iter()
             .take(surplus)
-            .try_for_each(|path| self.folder.remove(path))
-    }
-
-    pub(super) fn codes(&self) -> PathBuf {
-        self.folder.path.join("code")
+            .try_for_each(|path| self.directory.remove(path))
     }
 
     fn code_path(&self, name: &str) -> PathBuf {
@@ -87,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_nowhere_else() {
+    fn a_name_cannot_lead_out_of_the_directory() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let kept = store.keep_code("../../a/b", b"code").unwrap();
@@ -104,7 +101,7 @@ mod tests {
             fs::File::open(kept).unwrap().set_modified(written).unwrap();
         }
         store.keep_code("last.bin", b"code").unwrap();
-        assert_eq!(store.folder.list(&store.codes()).unwrap().len(), MOST);
+        assert_eq!(store.directory.list(&store.codes()).unwrap().len(), MOST);
         assert_eq!(store.code("0.bin"), None);
         assert!(store.code("last.bin").is_some());
     }

@@ -1,113 +1,97 @@
 mod code;
+mod directory;
 mod error;
-mod folder;
 mod owner;
 mod record;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use handler_host_core::Digest;
+use handler_host_core::{Digest, FetchedModule, KeptModules, RolledBack};
 
-use crate::Fetched;
+use crate::file::reason;
+use directory::{StoreDirectory, UNFINISHED, name_of, read};
+use record::{GoodRecord, HandlerRecord, damaged};
+
 pub use error::StoreError;
-use folder::{Folder, UNFINISHED, name_of, read};
-use record::{GoodRecord, Record};
 
-/// The longest key: with what is put around it, a file's name everywhere.
+/// The length of the longest key. With what is put around it, it is a valid file name on every file system.
 const LONGEST_KEY: usize = 120;
 
-/// A directory that keeps what must survive a restart and the API server does not keep: the last good module
-/// of each handler, what was rolled back, and compiled code.
+/// A directory that keeps what must survive a restart and is not in the API server: the last good module of each
+/// handler, what was rolled back, and compiled code.
 ///
-/// All methods block, for two seconds at most on another host: one at a time works on a directory, whichever
-/// host or thread it is of.
+/// All methods block. Only one thread of one host works on a directory at a time; a method waits at most two
+/// seconds for its turn.
 ///
 /// # Who may write to it
 ///
-/// Whoever writes to the directory decides which module runs, and what this process executes. So it, if it is there already, and what is
-/// within, must be owned by the user of this process or by root, must not be writable by others, and by a group
-/// only if this process is of it: an emptyDir or a volume with `fsGroup` passes. A directory of root that is
-/// everybody's (mode 0777, as kubelet makes an emptyDir without `fsGroup`) is not used itself, but
-/// `handler-host` in it, made with mode 0700; whoever else writes to such a directory can still exchange that
-/// while the host runs, so share it with nobody else. The directories above are not looked at. Links within are
-/// not followed.
+/// A user who can write to the directory decides which module runs, and what this process executes. So the
+/// directory and the directories in it must be owned by the user of this process or by root. Others must not be
+/// able to write to them, and a group only if this process belongs to it. An emptyDir or a volume with `fsGroup`
+/// satisfies this.
+///
+/// If root owns the directory and everyone may write to it (mode 0777, as kubelet makes an emptyDir without
+/// `fsGroup`), the directory `handler-host` in it is used instead, which is made with mode 0700. Another user of
+/// such a directory can still replace that one while the host runs, so it must not be shared. The directories
+/// above are not checked. Links within are not followed.
 ///
 /// # Keys
 ///
-/// What is kept is found by a key, such as the handler's name, or its name, a dot and its UID: at most 120 of
-/// `a-z`, `0-9`, `-` and `.`, with something between dots, before and behind them.
+/// What is kept of a handler has a key, such as the handler's name, or its name, a dot and its UID. A key has at
+/// most 120 characters, which are `a-z`, `0-9`, `-` and `.`. A dot must not be the first or last character, and
+/// must not follow another dot.
 #[derive(Clone, Debug)]
 pub struct Store {
-    folder: Folder,
-}
-
-/// What is kept of a handler.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// The last module that served.
-    pub good: Option<Fetched>,
-    /// The module that was rolled back.
-    pub rejected: Option<Rejected>,
-}
-
-/// A module that was rolled back, not to be tried again as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejected {
-    /// The digest of that module.
-    pub digest: Digest,
-    /// The digest of the one that serves instead.
-    pub good: Option<Digest>,
-    /// The digest of the Handler's spec at that time: another one is another try.
-    pub spec: Digest,
-    /// Why, for people.
-    pub error: String,
+    directory: StoreDirectory,
 }
 
 impl Store {
-    /// Opens a store, made if need be, for its owner's eyes only.
+    /// Opens a store. It makes the directory if there is none, readable for its owner only.
     ///
     /// # Errors
     ///
     /// When the directory cannot be made or written to, when others may write to it, or when another host does
-    /// not let go of it.
+    /// not release it.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let folder = Folder::new(owner::settle(directory)?);
-        let store = Self { folder };
+        let directory = StoreDirectory::new(owner::settle(directory)?);
+        let store = Self { directory };
         store.prepare()?;
         Ok(store)
     }
 
     fn prepare(&self) -> Result<(), StoreError> {
         for directory in [self.modules(), self.handlers(), self.codes()] {
-            owner::settle_in(&self.folder.path, &directory)?;
+            owner::settle_in(&self.directory.path, &directory)?;
         }
-        let _hold = self.folder.hold()?;
+        let _hold = self.directory.hold()?;
         for directory in [self.modules(), self.handlers(), self.codes()] {
             let probe = directory.join("probe");
-            self.folder.write(&probe, b"")?;
-            self.folder.remove(&probe)?;
-            // Of a host that died while it wrote.
-            for path in self.folder.list(&directory)? {
+            self.directory.write(&probe, b"")?;
+            self.directory.remove(&probe)?;
+            // A host that died while it wrote has left such files.
+            for path in self.directory.list(&directory)? {
                 if name_of(&path).starts_with(UNFINISHED) {
-                    self.folder.remove(&path)?;
+                    self.directory.remove(&path)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// What is kept of a handler. What is damaged counts as not there.
+    /// What is kept of a handler. Damaged files count as missing.
     ///
     /// # Errors
     ///
     /// When the directory cannot be read.
-    pub fn kept(&self, key: &str) -> Result<Kept, StoreError> {
-        let _hold = self.folder.hold()?;
+    pub fn kept(&self, key: &str) -> Result<KeptModules, StoreError> {
+        let _hold = self.directory.hold()?;
         let record = self.record(key)?;
-        Ok(Kept {
+        Ok(KeptModules {
             good: record.good.and_then(|good| self.module(key, good)),
-            rejected: record.rejected.and_then(|rejected| rejected.read(key)),
+            rolled_back: record
+                .rolled_back
+                .and_then(|rolled_back| rolled_back.read(key)),
         })
     }
 
@@ -116,12 +100,12 @@ impl Store {
     /// # Errors
     ///
     /// When the directory cannot be written to.
-    pub fn keep_good(&self, key: &str, module: &Fetched) -> Result<(), StoreError> {
-        let _hold = self.folder.hold()?;
+    pub fn keep_good(&self, key: &str, module: &FetchedModule) -> Result<(), StoreError> {
+        let _hold = self.directory.hold()?;
         let mut record = self.record(key)?;
         let path = self.module_path(module.digest);
         if !read(&path).is_ok_and(|bytes| Digest::of(&bytes) == module.digest) {
-            self.folder.write(&path, &module.bytes)?;
+            self.directory.write(&path, &module.bytes)?;
         }
         record.good = Some(GoodRecord {
             digest: module.digest.to_string(),
@@ -137,10 +121,10 @@ impl Store {
     /// # Errors
     ///
     /// When the directory cannot be written to.
-    pub fn reject(&self, key: &str, rejected: &Rejected) -> Result<(), StoreError> {
-        let _hold = self.folder.hold()?;
+    pub fn keep_rolled_back(&self, key: &str, rolled_back: &RolledBack) -> Result<(), StoreError> {
+        let _hold = self.directory.hold()?;
         let mut record = self.record(key)?;
-        record.rejected = Some(rejected.into());
+        record.rolled_back = Some(rolled_back.into());
         self.write_record(key, &record)
     }
 
@@ -149,10 +133,10 @@ impl Store {
     /// # Errors
     ///
     /// When the directory cannot be written to.
-    pub fn clear_rejected(&self, key: &str) -> Result<(), StoreError> {
-        let _hold = self.folder.hold()?;
+    pub fn clear_rolled_back(&self, key: &str) -> Result<(), StoreError> {
+        let _hold = self.directory.hold()?;
         let mut record = self.record(key)?;
-        match record.rejected.take() {
+        match record.rolled_back.take() {
             Some(_) => self.write_record(key, &record),
             None => Ok(()),
         }
@@ -164,18 +148,22 @@ impl Store {
     ///
     /// When the directory cannot be written to.
     pub fn forget(&self, key: &str) -> Result<(), StoreError> {
-        let _hold = self.folder.hold()?;
-        self.folder.remove(&self.record_path(key)?)?;
+        let _hold = self.directory.hold()?;
+        self.directory.remove(&self.record_path(key)?)?;
         self.drop_unnamed();
         Ok(())
     }
 
     fn modules(&self) -> PathBuf {
-        self.folder.path.join("modules")
+        self.directory.path.join("modules")
     }
 
     fn handlers(&self) -> PathBuf {
-        self.folder.path.join("handlers")
+        self.directory.path.join("handlers")
+    }
+
+    fn codes(&self) -> PathBuf {
+        self.directory.path.join("code")
     }
 
     fn module_path(&self, digest: Digest) -> PathBuf {
@@ -195,28 +183,28 @@ impl Store {
         Ok(self.handlers().join(format!("{key}.json")))
     }
 
-    fn record(&self, key: &str) -> Result<Record, StoreError> {
+    fn record(&self, key: &str) -> Result<HandlerRecord, StoreError> {
         self.record_at(&self.record_path(key)?)
     }
 
-    fn record_at(&self, path: &Path) -> Result<Record, StoreError> {
-        let Some(text) = self.folder.read(path)? else {
-            return Ok(Record::default());
+    fn record_at(&self, path: &Path) -> Result<HandlerRecord, StoreError> {
+        let Some(text) = self.directory.read(path)? else {
+            return Ok(HandlerRecord::default());
         };
         Ok(serde_json::from_slice(&text).unwrap_or_else(|error| {
-            damaged(path, &format!("it is no record in JSON ({error})"));
-            Record::default()
+            damaged(path, &format!("it is not a record in JSON ({error})"));
+            HandlerRecord::default()
         }))
     }
 
-    fn write_record(&self, key: &str, record: &Record) -> Result<(), StoreError> {
+    fn write_record(&self, key: &str, record: &HandlerRecord) -> Result<(), StoreError> {
         let path = self.record_path(key)?;
-        // Plain structures of texts always have a JSON form.
+        // Structures of texts always have a JSON form.
         let text = serde_json::to_vec_pretty(record).unwrap_or_default();
-        self.folder.write(&path, &text)
+        self.directory.write(&path, &text)
     }
 
-    fn module(&self, key: &str, good: GoodRecord) -> Option<Fetched> {
+    fn module(&self, key: &str, good: GoodRecord) -> Option<FetchedModule> {
         let digest: Digest = match good.digest.parse() {
             Ok(digest) => digest,
             Err(error) => {
@@ -226,7 +214,7 @@ impl Store {
         };
         let path = self.module_path(digest);
         match read(&path) {
-            Ok(bytes) if Digest::of(&bytes) == digest => Some(Fetched {
+            Ok(bytes) if Digest::of(&bytes) == digest => Some(FetchedModule {
                 bytes: bytes.into(),
                 digest,
                 origin: good.origin,
@@ -236,14 +224,14 @@ impl Store {
                 None
             }
             Err(cause) => {
-                damaged(&path, &crate::file::reason(&cause));
+                damaged(&path, &reason(&cause));
                 None
             }
         }
     }
 
-    /// Removes the modules that no handler names. That it cannot is told and no error: what was asked for is
-    /// done, and what is left over goes with the next one.
+    /// Removes the modules that no handler names. A failure is only logged, because the caller's own work is
+    /// done; the next call removes what is left.
     fn drop_unnamed(&self) {
         if let Err(error) = self.try_drop_unnamed() {
             tracing::warn!("modules that no handler needs any more are left: {error}");
@@ -252,26 +240,19 @@ impl Store {
 
     fn try_drop_unnamed(&self) -> Result<(), StoreError> {
         let mut named = BTreeSet::new();
-        for path in self.folder.list(&self.handlers())? {
-            // What cannot be read may name any of them.
+        for path in self.directory.list(&self.handlers())? {
+            // A record that cannot be read may name any of them, so nothing is removed then.
             let record = self.record_at(&path)?;
             let digest = record.good.and_then(|good| good.digest.parse().ok());
             named.extend(digest.map(|digest| self.module_path(digest)));
         }
-        for path in self.folder.list(&self.modules())? {
+        for path in self.directory.list(&self.modules())? {
             if !named.contains(&path) {
-                self.folder.remove(&path)?;
+                self.directory.remove(&path)?;
             }
         }
         Ok(())
     }
-}
-
-fn damaged(path: &Path, reason: &str) {
-    tracing::warn!(
-        "{} in the state directory is damaged and passed over: {reason}",
-        path.display()
-    );
 }
 
 #[cfg(test)]

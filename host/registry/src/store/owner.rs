@@ -1,4 +1,4 @@
-//! Who may write to a state directory, and so decide which module runs.
+//! Checks which users may write to a state directory. They can decide which module runs.
 
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
@@ -7,41 +7,40 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{getegid, geteuid, getgroups};
 
-use super::StoreError;
-use super::folder::unusable;
+use super::directory::unusable;
+use super::error::StoreError;
 
-/// What is made in a directory that is everybody's.
+/// The directory that is made in a directory which everyone may write to.
 const OWN: &str = "handler-host";
 
 const ROOT: u32 = 0;
 
-/// Whom this process acts as.
-struct Who {
+/// The user and the groups that this process acts as.
+struct ProcessIdentity {
     user: u32,
     groups: Vec<u32>,
 }
 
+/// Which users may write to a directory.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// Only this process's user, root, or its own groups write to it.
+enum OwnerCheck {
+    /// Only this process's user, root and this process's groups may write to it.
     Safe,
-    /// It is everybody's because root made it so, as kubelet makes an emptyDir.
-    Everybodys,
-    Unsafe {
-        problem: String,
-        remedy: String,
-    },
+    /// Everyone may write to it because root made it so, as kubelet makes an emptyDir.
+    OpenByRoot,
+    /// Other users may write to it.
+    Unsafe { problem: String, remedy: String },
 }
 
-/// Makes a directory if need be, and gives it back, or the one in it that is to be used instead.
+/// Makes a directory if there is none. Returns it, or the directory in it that is to be used instead.
 pub(super) fn settle(directory: &Path) -> Result<PathBuf, StoreError> {
     make(directory, directory)?;
     let found = fs::metadata(directory);
     let found = found.map_err(|cause| unusable(directory, directory, "read", &cause))?;
-    match Who::this_process().judge(&found) {
-        Verdict::Everybodys => own(directory),
-        Verdict::Safe => Ok(directory.to_owned()),
-        Verdict::Unsafe { problem, remedy } => Err(StoreError::Unsafe {
+    match ProcessIdentity::this_process().judge(&found) {
+        OwnerCheck::OpenByRoot => own(directory),
+        OwnerCheck::Safe => Ok(directory.to_owned()),
+        OwnerCheck::Unsafe { problem, remedy } => Err(StoreError::Unsafe {
             directory: directory.to_owned(),
             problem,
             remedy,
@@ -49,15 +48,15 @@ pub(super) fn settle(directory: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// Makes a directory in one that is everybody's.
+/// Makes a directory in one that everyone may write to.
 fn own(directory: &Path) -> Result<PathBuf, StoreError> {
     let own = directory.join(OWN);
     settle_in(directory, &own)?;
     Ok(own)
 }
 
-/// Makes a directory within the state directory if need be. One that is there may have been planted before
-/// the state directory was safe: a link is none.
+/// Makes a directory within the state directory if there is none. If there is something of its name, another user
+/// may have put it there before the state directory was safe, so a link is refused.
 pub(super) fn settle_in(directory: &Path, below: &Path) -> Result<(), StoreError> {
     make(directory, below)?;
     let unreadable = |cause| unusable(directory, below, "read", &cause);
@@ -65,10 +64,10 @@ pub(super) fn settle_in(directory: &Path, below: &Path) -> Result<(), StoreError
     if !found.is_dir() {
         return Err(unreadable(io::ErrorKind::NotADirectory.into()));
     }
-    let (problem, remedy) = match Who::this_process().judge(&found) {
-        Verdict::Safe => return Ok(()),
-        Verdict::Everybodys => everybodys(found.mode()),
-        Verdict::Unsafe { problem, remedy } => (problem, remedy),
+    let (problem, remedy) = match ProcessIdentity::this_process().judge(&found) {
+        OwnerCheck::Safe => return Ok(()),
+        OwnerCheck::OpenByRoot => open_to_all(found.mode()),
+        OwnerCheck::Unsafe { problem, remedy } => (problem, remedy),
     };
     Err(StoreError::Unsafe {
         directory: below.to_owned(),
@@ -83,7 +82,7 @@ fn make(directory: &Path, below: &Path) -> Result<(), StoreError> {
     made.map_err(|cause| unusable(directory, below, "made", &cause))
 }
 
-impl Who {
+impl ProcessIdentity {
     fn this_process() -> Self {
         let groups = getgroups().unwrap_or_default();
         let groups = groups.into_iter().chain([getegid()]);
@@ -93,19 +92,19 @@ impl Who {
         }
     }
 
-    fn judge(&self, found: &Metadata) -> Verdict {
+    fn judge(&self, found: &Metadata) -> OwnerCheck {
         self.judge_mode(found.uid(), found.gid(), found.mode())
     }
 
-    fn judge_mode(&self, owner: u32, group: u32, mode: u32) -> Verdict {
+    fn judge_mode(&self, owner: u32, group: u32, mode: u32) -> OwnerCheck {
         let user = self.user;
         let (problem, remedy) = if ![user, ROOT].contains(&owner) {
             let problem = format!("it is owned by user {owner}, and this host is user {user}");
             (problem, format!("let user {user} own it"))
         } else if owner == ROOT && mode & 0o777 == 0o777 {
-            return Verdict::Everybodys;
+            return OwnerCheck::OpenByRoot;
         } else if mode & 0o002 != 0 {
-            everybodys(mode)
+            open_to_all(mode)
         } else if mode & 0o020 != 0 && !self.groups.contains(&group) {
             let mode = mode & 0o7777;
             let problem = format!(
@@ -113,13 +112,13 @@ impl Who {
             );
             (problem, "take that right from the group".to_owned())
         } else {
-            return Verdict::Safe;
+            return OwnerCheck::Safe;
         };
-        Verdict::Unsafe { problem, remedy }
+        OwnerCheck::Unsafe { problem, remedy }
     }
 }
 
-fn everybodys(mode: u32) -> (String, String) {
+fn open_to_all(mode: u32) -> (String, String) {
     let mode = mode & 0o7777;
     let problem = format!("everybody may write to it (mode {mode:04o})");
     (problem, "take that right from others".to_owned())
@@ -148,22 +147,22 @@ mod tests {
         #[case] group: u32,
         #[case] mode: u32,
     ) {
-        assert_eq!(us().judge_mode(owner, group, mode), Verdict::Safe);
+        assert_eq!(us().judge_mode(owner, group, mode), OwnerCheck::Safe);
     }
 
     #[rstest]
     #[case::an_empty_dir(0o40777)]
     #[case::an_empty_dir_with_fs_group(0o42777)]
     #[case::the_systems_temporary_directory(0o41777)]
-    fn what_root_made_everybodys_is_known_as_such(#[case] mode: u32) {
-        assert_eq!(us().judge_mode(ROOT, 2000, mode), Verdict::Everybodys);
+    fn a_directory_that_root_opened_to_all_is_recognised(#[case] mode: u32) {
+        assert_eq!(us().judge_mode(ROOT, 2000, mode), OwnerCheck::OpenByRoot);
     }
 
     #[rstest]
     #[case::anothers(OTHER, US, 0o700, "owned by user 1000, and this host is user 65532")]
     #[case::another_groups(US, OTHER, 0o770, "group 1000 may write to it (mode 0770)")]
     #[case::roots_and_another_groups(ROOT, ROOT, 0o775, "group 0 may write to it (mode 0775)")]
-    #[case::everybodys_though_ours(US, US, 0o777, "everybody may write to it (mode 0777)")]
+    #[case::open_to_all_though_ours(US, US, 0o777, "everybody may write to it (mode 0777)")]
     #[case::roots_and_others(ROOT, ROOT, 0o702, "everybody may write to it (mode 0702)")]
     fn a_directory_that_others_write_to_is_refused(
         #[case] owner: u32,
@@ -171,14 +170,14 @@ mod tests {
         #[case] mode: u32,
         #[case] told: &str,
     ) {
-        let Verdict::Unsafe { problem, .. } = us().judge_mode(owner, group, mode) else {
+        let OwnerCheck::Unsafe { problem, .. } = us().judge_mode(owner, group, mode) else {
             panic!("it is not refused");
         };
         assert!(problem.contains(told), "{problem}");
     }
 
-    fn us() -> Who {
-        Who {
+    fn us() -> ProcessIdentity {
+        ProcessIdentity {
             user: US,
             groups: vec![2000, US],
         }
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_directory_that_is_everybodys_one_of_our_own_is_made() {
+    fn in_a_directory_that_is_open_to_all_one_of_our_own_is_made() {
         let directory = directory(0o777);
         let own = own(directory.path()).unwrap();
         assert_eq!(own, directory.path().join("handler-host"));
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_a_directory_that_is_everybodys_is_not_followed() {
+    fn a_link_in_a_directory_that_is_open_to_all_is_not_followed() {
         let (directory, elsewhere) = (directory(0o777), directory(0o700));
         symlink(elsewhere.path(), directory.path().join(OWN)).unwrap();
         let error = own(directory.path()).unwrap_err().to_string();
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn only_root_may_have_made_a_directory_everybodys() {
+    fn only_root_may_have_opened_a_directory_to_all() {
         let directory = directory(0o777);
         let settled = settle(directory.path());
         if geteuid().is_root() {

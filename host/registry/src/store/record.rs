@@ -1,17 +1,16 @@
 use std::path::Path;
 
-use handler_host_core::Digest;
+use handler_host_core::{Digest, RolledBack};
 use serde::{Deserialize, Serialize};
 
-use super::{Rejected, damaged};
-
-/// What a handler's file says.
+/// The content of a handler's file.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct HandlerRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) good: Option<GoodRecord>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) rejected: Option<RejectedRecord>,
+    // This is the name in files that earlier hosts wrote.
+    #[serde(rename = "rejected", default, skip_serializing_if = "Option::is_none")]
+    pub(super) rolled_back: Option<RolledBackRecord>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -21,7 +20,7 @@ pub(super) struct GoodRecord {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct RejectedRecord {
+pub(super) struct RolledBackRecord {
     pub(super) digest: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) good: Option<String>,
@@ -29,26 +28,26 @@ pub(super) struct RejectedRecord {
     pub(super) error: String,
 }
 
-impl From<&Rejected> for RejectedRecord {
-    fn from(rejected: &Rejected) -> Self {
+impl From<&RolledBack> for RolledBackRecord {
+    fn from(rolled_back: &RolledBack) -> Self {
         Self {
-            digest: rejected.digest.to_string(),
-            good: rejected.good.map(|digest| digest.to_string()),
-            spec: rejected.spec.to_string(),
-            error: rejected.error.clone(),
+            digest: rolled_back.digest.to_string(),
+            good: rolled_back.good.map(|digest| digest.to_string()),
+            spec: rolled_back.spec.to_string(),
+            error: rolled_back.error.clone(),
         }
     }
 }
 
-impl RejectedRecord {
-    /// None, said in the log, if it is damaged.
-    pub(super) fn read(self, handler: &str) -> Option<Rejected> {
+impl RolledBackRecord {
+    /// It is None if it is damaged, and then a line in the log says so.
+    pub(super) fn read(self, handler: &str) -> Option<RolledBack> {
         let digest = |text: &str| {
             let read = text.parse::<Digest>();
             read.inspect_err(|error| damaged(Path::new(handler), &error.to_string()))
                 .ok()
         };
-        Some(Rejected {
+        Some(RolledBack {
             digest: digest(&self.digest)?,
             good: match &self.good {
                 Some(good) => Some(digest(good)?),
@@ -58,4 +57,12 @@ impl RejectedRecord {
             error: self.error,
         })
     }
+}
+
+/// Logs that something in the state directory is damaged.
+pub(super) fn damaged(path: &Path, reason: &str) {
+    tracing::warn!(
+        "{} in the state directory is damaged and counts as missing: {reason}",
+        path.display()
+    );
 }

@@ -6,14 +6,15 @@ use bytes::Bytes;
 use rstest::rstest;
 
 use super::*;
+use crate::fetched::fetched;
 
-fn module(text: &str) -> Fetched {
+fn module(text: &str) -> FetchedModule {
     let bytes = Bytes::copy_from_slice(text.as_bytes());
-    Fetched::of(bytes, format!("/modules/{text}.wasm"), None).unwrap()
+    fetched(bytes, format!("/modules/{text}.wasm"), None).unwrap()
 }
 
-fn rejected(error: &str) -> Rejected {
-    Rejected {
+fn rolled_back(error: &str) -> RolledBack {
+    RolledBack {
         digest: Digest::of(b"bad"),
         good: Some(Digest::of(b"good")),
         spec: Digest::of(b"spec"),
@@ -22,18 +23,18 @@ fn rejected(error: &str) -> Rejected {
 }
 
 struct Disk {
-    folder: tempfile::TempDir,
+    temporary: tempfile::TempDir,
 }
 
 impl Disk {
     fn new() -> Self {
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            temporary: tempfile::tempdir().unwrap(),
         }
     }
 
     fn directory(&self) -> PathBuf {
-        self.folder.path().join("state/deep")
+        self.temporary.path().join("state/deep")
     }
 
     /// What a host that starts finds.
@@ -61,25 +62,32 @@ impl Disk {
 fn a_good_module_and_what_was_rolled_back_survive_a_restart() {
     let disk = Disk::new();
     disk.store().keep_good("evc", &module("a")).unwrap();
-    disk.store().reject("evc", &rejected("it trapped")).unwrap();
+    disk.store()
+        .keep_rolled_back("evc", &rolled_back("it trapped"))
+        .unwrap();
     let kept = disk.store().kept("evc").unwrap();
     assert_eq!(kept.good, Some(module("a")));
-    assert_eq!(kept.rejected, Some(rejected("it trapped")));
+    assert_eq!(kept.rolled_back, Some(rolled_back("it trapped")));
 
-    disk.store().clear_rejected("evc").unwrap();
+    disk.store().clear_rolled_back("evc").unwrap();
     let kept = disk.store().kept("evc").unwrap();
-    assert_eq!((kept.good, kept.rejected), (Some(module("a")), None));
+    assert_eq!((kept.good, kept.rolled_back), (Some(module("a")), None));
 }
 
 #[test]
-fn of_a_handler_that_was_never_kept_nothing_is_kept() {
+fn nothing_is_kept_of_an_unknown_handler() {
     let disk = Disk::new();
-    assert_eq!(disk.store().kept("evc").unwrap(), Kept::default());
-    disk.store().clear_rejected("evc").unwrap();
+    assert_eq!(disk.store().kept("evc").unwrap(), KeptModules::default());
+    disk.store().clear_rolled_back("evc").unwrap();
     disk.store().forget("evc").unwrap();
-    disk.store().reject("other", &rejected("no")).unwrap();
+    disk.store()
+        .keep_rolled_back("other", &rolled_back("no"))
+        .unwrap();
     let kept = disk.store().kept("other").unwrap();
-    assert_eq!((kept.good, kept.rejected), (None, Some(rejected("no"))));
+    assert_eq!(
+        (kept.good, kept.rolled_back),
+        (None, Some(rolled_back("no")))
+    );
 }
 
 #[test]
@@ -105,19 +113,19 @@ fn modules_are_shared_and_go_with_the_last_handler_that_names_them() {
 #[case::a_cut_record("handlers", "{\"good\": {\"dig")]
 #[case::an_empty_record("handlers", "")]
 #[case::a_digest_that_is_none("handlers", r#"{"good": {"digest": "x", "origin": "y"}}"#)]
-fn what_is_damaged_counts_as_not_there_and_is_kept_anew(#[case] below: &str, #[case] text: &str) {
+fn damaged_files_count_as_missing_and_are_written_again(#[case] below: &str, #[case] text: &str) {
     let disk = Disk::new();
     let store = disk.store();
     store.keep_good("evc", &module("a")).unwrap();
     disk.damage(below, text);
-    assert_eq!(disk.store().kept("evc").unwrap(), Kept::default());
+    assert_eq!(disk.store().kept("evc").unwrap(), KeptModules::default());
     store.keep_good("evc", &module("a")).unwrap();
     assert_eq!(store.kept("evc").unwrap().good, Some(module("a")));
     assert_eq!(disk.files("modules").len(), 1);
 }
 
 #[test]
-fn what_a_host_that_died_left_half_written_is_swept_away() {
+fn files_that_a_host_left_half_written_are_removed() {
     let disk = Disk::new();
     disk.store().keep_good("evc", &module("a")).unwrap();
     for below in ["modules", "handlers"] {
@@ -163,23 +171,23 @@ fn only_the_owner_sees_it() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_used_is_told_at_once() {
+fn a_directory_that_cannot_be_used_is_reported_at_once() {
     let disk = Disk::new();
-    fs::write(disk.folder.path().join("state"), "a file").unwrap();
+    fs::write(disk.temporary.path().join("state"), "a file").unwrap();
     let error = Store::open(&disk.directory()).unwrap_err().to_string();
     assert!(error.contains(": it cannot be made"), "{error}");
     assert!(error.contains("name a directory"), "{error}");
 }
 
 #[test]
-fn another_host_that_does_not_let_go_is_told_of() {
+fn a_directory_that_another_host_does_not_release_is_reported() {
     let disk = Disk::new();
     let mut store = disk.store();
-    store.folder.patience = Duration::ZERO;
+    store.directory.patience = Duration::ZERO;
     let other = File::open(disk.directory().join("lock")).unwrap();
     other.lock().unwrap();
     let error = store.keep_good("evc", &module("a")).unwrap_err();
-    let told = "in use by another host, which does not let go of it; give each host its own";
+    let told = "in use by another host, which does not release it; give each host its own";
     assert!(error.to_string().contains(told), "{error}");
     other.unlock().unwrap();
     store.keep_good("evc", &module("a")).unwrap();
@@ -194,7 +202,7 @@ fn another_host_is_waited_for_while_it_works() {
     std::thread::scope(|scope| {
         let kept = scope.spawn(|| store.kept("evc"));
         other.unlock().unwrap();
-        assert_eq!(kept.join().unwrap().unwrap(), Kept::default());
+        assert_eq!(kept.join().unwrap().unwrap(), KeptModules::default());
     });
 }
 
@@ -223,7 +231,7 @@ fn while_a_record_cannot_be_read_no_module_is_removed() {
 fn a_planted_link_is_not_written_through() {
     let disk = Disk::new();
     let store = disk.store();
-    let victim = disk.folder.path().join("victim");
+    let victim = disk.temporary.path().join("victim");
     fs::write(&victim, "theirs").unwrap();
     store.keep_good("evc", &module("a")).unwrap();
     let name = disk.files("modules").remove(0);
@@ -245,7 +253,7 @@ fn a_lock_that_is_a_link_is_not_opened() {
     let store = disk.store();
     let (lock, victim) = (
         disk.directory().join("lock"),
-        disk.folder.path().join("victim"),
+        disk.temporary.path().join("victim"),
     );
     fs::remove_file(&lock).unwrap();
     symlink(&victim, &lock).unwrap();
@@ -296,7 +304,7 @@ fn keys_with_a_uid_are_kept_apart() {
 #[case("a/b")]
 #[case("ä")]
 #[case(&"a".repeat(121))]
-fn a_key_that_is_none_is_refused(#[case] key: &str) {
+fn a_text_that_cannot_be_a_key_is_refused(#[case] key: &str) {
     let disk = Disk::new();
     let error = disk.store().keep_good(key, &module("a")).unwrap_err();
     assert!(error.to_string().contains("cannot be the key"), "{error}");

@@ -117,7 +117,7 @@ fn volume_claim(metadata: &Value, spec: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use handler_sdk::testing::{Call, describe};
+    use handler_sdk::testing::{TestCall, describe};
 
     use super::*;
 
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_claim_gets_a_volume_claim_labelled_with_the_variant() {
-        let response = Call::<Chameleon>::new(parent()).reconcile().unwrap();
+        let response = TestCall::<Chameleon>::new(parent()).reconcile().unwrap();
         let child = &response.children()[0];
         assert_eq!(child["kind"], "PersistentVolumeClaim");
         assert_eq!(child["metadata"]["labels"], json!({"variant": "base"}));
@@ -144,7 +144,7 @@ mod tests {
             describe::<Chameleon>(&config).unwrap(),
             Description::new(Kind::new("a/v1", "A")).child(Kind::new("v1", "ConfigMap"))
         );
-        let call = Call::<Chameleon>::new(parent()).config(&config);
+        let call = TestCall::<Chameleon>::new(parent()).config(&config);
         let children = call.reconcile().unwrap().children();
         assert_eq!(children[0]["kind"], "ConfigMap");
     }

@@ -1,11 +1,11 @@
-use handler_sdk::testing::{Call, describe};
+use handler_sdk::testing::{TestCall, describe};
 use handler_sdk::{Kind, Readiness};
 use rstest::rstest;
 
 use super::*;
 
-fn puppet(spec: &Value) -> Call<Puppet> {
-    Call::new(json!({"metadata": {"name": "p", "namespace": "n"}, "spec": spec}))
+fn puppet(spec: &Value) -> TestCall<Puppet> {
+    TestCall::new(json!({"metadata": {"name": "p", "namespace": "n"}, "spec": spec}))
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn the_number_of_children_is_that_of_the_spec(#[case] spec: Value, #[case] count
 fn a_parent_being_deleted_desires_what_on_delete_holds() {
     let spec = json!({"do": "spin", "onDelete": [{"kind": "Last"}]});
     let metadata = json!({"name": "p", "deletionTimestamp": "2000-01-01T00:00:00Z"});
-    let response = Call::<Puppet>::new(json!({"metadata": metadata, "spec": spec}));
+    let response = TestCall::<Puppet>::new(json!({"metadata": metadata, "spec": spec}));
     assert_eq!(
         response.reconcile().unwrap().children(),
         [json!({"kind": "Last"})]

@@ -2,34 +2,30 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use handler_host_core::Digest;
-use oci_client::Reference;
-use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use reqwest::header::HeaderValue;
+use oci_spec::distribution::Reference;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::image::{
-    Authorization, CONFIG, Credentials, Descriptor, LAYER, MANIFEST, Manifest, Session, parse,
-    problem_of,
-};
-use crate::{Access, Patience, PushError, RegistryProblem};
+use super::credentials::Credentials;
+use super::manifest::{CONFIG, Descriptor, LAYER, Manifest};
+use super::reference::parse;
+use super::session::{SessionPurpose, Session};
+use crate::{Access, PushError, RegistryProblem};
 
 /// How a module is pushed.
 #[derive(Clone, Debug, Default)]
 pub struct PushOptions {
-    /// Whether to speak HTTP without TLS.
+    /// Whether the registry speaks HTTP without TLS.
     pub is_plain_http: bool,
     /// Annotations of the image, such as `org.opencontainers.image.source`.
     pub annotations: BTreeMap<String, String>,
-    /// What the module imports and exports, for those who look at the image.
+    /// What the module imports and exports, for readers of the image.
     pub component: ComponentInfo,
-    /// Whose credentials, and how much patience. The cluster is not asked.
+    /// The docker config file with the credentials, and the time limits. The client of the cluster is not used.
     pub access: Access,
 }
 
-/// What a component imports and exports, as its image says.
+/// What a component imports and exports, as its image states it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ComponentInfo {
     /// The names of its exports.
@@ -43,9 +39,9 @@ pub struct ComponentInfo {
 /// A module that was pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
-    /// What names this image and no other: `host/repository@sha256:…`.
+    /// The reference that always names this image: `host/repository@sha256:…`.
     pub pinned: String,
-    /// What names the image until the tag moves on: `host/repository:tag`.
+    /// The reference that names this image until the tag is moved: `host/repository:tag`.
     pub tagged: String,
     /// The digest of the manifest.
     pub manifest: Digest,
@@ -58,7 +54,7 @@ pub struct Pushed {
 ///
 /// # Errors
 ///
-/// When the reference has a digest or is none, or the registry does not take the image.
+/// When the text is not a reference or has a digest, or when the registry does not accept the image.
 pub async fn push(
     bytes: impl Into<Bytes>,
     reference: &str,
@@ -110,8 +106,8 @@ struct Built {
 /// The config of an image that holds a module.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Config<'a> {
-    /// Readers ask for it. A real time would give the same module another image each time.
+struct ImageConfig<'a> {
+    /// Readers require it. It is a fixed time, so that the same module always gives the same image.
     created: &'static str,
     architecture: &'static str,
     os: &'static str,
@@ -122,7 +118,7 @@ struct Config<'a> {
 impl Built {
     fn of(layer: Bytes, options: &PushOptions) -> Self {
         let module = Digest::of(&layer);
-        let config = json(&Config {
+        let config = json(&ImageConfig {
             created: "1970-01-01T00:00:00Z",
             architecture: "wasm",
             os: "wasip2",
@@ -143,84 +139,27 @@ impl Built {
         }
     }
 
-    /// What the manifest names comes before it: registries take no other.
     async fn push(&self, place: &Reference, options: &PushOptions) -> Result<(), RegistryProblem> {
         let access = &options.access;
-        let credentials = Credentials::of_config_file(place, access).await?;
-        let mut session =
-            Session::open(place, options.is_plain_http, credentials, &access.patience)?;
-        let auth = match session.authorize_push().await? {
-            Authorization::Nobody => RegistryAuth::Anonymous,
-            Authorization::Basic { name, password } => RegistryAuth::Basic(name, password),
-            Authorization::Bearer(token) => RegistryAuth::Bearer(token),
-        };
-        let client = client(options.is_plain_http, &access.patience)?;
-        let registry = place.resolve_registry();
-        client.store_auth_if_needed(registry, &auth).await;
-        let told = |error| told(&error, &session, &access.patience);
-        for part in [&self.layer, &self.config] {
-            let digest = Digest::of(part).to_string();
-            if !client.blob_exists(place, &digest).await.map_err(told)? {
-                let pushed = client.push_blob(place, part.clone(), &digest).await;
-                pushed.map_err(told)?;
-            }
-        }
-        let pushed = client.push_manifest_raw(
+        let mut session = Session::open(
             place,
-            self.manifest.clone(),
-            HeaderValue::from_static(MANIFEST),
-        );
-        pushed.await.map(drop).map_err(told)
-    }
-}
-
-fn client(is_plain_http: bool, patience: &Patience) -> Result<oci_client::Client, RegistryProblem> {
-    let config = ClientConfig {
-        protocol: match is_plain_http {
-            true => ClientProtocol::Http,
-            false => ClientProtocol::Https,
-        },
-        connect_timeout: Some(patience.connect),
-        // An answer to an upload begins only when all of it is up.
-        read_timeout: Some(patience.idle * 4),
-        user_agent: crate::image::USER_AGENT,
-        extra_root_certificates: crate::image::authorities(),
-        ..ClientConfig::default()
-    };
-    oci_client::Client::try_from(config).map_err(|error| RegistryProblem::NoTls(error.to_string()))
-}
-
-/// What an error of an upload means.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "another crate's many ways not to follow a specification"
-)]
-fn told(error: &OciDistributionError, session: &Session, patience: &Patience) -> RegistryProblem {
-    let answer = |code, message: &str| match code {
-        401 | 403 => session.refusal(),
-        _ => RegistryProblem::Answer {
-            code,
-            what: "the upload".to_owned(),
-            message: message.lines().next().unwrap_or_default().to_owned(),
-        },
-    };
-    match error {
-        OciDistributionError::RequestError(error) => match error.status() {
-            Some(status) => answer(status.as_u16(), &status.to_string()),
-            None => problem_of(error, patience),
-        },
-        OciDistributionError::ServerError { code, message, .. } => answer(*code, message),
-        OciDistributionError::AuthenticationFailure(_)
-        | OciDistributionError::UnauthorizedError { .. } => session.refusal(),
-        other => RegistryProblem::Garbled {
-            what: "the registry's answer to the upload".to_owned(),
-            reason: other.to_string(),
-        },
+            SessionPurpose::Push,
+            options.is_plain_http,
+            Credentials::of_config_file(place, access).await?,
+            &access.patience,
+        )?;
+        session.greet().await?;
+        session.push_blob(self.module, self.layer.clone()).await?;
+        let config = Digest::of(&self.config);
+        session.push_blob(config, self.config.clone()).await?;
+        // The manifest comes last: registries refuse one that names parts which they do not have.
+        let tag = place.tag().unwrap_or_default();
+        session.push_manifest(tag, self.manifest.clone()).await
     }
 }
 
 fn json(value: &impl Serialize) -> Bytes {
-    // Plain structures of texts and numbers always have a JSON form.
+    // Structures of texts and numbers always have a JSON form.
     serde_json::to_vec(value).unwrap_or_default().into()
 }
 
@@ -283,7 +222,7 @@ mod tests {
         "its digest is known only when it was pushed"
     )]
     #[case::a_url("oci://ghcr.io/acme/evc", "it is a URL")]
-    fn what_names_no_place_is_refused(#[case] text: &str, #[case] reason: &str) {
+    fn a_text_that_names_no_place_is_refused(#[case] text: &str, #[case] reason: &str) {
         let error = place(text).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
         assert!(error.ends_with("write host/repository:tag"), "{error}");

@@ -26,7 +26,7 @@ pub struct Response {
     pub readiness: Readiness,
     /// Events to publish on the parent when this call changes something.
     pub events: Vec<Event>,
-    /// When to call again though nothing changed.
+    /// The delay after which the host calls again though nothing changed.
     pub requeue_after: Option<Duration>,
 }
 
@@ -40,12 +40,12 @@ pub enum Readiness {
 }
 
 impl Response {
-    /// These children and no others; the parent is ready once they are applied. A child is anything
+    /// Desires these children and no others. The parent is ready once they are applied. A child is anything
     /// that serialises to a Kubernetes object: `json!({…})`, a struct, a type of `k8s-openapi`.
     ///
     /// # Panics
     ///
-    /// When a child does not serialise, as a map whose keys are not text.
+    /// When a child does not serialise, such as a map whose keys are not text.
     pub fn ready(children: impl IntoIterator<Item = impl Serialize>) -> Self {
         Self {
             children: children
@@ -56,7 +56,7 @@ impl Response {
         }
     }
 
-    /// No children: those that exist are deleted.
+    /// Desires no children. Those that exist are deleted.
     pub fn no_children() -> Self {
         Self {
             children: Vec::new(),
@@ -67,24 +67,24 @@ impl Response {
         }
     }
 
-    /// Adds a child that is JSON text already. The host checks it as any other.
+    /// Adds a child that is JSON text already. The host checks it like any other.
     pub fn child_text(mut self, child: impl Into<String>) -> Self {
         self.children.push(child.into());
         self
     }
 
-    /// The parent is not as it should be yet, and this is why.
+    /// Says that the parent is not as it should be yet, and why.
     pub fn waiting(mut self, message: impl Into<String>) -> Self {
         self.readiness = Readiness::Waiting(message.into());
         self
     }
 
-    /// A merge patch (RFC 7386) of the parent's `status`: an object; null removes a field. Without
-    /// it the status stays as it is.
+    /// Sets a merge patch (RFC 7386) of the parent's `status`. It is an object; null removes a field.
+    /// Without a patch the status stays as it is.
     ///
     /// # Panics
     ///
-    /// When it does not serialise, as a map whose keys are not text.
+    /// When it does not serialise, such as a map whose keys are not text.
     pub fn status(mut self, patch: impl Serialize) -> Self {
         self.status = Some(to_text("status", &patch));
         self
@@ -96,13 +96,13 @@ impl Response {
         self
     }
 
-    /// Call again after this long, though nothing changed. Less than a second counts as one.
+    /// Asks for a call after this delay, though nothing changed. Less than a second counts as one second.
     pub fn requeue_after(mut self, delay: Duration) -> Self {
         self.requeue_after = Some(delay);
         self
     }
 
-    /// The children as JSON, for tests.
+    /// Returns the children as JSON, for tests.
     ///
     /// # Panics
     ///
@@ -115,7 +115,7 @@ impl Response {
             .collect()
     }
 
-    /// The status patch as JSON, for tests.
+    /// Returns the status patch as JSON, for tests.
     #[must_use]
     pub fn status_patch(&self) -> Option<Value> {
         self.status.as_deref().map(|text| from_text("status", text))
@@ -135,11 +135,11 @@ fn from_text(what: &str, text: &str) -> Value {
 /// A Kubernetes Event on the parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What kind of news it is.
+    /// The type of the Event.
     pub severity: Severity,
     /// CamelCase, at most 128 characters: `Resized`.
     pub reason: String,
-    /// For people, at most 1024 bytes.
+    /// A text for people, of at most 1024 bytes. A longer one is cut.
     pub message: String,
 }
 
@@ -148,12 +148,12 @@ pub struct Event {
 pub enum Severity {
     /// Nothing is wrong.
     Normal,
-    /// Somebody should look.
+    /// People should look at it.
     Warning,
 }
 
 impl Event {
-    /// Nothing is wrong.
+    /// An Event that reports nothing wrong.
     pub fn normal(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Normal,
@@ -162,7 +162,7 @@ impl Event {
         }
     }
 
-    /// Somebody should look.
+    /// An Event that people should look at.
     pub fn warning(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
@@ -172,29 +172,30 @@ impl Event {
     }
 }
 
-/// No desired children can be given; those that exist stay as they are.
+/// No desired children can be given. The children that exist stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The input itself is wrong. Shown to the user as it is; not called again until something
-    /// changes.
+    /// The input itself is wrong. The message is shown to the user as it is. The handler is not called
+    /// again until something changes.
     Permanent(String),
     /// It may work later.
     Temporary {
-        /// For people.
+        /// A text for people.
         message: String,
-        /// When to call again; none for the host's backoff.
+        /// The delay until the next call. None means the host's backoff.
         delay: Option<Duration>,
     },
 }
 
 impl Failure {
-    /// The input itself is wrong. Name the value, the rule and the remedy: users read this in the
-    /// parent's condition.
+    /// A failure because the input itself is wrong. Name the value, the rule and the remedy, because
+    /// users read this in the parent's condition.
     pub fn permanent(message: impl Into<String>) -> Self {
         Self::Permanent(message.into())
     }
 
-    /// It may work later, by the host's backoff or [`after`](Self::after) a delay.
+    /// A failure that may pass. The next call follows the host's backoff, or comes
+    /// [`after`](Self::after) a delay.
     pub fn temporary(message: impl Into<String>) -> Self {
         Self::Temporary {
             message: message.into(),
@@ -202,7 +203,7 @@ impl Failure {
         }
     }
 
-    /// Call again after this long. A permanent failure stays permanent: time does not mend it.
+    /// Sets the delay until the next call. A permanent failure stays permanent.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         match self {

@@ -1,10 +1,10 @@
-//! The two calls, from text to typed values and back; the same on WebAssembly and in tests.
+//! The two calls, from text to typed values and back. They are the same on WebAssembly and in tests.
 
 use serde::de::DeserializeOwned;
 use serde_json::Deserializer;
 use serde_path_to_error::{Path, Segment};
 
-use crate::{Children, Description, Failure, Handler, Request, Response};
+use crate::{Description, Failure, Handler, ObservedChildren, Request, Response};
 
 pub(crate) fn describe<H: Handler>(config: &str) -> Result<Description, String> {
     parse_config(config).map(|config| H::describe(&config))
@@ -18,7 +18,7 @@ pub(crate) fn reconcile<H: Handler>(
     H::reconcile(Request {
         config: parse_config(config).map_err(Failure::Permanent)?,
         parent: parse_parent(parent).map_err(Failure::Permanent)?,
-        children: Children::from_texts(children),
+        children: ObservedChildren::from_texts(children),
     })
 }
 
@@ -36,16 +36,16 @@ fn parse_parent<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     })
 }
 
-/// Why a text does not parse, in words for somebody who never sees the text itself.
+/// Why a text does not parse, for a reader who does not see the text itself.
 struct Mistake {
-    /// Where: `spec.size`; none at the root.
+    /// The field with the mistake, such as `spec.size`. It is None at the root.
     field: Option<String>,
-    /// What is wrong there and what is right.
+    /// What is wrong there, and what is right.
     rule: String,
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
-    // serde would take a list for a struct, its items for the fields in order.
+    // serde would accept a list for a struct, and take its items as the fields in their order.
     if !text.trim_start().starts_with('{') {
         return Err(Mistake {
             field: None,
@@ -54,7 +54,7 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
     }
     serde_path_to_error::deserialize(&mut Deserializer::from_str(text)).map_err(|error| {
         let message = error.inner().to_string();
-        // The position is one in the host's text.
+        // The position is left out, because it is a position in the host's text.
         let rule = match message.rsplit_once(" at line ") {
             Some((rule, _position)) => rule,
             None => &message,
@@ -66,8 +66,8 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
     })
 }
 
-/// The path to the mistake. `unknown field` names its field itself, so there the path ends at the
-/// object that holds it.
+/// The path to the mistake. The rule `unknown field` names the field itself, so for it the path ends
+/// at the object that holds the field.
 fn enclosing_field(path: &Path, rule: &str) -> Option<String> {
     let mut names: Vec<String> = path
         .iter()
@@ -90,7 +90,7 @@ mod tests {
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
     #[expect(dead_code, reason = "only parsed")]
-    struct Config {
+    struct TestConfig {
         #[serde(default)]
         storage_class: String,
         #[serde(default)]
@@ -129,7 +129,7 @@ mod tests {
         #[case] config: &str,
         #[case] message: &str,
     ) {
-        assert_eq!(parse_config::<Config>(config).unwrap_err(), message);
+        assert_eq!(parse_config::<TestConfig>(config).unwrap_err(), message);
     }
 
     #[rstest]
@@ -145,6 +145,6 @@ mod tests {
         #[case] parent: &str,
         #[case] message: &str,
     ) {
-        assert_eq!(parse_parent::<Config>(parent).unwrap_err(), message);
+        assert_eq!(parse_parent::<TestConfig>(parent).unwrap_err(), message);
     }
 }

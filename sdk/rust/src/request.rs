@@ -6,29 +6,29 @@ use serde_json::Value;
 
 use crate::Kind;
 
-/// One call: the parent, its observed children and the handler's config.
+/// The input of one call: the parent, its observed children and the handler's config.
 #[derive(Debug)]
 pub struct Request<P, C> {
     /// The object to decide for.
     pub parent: P,
     /// The children of this parent that exist now.
-    pub children: Children,
+    pub children: ObservedChildren,
     /// The handler's config.
     pub config: C,
 }
 
-/// The observed children of one parent, ordered by apiVersion, kind, namespace and name. Only what
-/// this handler's earlier responses led to; a child being deleted is included.
+/// The observed children of one parent, ordered by apiVersion, kind, namespace and name. They are only
+/// what this handler's earlier responses led to. A child being deleted is included.
 ///
-/// They are parsed when first looked at, so a handler that decides from its parent alone pays
-/// nothing for them.
+/// They are parsed when the handler first reads them, so a handler that decides from its parent alone
+/// does not pay for them.
 #[derive(Debug, Default)]
-pub struct Children {
+pub struct ObservedChildren {
     texts: Vec<String>,
     objects: OnceCell<Vec<Value>>,
 }
 
-impl Children {
+impl ObservedChildren {
     pub(crate) fn from_texts(texts: Vec<String>) -> Self {
         Self {
             texts,
@@ -78,7 +78,7 @@ impl Children {
     }
 }
 
-impl<'a> IntoIterator for &'a Children {
+impl<'a> IntoIterator for &'a ObservedChildren {
     type Item = &'a Value;
     type IntoIter = std::slice::Iter<'a, Value>;
 
@@ -98,31 +98,31 @@ fn parse(text: &str) -> Value {
 pub struct Metadata {
     /// The object's name.
     pub name: String,
-    /// Its namespace; none for an object of cluster scope.
+    /// The object's namespace. It is None for a cluster-scoped object.
     #[serde(default)]
     pub namespace: Option<String>,
-    /// Unique in space and time; none for an object that no API server has seen.
+    /// The object's identity, unique in space and time. It is None for an object that no API server stored.
     #[serde(default)]
     pub uid: Option<String>,
-    /// Counts the changes of the object's spec.
+    /// The number of changes of the object's spec.
     #[serde(default)]
     pub generation: Option<i64>,
-    /// Labels.
+    /// The object's labels.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Annotations.
+    /// The object's annotations.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// When it was created, in RFC 3339.
+    /// The time of its creation, in RFC 3339.
     #[serde(default)]
     pub creation_timestamp: Option<String>,
-    /// When its deletion was asked for, in RFC 3339.
+    /// The time when its deletion was requested, in RFC 3339.
     #[serde(default)]
     pub deletion_timestamp: Option<String>,
 }
 
 impl Metadata {
-    /// Whether its deletion was asked for. A handler sees such a parent only if it
+    /// Whether its deletion was requested. A handler sees such a parent only if it
     /// [asks for a finalizer](crate::Description::finalizer).
     #[must_use]
     pub fn is_being_deleted(&self) -> bool {
@@ -130,7 +130,7 @@ impl Metadata {
     }
 }
 
-/// `labels:` with nothing behind it is how people leave labels empty in YAML.
+/// In YAML, `labels:` with nothing behind it is null, and is meant as no labels.
 fn null_as_empty<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -143,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    fn children() -> Children {
-        Children::from_texts(vec![
+    fn children() -> ObservedChildren {
+        ObservedChildren::from_texts(vec![
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}).to_string(),
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}).to_string(),
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}).to_string(),
@@ -161,8 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn children_that_nobody_looks_at_are_not_parsed() {
-        let children = Children::from_texts(vec!["not JSON".to_owned()]);
+    fn children_that_are_not_read_are_not_parsed() {
+        let children = ObservedChildren::from_texts(vec!["not JSON".to_owned()]);
         assert_eq!(children.len(), 1);
         assert!(children.objects.get().is_none());
     }

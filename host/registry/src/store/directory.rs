@@ -3,38 +3,41 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::OFlags;
 
-use super::StoreError;
+use super::error::StoreError;
 use crate::LARGEST;
+use crate::file::reason;
 
-/// Files being written bear this before their name until they are whole.
+/// The prefix of a file's name until the file is complete.
 pub(super) const UNFINISHED: &str = ".new-";
 
-/// How long another host may take for its work on the directory, which is that of a blink.
+/// How long another host may work on the directory. Its work usually takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// The files of a store.
 #[derive(Clone, Debug)]
-pub(super) struct Folder {
+pub(super) struct StoreDirectory {
     pub(super) path: PathBuf,
-    /// Whose turn it is in this process: who waits for a slow disk here does not wait for another host.
+    /// The threads of this process take turns here. So a thread that waits for a slow disk in this process is not
+    /// reported as one that waits for another host.
     turn: Arc<Mutex<()>>,
     pub(super) patience: Duration,
 }
 
-/// Held while a folder is worked on; the system takes it back from a host that died.
+/// The right to work on the directory, while it is held. The system releases it if the host dies.
 pub(super) struct Hold<'a> {
     _file: File,
     _turn: MutexGuard<'a, ()>,
 }
 
-impl Folder {
+impl StoreDirectory {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -44,9 +47,10 @@ impl Folder {
     }
 
     pub(super) fn hold(&self) -> Result<Hold<'_>, StoreError> {
-        // Counted from here, lest those who take turns wait one after the other for a host that hangs.
+        // The time begins before this thread has its turn. Otherwise each thread would wait anew for a host that
+        // hangs.
         let until = Instant::now() + self.patience;
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turn.lock();
         let path = self.path.join("lock");
         let unusable = |cause| self.unusable(&path, "locked", &cause);
         let mut options = unlinked();
@@ -77,7 +81,7 @@ impl Folder {
         entries.map_err(|cause| self.unusable(directory, "read", &cause))
     }
 
-    /// None if there is no such file.
+    /// Reads a file. It is None if there is no such file.
     pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
         match read(path) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -86,11 +90,11 @@ impl Folder {
         }
     }
 
-    /// Puts a file in place of another at once: whoever reads finds the one or the other, also after a crash.
+    /// Replaces a file in one step. A reader finds the old file or the new one, also after a crash.
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let directory = path.parent().unwrap_or(&self.path);
         let unfinished = directory.join(format!("{UNFINISHED}{}", name_of(path)));
-        // Of a write that failed, or a link that leads the next one elsewhere.
+        // This is left from a write that failed, or it is a link that would lead this write elsewhere.
         self.remove(&unfinished)?;
         let mut options = OpenOptions::new();
         let options = options.create_new(true).write(true).mode(0o600);
@@ -135,7 +139,7 @@ pub(super) fn unusable(
         directory: directory.to_owned(),
         path: below.to_owned(),
         deed,
-        reason: crate::file::reason(cause),
+        reason: reason(cause),
     }
 }
 
@@ -150,7 +154,7 @@ pub(super) fn name_of(path: &Path) -> &str {
     path.file_name().and_then(OsStr::to_str).unwrap_or_default()
 }
 
-/// A link is not followed, but an error.
+/// Opening a link is an error.
 fn unlinked() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());

@@ -2,8 +2,8 @@
 //!
 //! A handler decides which objects (*children*) should exist for one object (the *parent*). It is a
 //! pure function from the parent, the observed children and a config to the desired children; the
-//! host does the rest. Implement [`Handler`], hand the type to [`export!`], and build the crate as a
-//! `cdylib`: what comes out is the component that the host loads.
+//! host does the rest. Implement [`Handler`], pass the type to [`export!`], and build the crate as a
+//! `cdylib`. The result is the component that the host loads.
 //!
 //! ```toml
 //! [lib]
@@ -38,7 +38,7 @@
 //!
 //! #[derive(Deserialize)]
 //! #[serde(deny_unknown_fields)]
-//! struct Config {
+//! struct GreeterConfig {
 //!     #[serde(default = "hello")]
 //!     word: String,
 //! }
@@ -49,14 +49,14 @@
 //!
 //! impl Handler for Greeter {
 //!     type Parent = Greeting;
-//!     type Config = Config;
+//!     type Config = GreeterConfig;
 //!
-//!     fn describe(_config: &Config) -> Description {
+//!     fn describe(_config: &GreeterConfig) -> Description {
 //!         Description::new(Kind::new("example.com/v1", "Greeting"))
 //!             .child(Kind::new("v1", "ConfigMap"))
 //!     }
 //!
-//!     fn reconcile(request: Request<Greeting, Config>) -> Result<Response, Failure> {
+//!     fn reconcile(request: Request<Greeting, GreeterConfig>) -> Result<Response, Failure> {
 //!         let Greeting { metadata, spec } = request.parent;
 //!         if spec.name.is_empty() {
 //!             return Err(Failure::permanent("Name must be set, such as Ada. Got \"\"."));
@@ -73,10 +73,10 @@
 //! handler_sdk::export!(Greeter);
 //!
 //! // A handler is plain Rust: `cargo test` needs no WebAssembly.
-//! use handler_sdk::testing::Call;
+//! use handler_sdk::testing::TestCall;
 //!
 //! let greeting = json!({"metadata": {"name": "ada"}, "spec": {"name": "Ada"}});
-//! let response = Call::<Greeter>::new(&greeting).reconcile().unwrap();
+//! let response = TestCall::<Greeter>::new(&greeting).reconcile().unwrap();
 //! assert_eq!(response.children()[0]["data"]["text"], "Hello, Ada!");
 //! ```
 //!
@@ -85,63 +85,39 @@
 //! The host starts a fresh instance for every call, so globals do not survive. There is no network,
 //! no file system, no environment, no arguments. Clocks stand still, a sleep returns at once, and
 //! random numbers are seeded from the input: the same input gives the same output. What a handler
-//! prints, and a panic's message, become lines of the host's log; so do those of [`log`].
+//! prints, a panic's message and the lines of [`log`] become lines of the host's log.
 
 mod call;
 mod component;
 mod description;
+mod handler;
 pub mod log;
+pub mod quantity;
 mod request;
 mod response;
 pub mod testing;
 
 pub use description::{Description, Kind, NoConfig};
-pub use request::{Children, Metadata, Request};
+pub use handler::Handler;
+pub use quantity::Quantity;
+pub use request::{Metadata, ObservedChildren, Request};
 pub use response::{Event, Failure, Readiness, Response, Severity};
 
 #[doc(hidden)]
-pub use component::{Component, bindings};
+pub use component::{ExportedHandler, bindings};
 
-use serde::de::DeserializeOwned;
-
-/// A handler: which objects should exist for one object.
+/// Makes a [`Handler`] the component's handler. Use it once in a crate, at its root.
 ///
-/// See the [crate's example](crate#example).
-pub trait Handler {
-    /// What the handler reads of its parent, usually `{metadata: Metadata, spec: Spec}`. A parent
-    /// that does not parse is a permanent failure that says which field is wrong, so fields for
-    /// which the handler has better words are best read leniently, as a [`serde_json::Value`].
-    type Parent: DeserializeOwned;
-
-    /// The handler's config; [`NoConfig`] if it takes none. Let it refuse unknown fields
-    /// (`#[serde(deny_unknown_fields)]`) and check its values while it parses
-    /// (`#[serde(deserialize_with = "…")]`, `#[serde(try_from = "…")]`): a config that does not parse
-    /// keeps the module from being activated.
-    type Config: DeserializeOwned;
-
-    /// Says what this handler is. Called when the module is loaded or its config changes.
-    fn describe(config: &Self::Config) -> Description;
-
-    /// Decides what should exist for one parent.
-    ///
-    /// # Errors
-    ///
-    /// When no desired children can be given; those that exist stay as they are.
-    fn reconcile(request: Request<Self::Parent, Self::Config>) -> Result<Response, Failure>;
-}
-
-/// Makes a [`Handler`] the component's handler. Once in a crate, at its root.
-///
-/// Off WebAssembly it only checks that the type is a handler, so that tests build.
+/// Where the target is not WebAssembly, it only checks that the type is a handler, so that tests build.
 #[macro_export]
 macro_rules! export {
     ($handler:ty) => {
         #[cfg(target_family = "wasm")]
         const _: () = {
-            type Exported = $crate::Component<$handler>;
+            type Exported = $crate::ExportedHandler<$handler>;
     $crate::bindings::__export_component!(Exported with_types_in $crate::bindings);
         };
         #[cfg(not(target_family = "wasm"))]
-        const _: $crate::Component<$handler> = $crate::Component::new();
+        const _: $crate::ExportedHandler<$handler> = $crate::ExportedHandler::new();
     };
 }

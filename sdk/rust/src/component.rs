@@ -1,4 +1,4 @@
-//! The boundary: generated bindings, and this crate's types carried across it.
+//! The boundary of the component: the generated bindings, and the way between them and this crate's types.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::{Description, Event, Failure, Handler, Kind, Readiness, Response, Sev
 )]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../handler.wit",
+        path: "../../wit/handler.wit",
         world: "handler",
         pub_export_macro: true,
         export_macro_name: "__export_component",
@@ -26,23 +26,23 @@ pub mod bindings {
 
 /// The component's two exports, for one handler.
 #[derive(Debug)]
-pub struct Component<H>(PhantomData<H>);
+pub struct ExportedHandler<H>(PhantomData<H>);
 
-impl<H: Handler> Component<H> {
-    /// Exists so that [`export!`](crate::export) can check its argument off WebAssembly.
+impl<H: Handler> ExportedHandler<H> {
+    /// With it [`export!`](crate::export) checks its argument where the target is not WebAssembly.
     #[must_use]
     pub const fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<H: Handler> Default for Component<H> {
+impl<H: Handler> Default for ExportedHandler<H> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<H: Handler> bindings::Guest for Component<H> {
+impl<H: Handler> bindings::Guest for ExportedHandler<H> {
     fn describe(config: String) -> Result<wit::Description, String> {
         call::describe::<H>(&config).map(Into::into)
     }

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{Description, Failure, Handler, Response, call};
 
-/// One call of a handler, through the same text as the host's.
+/// One call of a handler. Parent, children and config pass through JSON text, as they do in the host.
 ///
 /// ```
 /// # use handler_sdk::{Description, Failure, Handler, Kind, NoConfig, Request, Response};
-/// # use handler_sdk::testing::Call;
+/// # use handler_sdk::testing::TestCall;
 /// # use serde_json::{Value, json};
 /// # struct Counter;
 /// # impl Handler for Counter {
@@ -22,7 +22,7 @@ use crate::{Description, Failure, Handler, Response, call};
 /// #         Ok(Response::no_children().status(json!({"count": request.children.len()})))
 /// #     }
 /// # }
-/// let response = Call::<Counter>::new(json!({"metadata": {"name": "a"}}))
+/// let response = TestCall::<Counter>::new(json!({"metadata": {"name": "a"}}))
 ///     .child(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}))
 ///     .reconcile()
 ///     .unwrap();
@@ -30,15 +30,15 @@ use crate::{Description, Failure, Handler, Response, call};
 /// ```
 #[derive(Debug)]
 #[must_use]
-pub struct Call<H> {
+pub struct TestCall<H> {
     parent: Value,
     children: Vec<String>,
     config: Value,
     handler: PhantomData<H>,
 }
 
-impl<H: Handler> Call<H> {
-    /// A call for this parent: no children yet, config `{}`.
+impl<H: Handler> TestCall<H> {
+    /// A call for this parent, with no children yet and the config `{}`.
     ///
     /// # Panics
     ///
@@ -52,7 +52,7 @@ impl<H: Handler> Call<H> {
         }
     }
 
-    /// With this config.
+    /// Sets the config.
     ///
     /// # Panics
     ///
@@ -62,7 +62,7 @@ impl<H: Handler> Call<H> {
         self
     }
 
-    /// With this child observed, after those given before.
+    /// Adds an observed child after those that were added before.
     ///
     /// # Panics
     ///
@@ -76,7 +76,7 @@ impl<H: Handler> Call<H> {
     ///
     /// # Errors
     ///
-    /// The handler's failure, or a permanent one if parent or config do not parse.
+    /// The handler's failure, or a permanent failure if parent or config do not parse.
     pub fn reconcile(self) -> Result<Response, Failure> {
         call::reconcile::<H>(
             &self.parent.to_string(),
@@ -90,7 +90,7 @@ impl<H: Handler> Call<H> {
 ///
 /// # Errors
 ///
-/// What is wrong with the config.
+/// Says what is wrong with the config.
 ///
 /// # Panics
 ///

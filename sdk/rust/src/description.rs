@@ -35,7 +35,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What a handler wants to be: its registration.
+/// What a handler declares about itself: its registration.
 ///
 /// ```
 /// use handler_sdk::{Description, Kind};
@@ -51,7 +51,7 @@ pub struct Description {
     pub parent: Kind,
     /// Every kind that may be returned as a child.
     pub children: Vec<Kind>,
-    /// Whether the handler must see the parent once more before it disappears.
+    /// Whether the handler must be called for a parent that is being deleted, before it is removed.
     pub finalizer: bool,
 }
 
@@ -71,16 +71,16 @@ impl Description {
         self
     }
 
-    /// Asks for a finalizer: the handler is called with a parent that
-    /// [is being deleted](crate::Metadata::is_being_deleted), and the parent goes when a response
-    /// desires no child and none is left.
+    /// Asks for a finalizer. The handler is then also called with a parent that
+    /// [is being deleted](crate::Metadata::is_being_deleted), and the parent is removed when a response
+    /// desires no child and no child is left.
     pub fn finalizer(mut self) -> Self {
         self.finalizer = true;
         self
     }
 }
 
-/// The config of a handler that takes none: `{}` and nothing else.
+/// The config of a handler that takes none. It accepts `{}` and nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}

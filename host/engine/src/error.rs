@@ -1,0 +1,59 @@
+use handler_host_core::{Fault, KindError};
+
+/// Why bytes are not a handler.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModuleError {
+    /// There are no bytes.
+    #[error("is empty; build it again")]
+    Empty,
+    /// The bytes are not WebAssembly.
+    #[error("is not WebAssembly: it begins with {0:?}, not with \"\\0asm\"; name a .wasm file")]
+    NotWasm(String),
+    /// It is a core module.
+    #[error(
+        "is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// It does not parse or compile.
+    #[error("is broken: {0}; build or copy it again")]
+    Broken(String),
+    /// It imports something that handlers are not granted.
+    #[error(
+        "imports `{0}`, which handlers are not granted; a handler may import handler-host:handler/log and wasi:cli/imports@0.2, nothing else"
+    )]
+    Import(String),
+    /// It was built for a version of the world that this host does not serve.
+    #[error(
+        "was built for handler-host:handler@{found}, this host speaks {served}; build it against the wit/ of this host"
+    )]
+    Version {
+        /// The version that it imports.
+        found: String,
+        /// The versions that this host serves.
+        served: String,
+    },
+    /// It is a component, but it does not fit the world.
+    #[error(
+        "is a component of another world: {reason}; a handler exports `describe` and `reconcile` of {expected}"
+    )]
+    World {
+        /// What does not fit.
+        reason: String,
+        /// The name of the world.
+        expected: &'static str,
+    },
+}
+
+/// Why a module does not describe itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DescribeError {
+    /// The handler does not accept the config.
+    #[error("the handler refuses its config: {0}")]
+    Refused(String),
+    /// The call was stopped.
+    #[error("describing itself, {0}")]
+    Stopped(#[from] Fault),
+    /// The handler names a kind that cannot exist.
+    #[error("the handler describes a kind that cannot exist: {0}")]
+    Kind(#[from] KindError),
+}
