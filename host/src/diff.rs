@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use handler_host_cluster::{
-    Active, Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, PreviewProgress, preview,
+    Active, Candidate, PREVIEW_CALLS, PreviewProgress, preview,
 };
-use handler_host_core::{Change, GrantRequest, Key, Kind, Settings};
+use handler_host_core::{
+    Change, ChildChange, GrantRequest, Key, Kind, NewFailure, Preview, Settings,
+};
 use handler_host_engine::Runtime;
 use kube::Client;
 use serde_json::{Value, json};

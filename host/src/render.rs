@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use handler_host_core::{
-    Call, Children, Description, Failure, Grant, Invoke, Kind, Object, OnParentDelete, Readiness,
-    Response, Scope, Severity, Verdict, check, check_status,
+    Call, Children, Description, Failure, Grant, GrantRequest, Invoke, Kind, Object,
+    OnParentDelete, Readiness, Response, Severity, Verdict, check, check_status,
 };
 use handler_host_engine::{ComponentHandler, Runtime};
 use serde_json::{Value, json};
@@ -20,9 +20,8 @@ pub(crate) fn render(arguments: &RenderArguments) -> Result<ExitCode> {
     let loaded = module::load(&runtime, &arguments.module)?;
     let parents = read_parents(&arguments.filename, &loaded.description)?;
     let name = loaded.suggested_name;
-    let grant = Grant::of_description(&name, &loaded.description, OnParentDelete::Delete, |_| {
-        Scope::Namespaced
-    })?;
+    let request = GrantRequest::of_description(&name, &loaded.description, OnParentDelete::Delete);
+    let grant = request.grant()?;
     let handler = loaded.component.into_handler(&name, loaded.limits);
     let mut first_failure = None;
     for parent in &parents {

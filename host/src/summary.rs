@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use handler_host_cluster::Preview;
-use handler_host_core::{Change, Kind, PreviewSummary};
+use handler_host_core::{Change, Kind, Preview, PreviewSummary};
 
 /// How many children would be changed, created and deleted.
 #[derive(Default)]
@@ -84,8 +83,7 @@ pub(crate) fn plural(kind: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use handler_host_cluster::{ChildChange, NewFailure};
-    use handler_host_core::{ChildRef, Key, Reason, Verdict};
+    use handler_host_core::{ChildChange, ChildRef, Key, NewFailure, Reason, Verdict};
     use rstest::rstest;
     use serde_json::Value;
 

@@ -2,8 +2,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Result;
-use handler_host_cluster::ChildChange;
-use handler_host_core::one_line;
+use handler_host_core::{ChildChange, one_line};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 

@@ -1,14 +1,14 @@
 //! The cluster side: watch parents and children, observe, call the handler, apply, report.
 //!
-//! A [`Serving`] serves one handler until it is told to stop; its module can be swapped meanwhile. Everything it decides is decided by
-//! `handler-host-core`; this crate carries objects between the API server and those decisions. It never
-//! sees WebAssembly: the handler is a [`core::Invoke`](handler_host_core::Invoke).
+//! A [`Serving`] serves one handler until it is stopped. Its module can be swapped meanwhile. `handler-host-core` makes
+//! the decisions, and this crate carries objects between the API server and those decisions. It knows nothing of
+//! WebAssembly: a handler is a [`core::Invoke`](handler_host_core::Invoke).
 //!
 //! ```text
 //! watch ─▶ cache ─▶ queue ─▶ observe ─▶ invoke ─▶ check ─▶ plan ─▶ apply ─▶ report
 //! ```
 //!
-//! A module uses only those to its left, `handler` all but `preview` and `leader`:
+//! Each module uses only those that its arrows lead to. `handler` uses `api` and `resource`:
 //!
 //! ```text
 //! health ◀─ metrics ◀─ api ◀─ watching ◀─ reconcile ◀─ preview
@@ -35,10 +35,7 @@ pub use self::handler::{
 pub use self::health::{Heartbeat, HeartbeatOf, Liveness, Stalled, WatchCounts};
 pub use self::leader::{Election, Fence, Fenced, FencedService, LeaseName};
 pub use self::metrics::{HandlerMetrics, Metrics, SwapOutcome, TRACES};
-pub use self::preview::{
-    Candidate, ChildChange, NewFailure, PREVIEW_CALLS, Preview, PreviewError, PreviewProgress,
-    preview,
-};
+pub use self::preview::{Candidate, PREVIEW_CALLS, PreviewError, PreviewProgress, preview};
 pub use self::reconcile::{
     Active, FailedTrial, ParentCounts, Serving, ServingNews, ServingOptions,
 };

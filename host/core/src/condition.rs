@@ -216,7 +216,7 @@ impl Refused {
     pub fn new(reason: HandlerReason, message: &str) -> Self {
         Self {
             reason,
-            message: truncated(&one_line(message), LONGEST_MESSAGE),
+            message: truncated(one_line(message), LONGEST_MESSAGE),
             is_temporary: false,
         }
     }

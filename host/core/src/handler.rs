@@ -2,31 +2,31 @@ use std::time::Duration;
 
 use crate::{Digest, Kind};
 
-/// What a handler says it is: its registration.
+/// What a module describes of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// The kind it is called for.
     pub parent: Kind,
     /// The kinds it returns.
     pub children: Vec<Kind>,
-    /// Whether parents get a finalizer, so that it sees them once more before they go.
+    /// Whether parents get a finalizer, so that the handler is called while they are being deleted.
     pub has_finalizer: bool,
 }
 
-/// One call of a handler: everything it may look at.
+/// The input of one call of a handler. It sees nothing else.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// The parent's name for log lines.
+    /// The parent's namespace and name, for log lines.
     pub object: &'a str,
     /// The parent as JSON text.
     pub parent: &'a str,
-    /// The observed children as JSON text, ordered.
+    /// The observed children as JSON text, ordered by kind and key.
     pub children: &'a [&'a str],
     /// The config as JSON text.
     pub config: &'a str,
 }
 
-/// What a handler wants to be true of a parent.
+/// What a handler desires for a parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
     /// The complete set of desired children, each as JSON text.
@@ -37,7 +37,7 @@ pub struct Response {
     pub readiness: Readiness,
     /// Events for the parent.
     pub events: Vec<HandlerEvent>,
-    /// When to call again though nothing changed.
+    /// When to call the handler again although nothing changed.
     pub requeue_after: Option<Duration>,
 }
 
@@ -47,7 +47,7 @@ pub enum Readiness {
     /// True.
     #[default]
     Ready,
-    /// False, with what is waited for.
+    /// False, with the message what the handler waits for.
     Waiting(String),
 }
 
@@ -67,20 +67,20 @@ pub struct HandlerEvent {
 pub enum Severity {
     /// Nothing is wrong.
     Normal,
-    /// Somebody should look.
+    /// Something needs attention.
     Warning,
 }
 
-/// A call that gave no desired children. Those that exist stay.
+/// A call that gave no desired children. The existing children stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The handler says that the input is wrong; another call would say the same.
+    /// The handler says that the input is wrong. Another call would say the same.
     Permanent(String),
     /// The handler says that it may work later.
     Temporary {
         /// For people.
         message: String,
-        /// None leaves it to the host's backoff.
+        /// When to call again; None leaves it to the host's backoff.
         delay: Option<Duration>,
     },
     /// The handler was stopped.
@@ -106,14 +106,14 @@ pub enum Fault {
 pub enum Effort {
     /// The guest ran.
     Ran {
-        /// How long, without the wait for a place to run in.
+        /// How long it ran, without the time that it waited for a free instance.
         took: Duration,
         /// The most memory that it had, in bytes.
         memory: usize,
     },
-    /// The answer was known already.
+    /// The answer was in the memo.
     Remembered,
-    /// The call came to nothing before the guest ran.
+    /// The call failed before the guest ran.
     Nothing,
 }
 
@@ -131,7 +131,7 @@ pub trait Invoke: Send + Sync {
     ///
     /// # Errors
     ///
-    /// When the handler refuses or was stopped.
+    /// When the handler fails or was stopped.
     fn invoke(&self, call: &Call<'_>) -> Result<Response, Failure> {
         self.invoke_measured(call).0
     }

@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
-/// A lease as somebody saw it.
+/// A lease as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it; None if it was given back.
+    /// The identity of its holder; None if it was given back.
     pub holder: Option<String>,
     /// How long it lasts after its last renewal.
     pub duration: Duration,
@@ -14,28 +14,28 @@ pub struct Lease {
 /// What a candidate is to do about the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bid {
-    /// Make it its own: nobody holds it, or its holder let it run out.
+    /// Take it: it has no holder, or its holder let it expire.
     Take,
-    /// Renew it: it is its own.
+    /// Renew it: the candidate holds it.
     Renew,
-    /// Nothing before this moment, unless there is news of the lease; None: nothing before there is.
+    /// Do nothing before this moment, unless the lease changes; None: do nothing until it changes.
     Wait(Option<Instant>),
 }
 
-/// One who wants to hold a lease, and what it knows of it.
+/// A candidate for a lease, and what it knows of the lease.
 ///
-/// Moments are those of its own clock: of a lease of somebody else it counts from when it saw it change, as
-/// client-go does, so that clocks of machines that disagree do no harm. Time is passed in.
+/// All moments are of its own clock. The time of another holder counts from when this candidate saw the lease change, as
+/// in client-go, so the clocks of machines need not agree. Time is passed in.
 #[derive(Debug)]
 pub struct Candidacy {
     identity: String,
     duration: Duration,
-    /// Of the lease, and when it was seen to change; None while nothing is known.
+    /// The lease, and when it was seen to change; None while nothing is known.
     known: Option<(Option<Lease>, Instant)>,
 }
 
 impl Candidacy {
-    /// A candidate under a name that no other has, for a lease of this duration.
+    /// A candidate for a lease of this duration. No other candidate may have its `identity`.
     #[must_use]
     pub fn new(identity: String, duration: Duration) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Candidacy {
         }
     }
 
-    /// The name it is known by.
+    /// The identity of the candidate.
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
@@ -57,15 +57,15 @@ impl Candidacy {
         self.duration / 5
     }
 
-    /// For how long after it was renewed the holder may write. The rest is left to what is on its way by
-    /// then: nobody else takes the lease before its whole duration is over.
+    /// How long after a renewal the holder may write: two thirds of the duration. Nobody else takes the lease before its
+    /// whole duration is over, so the last third is for writes that are on their way.
     #[must_use]
     pub fn tenure(&self) -> Duration {
         self.duration * 2 / 3
     }
 
-    /// Notes how the lease stood at that moment; None if there is none. What it wrote itself counts from when
-    /// it began to.
+    /// Notes the lease as it was at that moment; None if there is none. For a write of its own the candidate gives the
+    /// moment before the request.
     pub fn observe(&mut self, lease: Option<Lease>, at: Instant) {
         if !matches!(&self.known, Some((known, _)) if *known == lease) {
             self.known = Some((lease, at));
@@ -141,7 +141,7 @@ mod tests {
             me.bid(start + DURATION - second),
             Bid::Wait(Some(start + DURATION))
         );
-        // Seen again without a renewal, it is no younger.
+        // To see it again without a renewal changes nothing.
         me.observe(lease(Some("you"), "1"), start + second);
         assert_eq!(me.bid(start + DURATION), Bid::Take);
         me.observe(lease(Some("you"), "2"), start + DURATION);

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Account, Digest, Grant, GrantError, Kind, Limits, OnParentDelete, Scope};
+use crate::{Account, ChildPolicy, Digest, Kind, Limits};
 
 /// What a `Handler` resource says, read and checked: where its module comes from, what it may do, and how
 /// a new module takes over.
@@ -16,7 +16,7 @@ pub struct Settings {
     /// The kind of its parents.
     pub parent: Kind,
     /// The kinds it may return, and what becomes of each when its parent goes.
-    pub children: Vec<(Kind, OnParentDelete)>,
+    pub children: Vec<ChildPolicy>,
     /// In whose name its parents and children are read and written; None for the host's own account.
     pub account: Option<Account>,
     /// Its config, a JSON object as text.
@@ -29,27 +29,6 @@ pub struct Settings {
     pub rollout: RolloutPolicy,
     /// The module that somebody approved, by annotation.
     pub approved: Option<Digest>,
-}
-
-impl Settings {
-    /// What the handler may do, as far as that can be told without a cluster: kinds are taken for namespaced.
-    ///
-    /// # Errors
-    ///
-    /// When the grant could never work.
-    pub fn likely_grant(&self) -> Result<Grant, GrantError> {
-        let scope = |_: &Kind| Scope::Namespaced;
-        Grant::new(&self.name, &self.parent, &self.children, self.limits, scope)
-    }
-
-    /// Whether other settings grant something else, or to another account.
-    #[must_use]
-    pub fn is_granted_otherwise(&self, other: &Self) -> bool {
-        self.parent != other.parent
-            || self.children != other.children
-            || self.limits != other.limits
-            || self.account != other.account
-    }
 }
 
 /// Where a module comes from, and which bytes it must be.

@@ -1,4 +1,4 @@
-/// The text with control characters escaped: a guest's line stays one line, and no terminal obeys it.
+/// The text with control characters escaped, so that a line of a guest stays one line and cannot control a terminal.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
@@ -12,26 +12,34 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// The text, cut at a character's boundary to at most so many bytes; an ellipsis stands for what was cut.
+/// The text, cut to at most so many bytes. A text that is cut ends in `…`.
 #[must_use]
-pub fn truncated(text: &str, bytes: usize) -> String {
-    if text.len() <= bytes {
-        return text.to_owned();
+pub fn truncated(mut text: String, bytes: usize) -> String {
+    if text.len() > bytes {
+        text.truncate(text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8())));
+        text.push('…');
     }
-    let end = text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
-    format!("{}…", text.get(..end).unwrap_or_default())
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{one_line, truncated};
+    use rstest::rstest;
 
-    #[test]
-    fn a_text_is_cut_between_characters_and_never_longer_than_it_may_be() {
-        assert_eq!(truncated("äöü", 6), "äöü");
-        assert_eq!(truncated("äöüß", 7), "äö…");
-        assert_eq!(truncated("äöüß", 6), "ä…");
-        assert_eq!(truncated("abcd", 3), "…");
+    use super::*;
+
+    #[rstest]
+    #[case::shorter("abc", 4, "abc")]
+    #[case::as_long("abcd", 4, "abcd")]
+    #[case::longer("abcde", 4, "a…")]
+    #[case::within_a_character("aäbcd", 5, "a…")]
+    #[case::after_a_character("aäbcde", 6, "aä…")]
+    fn a_text_is_cut_between_characters(
+        #[case] text: &str,
+        #[case] bytes: usize,
+        #[case] cut: &str,
+    ) {
+        assert_eq!(truncated(text.to_owned(), bytes), cut);
     }
 
     #[test]

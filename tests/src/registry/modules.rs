@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use handler_host_core::{Image, ModuleLocation, ModuleSource};
+use handler_host_core::{FetchedModule, Image, ModuleLocation, ModuleSource};
 use handler_host_registry::{Access, FetchError, PushOptions, Pushed, follow, push};
 use tokio::time::timeout;
 

@@ -1,10 +1,10 @@
 use kube::Client;
 
-/// In whose names the API server is asked for what concerns a handler.
+/// The clients that a handler is served with. They act in different names.
 #[derive(Clone)]
 pub struct ApiClients {
-    /// The host itself: it looks for kinds and publishes Events.
+    /// Acts in the name of the host: finds kinds and publishes Events.
     pub host: Client,
-    /// The handler's account: it reads and writes parents and children.
+    /// Acts in the name of the handler's account: reads and writes parents and children.
     pub handler: Client,
 }

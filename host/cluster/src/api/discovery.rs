@@ -4,7 +4,7 @@ use handler_host_core::{Backoff, Kind, Resource, Scope};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, discovery};
 
-use super::error::{ApiError, answered, answered_in_turn};
+use super::error::{ApiError, answered, answered_with_retries};
 use super::problem_log::ProblemLog;
 use super::received::Received;
 
@@ -18,7 +18,7 @@ pub(crate) struct ServedKind {
 }
 
 impl ServedKind {
-    /// Requests for one object of this kind.
+    /// Requests for objects of this kind, in a namespace or in all.
     pub(crate) fn api(&self, client: &Client, namespace: Option<&str>) -> Api<Received> {
         match namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &self.resource),
@@ -26,7 +26,7 @@ impl ServedKind {
         }
     }
 
-    /// As a kind is likely to be served.
+    /// A guess how a kind is served: by its usual plural, namespaced, with a status.
     pub(crate) fn guessed(kind: &Kind) -> Self {
         let gvk = GroupVersionKind::gvk(kind.group(), kind.version(), &kind.kind);
         Self {
@@ -37,7 +37,7 @@ impl ServedKind {
         }
     }
 
-    pub(crate) fn as_rights_name_it(&self) -> Resource {
+    pub(crate) fn resource_of_rights(&self) -> Resource {
         Resource {
             group: self.resource.group.clone(),
             plural: self.resource.plural.clone(),
@@ -46,17 +46,18 @@ impl ServedKind {
     }
 }
 
-/// What a kind is waited for that is not served.
+/// Why a kind is not served yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotServed {
-    /// The API server answered, and will answer the same until somebody does something.
+    /// The API server answered, with this message. It answers the same until somebody applies a definition or grants
+    /// a right.
     Answered(String),
-    /// It cannot answer.
+    /// The API server cannot answer, for this reason.
     Unanswered(String),
 }
 
 impl NotServed {
-    /// What is lacking, and what to do about it.
+    /// What is missing, and what to do about it.
     #[must_use]
     pub fn message(&self) -> &str {
         match self {
@@ -65,23 +66,23 @@ impl NotServed {
     }
 }
 
-/// Waits until the API server serves a kind. Says once what it waits for, and tells `waits` each time.
+/// Waits until the API server serves a kind. The reason is logged once; `waits` gets it after each attempt.
 pub(crate) async fn served(client: &Client, kind: &Kind, waits: impl Fn(&NotServed)) -> ServedKind {
-    let trouble = ProblemLog::at(format!("waiting for {kind}"));
+    let problems = ProblemLog::of(format!("waiting for {kind}"));
     let mut attempts = 0;
     loop {
         match discover(client, kind).await {
             Ok(served) => {
-                trouble.is_over();
+                problems.resolve();
                 return served;
             }
             Err(lack) => {
-                trouble.met(&lack.message());
+                problems.report(&lack.message());
                 waits(&lack);
             }
         }
         attempts += 1;
-        // A CRD is applied by somebody who then looks at the result: half a minute would be long.
+        // A user applies a CRD and then looks at the result, so the wait is short.
         let delay = Backoff::default().delay(attempts, fastrand::f64());
         tokio::time::sleep(delay.min(Duration::from_secs(5))).await;
     }
@@ -91,27 +92,27 @@ async fn discover(client: &Client, kind: &Kind) -> Result<ServedKind, NotServed>
     match answered(ask(client, kind)).await {
         Ok(Some(served)) => Ok(served),
         Ok(None) | Err(ApiError::NotFound(_)) => Err(NotServed::Answered(missing(kind))),
-        Err(refusal @ ApiError::Rejected(_)) => Err(NotServed::Answered(refusal.to_string())),
-        Err(refusal @ (ApiError::Conflict | ApiError::Unavailable(..))) => {
-            Err(NotServed::Unanswered(refusal.to_string()))
+        Err(error @ ApiError::Rejected(_)) => Err(NotServed::Answered(error.to_string())),
+        Err(error @ (ApiError::Conflict | ApiError::Unavailable(..))) => {
+            Err(NotServed::Unanswered(error.to_string()))
         }
     }
 }
 
-/// What is to be done about a kind that is not served.
+/// The message about a kind that is not served.
 pub(crate) fn missing(kind: &Kind) -> String {
     format!("the API server does not serve {kind}; apply its CustomResourceDefinition")
 }
 
 /// How a kind is served now; None if it is not.
 pub(crate) async fn find(client: &Client, kind: &Kind) -> Result<Option<ServedKind>, ApiError> {
-    match answered_in_turn(|| ask(client, kind)).await {
+    match answered_with_retries(|| ask(client, kind)).await {
         Err(ApiError::NotFound(_)) => Ok(None),
         found => found,
     }
 }
 
-/// Asks once; None if the kind's group and version are served but the kind is not.
+/// Asks the API server once. None if the kind's group and version are served but the kind is not.
 async fn ask(client: &Client, kind: &Kind) -> kube::Result<Option<ServedKind>> {
     let gvk = GroupVersionKind::gvk(kind.group(), kind.version(), &kind.kind);
     let (resource, capabilities) = match discovery::pinned_kind(client, &gvk).await {

@@ -7,30 +7,31 @@ use kube::runtime::watcher;
 
 use crate::metrics::WriteOutcome;
 
-/// What an error of the API server means for the one who asked.
+/// An error of the API server, by what it means for the request.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// The object is not what it was taken for, or exists already: look again.
+    /// The object changed or exists already (409). It has to be read again.
     Conflict,
-    /// The object, its namespace or its kind is not there.
+    /// The object, its namespace or its kind does not exist (404).
     NotFound(String),
-    /// The request will not do, now and as it is: 400, 403, 413, 422.
+    /// The API server refuses the request as it is (400, 403, 413, 422). The same request is refused again.
     Rejected(String),
-    /// The server cannot answer: later, with the delay it asked for, if any.
+    /// The API server cannot answer now. It may ask to wait for some time.
     Unavailable(String, Option<Duration>),
 }
 
-/// How long a request may take. The API server gives up on its own requests after a minute by default;
-/// one that never answers must not hold a worker for ever.
+/// How long a request may take. The API server ends requests after a minute by default, and a server that never
+/// answers must not hold a worker for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a request is made that the API server puts off, for those who have no later look to wait for.
+/// How often a request is made that the API server puts off, where no later pass makes it again.
 const TRIES: u32 = 5;
-/// The longest that such a request waits for its next turn.
-const LONGEST_TURN: Duration = Duration::from_secs(30);
+/// The longest wait between two of these attempts.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Makes a request, and makes it again when the API server has too much to do, after the time it asks for.
-pub(crate) async fn answered_in_turn<T, F>(request: impl Fn() -> F) -> Result<T, ApiError>
+/// Makes a request. If the API server has too much to do, the request is made again after the time that the API
+/// server asks for.
+pub(crate) async fn answered_with_retries<T, F>(request: impl Fn() -> F) -> Result<T, ApiError>
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
@@ -38,35 +39,35 @@ where
         let attempt = async {
             match request().await {
                 Ok(answer) => Ok(Ok(answer)),
-                Err(error) => put_off(&error).map(Err).ok_or(error),
+                Err(error) => requested_wait(&error).map(Err).ok_or(error),
             }
         };
         match answered(attempt).await? {
             Ok(answer) => return Ok(answer),
             Err(delay) => {
-                // Not all of those that were put off at once.
+                // Requests that were put off together are not made again together.
                 let share = 1.0 + fastrand::f64() / 2.0;
-                tokio::time::sleep(delay.min(LONGEST_TURN).mul_f64(share)).await;
+                tokio::time::sleep(delay.min(LONGEST_WAIT).mul_f64(share)).await;
             }
         }
     }
     answered(request()).await
 }
 
-/// How long the API server asks to wait before the same request is made again, if that is its answer.
-fn put_off(error: &kube::Error) -> Option<Duration> {
+/// How long the API server asks to wait before the same request is made again; None for another error.
+fn requested_wait(error: &kube::Error) -> Option<Duration> {
     let kube::Error::Api(status) = error else {
         return None;
     };
     match status.code {
-        // A server that sheds load says so in plain text, and its header does not get this far.
+        // A server that sheds load answers in plain text, and kube drops the header with the time to wait.
         429 => Some(retry_after(status).unwrap_or(Duration::from_secs(1))),
         500.. => retry_after(status),
         _ => None,
     }
 }
 
-/// Waits for the answer to a request.
+/// Waits for the answer to a request, for a minute at most.
 pub(crate) async fn answered<T>(
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, ApiError> {
@@ -84,14 +85,15 @@ impl ApiError {
         let kube::Error::Api(status) = error else {
             return Self::Unavailable(connection_problem(error), None);
         };
-        // Behind the first line some validations print a diff of Go structures.
+        // After the first line, some validations print a diff of Go structures.
         let message = status.message.lines().next().unwrap_or_default().to_owned();
         match status.code {
             404 => Self::NotFound(message),
             409 => Self::Conflict,
             422 if is_about_uid(status) => Self::Conflict,
             400 | 403 | 405 | 413 | 422 => Self::Rejected(message),
-            // A field of another type than its kind's schema says: the mistake of who applied it.
+            // The applied object has a field of another type than the schema of its kind: the object is wrong,
+            // although the API server answers 500.
             500 if message.starts_with("failed to create typed patch object") => {
                 Self::Rejected(message)
             }
@@ -123,7 +125,7 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// Applying with the uid of an object that was replaced is answered as a change of an immutable field.
+/// An apply that names the uid of an object that was replaced is answered as a change of an immutable field.
 fn is_about_uid(status: &Status) -> bool {
     let details = status.details.iter();
     details
@@ -145,7 +147,7 @@ pub fn connection_problem(error: &kube::Error) -> String {
     innermost_cause(error)
 }
 
-/// The problem of a watch in one line, without what is watched, which the log line names already.
+/// The error of a watch in one line. It does not name what is watched: the log line does.
 pub(crate) fn watch_problem(error: &watcher::Error) -> String {
     match error {
         watcher::Error::InitialListFailed(error)
@@ -184,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_is_put_off_is_made_again_in_its_time() {
         let (made, started) = (Cell::new(0), Instant::now());
-        let answer = answered_in_turn(|| {
+        let answer = answered_with_retries(|| {
             made.set(made.get() + 1);
             let is_first = made.get() == 1;
             async move {
@@ -204,11 +206,11 @@ mod tests {
     async fn a_request_that_is_refused_is_made_once() {
         for code in [403, 409, 422, 503] {
             let made = Cell::new(0);
-            let refusal = answered_in_turn(|| {
+            let error = answered_with_retries(|| {
                 made.set(made.get() + 1);
                 async { Err::<(), _>(answer(code, 0)) }
             });
-            assert!(refusal.await.is_err());
+            assert!(error.await.is_err());
             assert_eq!(made.get(), 1, "{code}");
         }
     }

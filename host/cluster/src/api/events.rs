@@ -1,4 +1,4 @@
-use handler_host_core::{HandlerEvent, Severity};
+use handler_host_core::{HandlerEvent, Severity, truncated};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -15,18 +15,13 @@ pub(crate) async fn publish(
     event: &HandlerEvent,
     reference: &ObjectReference,
 ) -> Result<(), ApiError> {
-    // A recorder that is kept would count an Event of the same reason as the earlier one once more,
-    // whatever its note: "Updated" would be told as a second "Created".
+    // A recorder that is kept would count an Event of the same reason as a repetition, whatever its note: "Updated
+    // ConfigMap a" would become a second "Created ConfigMap a".
     let recorder = Recorder::new(client.clone(), reporter);
     answered(recorder.publish(&event_of(event), reference)).await
 }
 
 fn event_of(event: &HandlerEvent) -> Event {
-    let mut note = event.message.clone();
-    if note.len() > NOTE {
-        note.truncate(note.floor_char_boundary(NOTE - '…'.len_utf8()));
-        note.push('…');
-    }
     let mut reason = event.reason.clone();
     reason.truncate(reason.floor_char_boundary(128));
     Event {
@@ -35,7 +30,7 @@ fn event_of(event: &HandlerEvent) -> Event {
             Severity::Warning => EventType::Warning,
         },
         reason,
-        note: Some(note),
+        note: Some(truncated(event.message.clone(), NOTE)),
         action: "Reconcile".to_owned(),
         secondary: None,
     }

@@ -2,46 +2,49 @@ use std::fmt::Display;
 
 use parking_lot::Mutex;
 
-/// How many different problems are logged while an outage lasts: their wording may differ each time.
+/// How many different problems are logged during one outage. Their wording may differ each time.
 const MOST: usize = 8;
 
-/// Logs each problem of one place once, however often it is reported, and once that the place works again.
+/// Logs each problem of one task once, however often it is reported, and logs once that the task works again.
 pub(crate) struct ProblemLog {
-    place: String,
-    /// What follows from it, for the user.
+    task: String,
+    /// What the host does about a problem, such as `trying again`.
     consequence: &'static str,
-    /// The problems logged since the last time there was none; an outage shows several, in turns.
+    /// The problems that were logged since the task last worked. One outage shows several, in turns.
     logged: Mutex<Vec<String>>,
 }
 
 impl ProblemLog {
-    /// The log of a place where a failed request is made again.
-    pub(crate) fn at(place: impl Into<String>) -> Self {
-        Self::with_consequence(place, "trying again")
+    /// The log of a task that is tried again when it fails.
+    pub(crate) fn of(task: impl Into<String>) -> Self {
+        Self::with_consequence(task, "trying again")
     }
 
-    pub(crate) fn with_consequence(place: impl Into<String>, consequence: &'static str) -> Self {
+    /// The log of a task with another consequence.
+    pub(crate) fn with_consequence(task: impl Into<String>, consequence: &'static str) -> Self {
         Self {
-            place: place.into(),
+            task: task.into(),
             consequence,
             logged: Mutex::default(),
         }
     }
 
+    /// Logs a problem, unless it was logged already.
     pub(crate) fn report(&self, problem: &dyn Display) {
         let problem = problem.to_string();
         let mut logged = self.logged.lock();
         if logged.len() < MOST && !logged.contains(&problem) {
-            tracing::warn!("{}: {problem}; {}", self.place, self.consequence);
+            tracing::warn!("{}: {problem}; {}", self.task, self.consequence);
             logged.push(problem);
         }
     }
 
+    /// Logs that the task works again, if a problem was logged.
     pub(crate) fn resolve(&self) {
         let mut logged = self.logged.lock();
         if !logged.is_empty() {
             logged.clear();
-            tracing::info!("{}: works again", self.place);
+            tracing::info!("{}: works again", self.task);
         }
     }
 }

@@ -7,8 +7,8 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// An object on its way in: its JSON text untouched, beside the little metadata that kube's watcher and
-/// requests need. It becomes an [`Object`] at once; nothing keeps it.
+/// An object as kube reads it: the JSON text, untouched, and the metadata that kube's watcher and requests need.
+/// It becomes an [`Object`] at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     text: Box<RawValue>,
@@ -16,7 +16,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// The object. A text that is none is logged; then there is none.
+    /// Reads the object. None, and a line in the log, if the text is no object.
     pub(crate) fn into_object(self, kind: &Kind) -> Option<Object> {
         match Object::parse(kind, self.text.get()) {
             Ok(object) => Some(object),

@@ -7,35 +7,27 @@ use serde_json::Value;
 use super::discovery::ServedKind;
 use super::received::Received;
 
-/// A resource version that no object has had since etcd's first write. Applied with it, an object is
-/// created if there is none of that name, and refused with 409 if there is, whoever made it: the API
-/// server compares resource versions only with objects that exist.
+/// A resource version that no object has had since etcd's first write. An apply with this version creates the
+/// object if none of that name exists. If one exists, the API server answers 409, since it compares resource
+/// versions only with objects that exist.
 const ABSENT: &str = "1";
 
-/// What must stand at a child's name for the child to be applied there.
+/// What must exist at a child's name for the child to be applied there.
 #[derive(Clone, Copy)]
 pub(crate) enum Expected<'a> {
-    /// Nothing, whoever made it.
+    /// No object.
     Nothing,
     /// The object with this uid.
     Object(&'a str),
 }
 
-/// Whether requests change anything.
-#[derive(Clone, Copy)]
-pub(crate) enum Effect {
-    /// They do.
-    Real,
-    /// The API server goes through all of them but stores nothing.
-    DryRun,
-}
-
-/// The requests that write children, for real or as a dry run: one that tells what the other would do
-/// must not differ from it.
+/// The requests that write children, for real or as a dry run. Both are made here, so that a dry run sends what a
+/// pass would send.
 pub(crate) struct Requests<'a> {
     pub(crate) client: &'a Client,
     pub(crate) grant: &'a Grant,
-    pub(crate) effect: Effect,
+    /// Whether the API server goes through the requests but stores nothing.
+    pub(crate) is_dry_run: bool,
 }
 
 impl Requests<'_> {
@@ -54,7 +46,7 @@ impl Requests<'_> {
             metadata.insert(field.to_owned(), Value::from(value));
         }
         let mut params = PatchParams::apply(&self.grant.field_manager()).force();
-        params.dry_run = self.effect.is_dry_run();
+        params.dry_run = self.is_dry_run;
         let api = served.api(self.client, child.key.namespace.as_deref());
         api.patch(&child.key.name, &params, &Patch::Apply(&body))
             .await
@@ -70,25 +62,16 @@ impl Requests<'_> {
             uid: Some(uid.to_owned()),
             resource_version: None,
         });
-        params.dry_run = self.effect.is_dry_run();
+        params.dry_run = self.is_dry_run;
         let api = served.api(self.client, child.key.namespace.as_deref());
         let request = Request::new(api.resource_url()).delete(&child.key.name, &params);
         let mut request = request.map_err(kube::Error::BuildRequest)?;
-        if self.effect.is_dry_run() {
-            // kube says it in the body only, and an audit log that keeps no bodies would show a deletion.
+        if self.is_dry_run {
+            // kube puts `dryRun` into the body only, and an audit log without bodies would show a real deletion.
             let uri = format!("{}?dryRun=All", request.uri().path());
             let uri = uri.parse::<http::Uri>();
             *request.uri_mut() = uri.map_err(|error| kube::Error::HttpError(error.into()))?;
         }
         self.client.request_text(request).await.map(drop)
-    }
-}
-
-impl Effect {
-    fn is_dry_run(self) -> bool {
-        match self {
-            Self::Real => false,
-            Self::DryRun => true,
-        }
     }
 }

@@ -10,17 +10,17 @@ use tower::{Layer, Service};
 use crate::health::{Heartbeat, HeartbeatOf, Liveness};
 use crate::metrics::Metrics;
 
-/// A layer of kube's client that notes what goes on between host and API server: each request is counted, and
-/// alive as long as its answer goes on.
+/// A layer of kube's client that counts each request and gives it a [`Heartbeat`], which beats with each piece of
+/// the answer.
 ///
-/// kube's watcher keeps bookmarks to itself, so that a watch is alive can be seen only here.
+/// kube's watcher does not pass bookmarks on, so only this layer sees that a quiet watch is alive.
 #[derive(Clone, Default)]
 pub struct RequestLayer {
     liveness: Liveness,
     metrics: Metrics,
 }
 
-/// A service whose layer is noted.
+/// A service behind a [`RequestLayer`].
 #[derive(Clone)]
 pub struct MeasuredService<S> {
     inner: S,
@@ -28,7 +28,7 @@ pub struct MeasuredService<S> {
 }
 
 impl RequestLayer {
-    /// Notes it there.
+    /// A layer that reports to these.
     #[must_use]
     pub fn new(liveness: &Liveness, metrics: &Metrics) -> Self {
         Self {
@@ -85,14 +85,14 @@ where
             heartbeat.beat();
             let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
             metrics.requested(&method, code);
-            answer.map(|answer| answer.map(|body| alive(body, heartbeat)))
+            answer.map(|answer| answer.map(|body| beating(body, heartbeat)))
         }
         .boxed()
     }
 }
 
-/// The body, whose every piece is a sign of life; its end, or the end of interest in it, is the heartbeat's.
-fn alive(body: Box<DynBody>, heartbeat: Heartbeat) -> Box<DynBody> {
+/// The body of an answer. The heartbeat beats with each piece and is dropped with the body.
+fn beating(body: Box<DynBody>, heartbeat: Heartbeat) -> Box<DynBody> {
     Box::new(body.map_frame(move |frame| {
         heartbeat.beat();
         frame

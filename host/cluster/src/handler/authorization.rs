@@ -14,43 +14,45 @@ use tokio::task::JoinHandle;
 
 use crate::api::{ApiClients, ApiError, ProblemLog, answered};
 
-/// The least time between two reviews, and how long a missing right is waited for.
+/// The least time between two reviews, and the time after which a missing right is reviewed again.
 const AGAIN: Duration = Duration::from_secs(10);
-/// After what time a review is made though nothing was refused: what was begun goes on without the right.
-const RARELY: Duration = Duration::from_secs(300);
-/// Questions asked at a time.
+/// The time after which rights are reviewed although no request was refused. A watch that is open goes on
+/// without its right.
+const SELDOM: Duration = Duration::from_secs(300);
+/// How many reviews are requested at a time.
 const AT_A_TIME: usize = 8;
 
-/// Whether a handler's account may do what serving takes.
+/// Whether a handler's account has the rights that serving the handler needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorization {
-    /// The host as a user of the API server.
+    /// The host's name as a user of the API server.
     pub host: String,
-    /// What of it is wanting.
+    /// What is missing.
     pub lack: Lack,
 }
 
-/// What is wanting.
+/// What an account lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// Nothing.
     Nothing,
-    /// These rights, for the handler's account.
+    /// The handler's account lacks these rights.
     Rights(Vec<Right>),
-    /// The host may not act in the name of the handler's account.
+    /// The host may not impersonate the handler's account.
     Impersonation,
 }
 
 /// A review of rights that goes on until this is dropped.
 pub struct Review {
     rights: Vec<Right>,
-    told: watch::Receiver<Option<Authorization>>,
+    results: watch::Receiver<Option<Authorization>>,
     task: JoinHandle<()>,
 }
 
 impl Review {
-    /// Looks whether the handler's account, or without one the host's, has these rights: at once, soon after
-    /// `refused` was told of a request that was refused, while some are missing, and rarely otherwise.
+    /// Starts to review whether the handler's account, or without one the host's, has these rights: at once, every ten
+    /// seconds while some are missing, soon after `refused` was notified of a refused request, and every five
+    /// minutes otherwise.
     #[must_use]
     pub fn start(
         clients: ApiClients,
@@ -58,7 +60,7 @@ impl Review {
         rights: Vec<Right>,
         refused: Arc<Notify>,
     ) -> Self {
-        let (tell, told) = watch::channel(None);
+        let (sender, results) = watch::channel(None);
         let reviewer = Reviewer {
             clients,
             account,
@@ -66,24 +68,24 @@ impl Review {
         };
         Self {
             rights,
-            told,
-            task: tokio::spawn(reviewer.run(tell, refused)),
+            results,
+            task: tokio::spawn(reviewer.run(sender, refused)),
         }
     }
 
-    /// The rights that it is about.
+    /// The rights that are reviewed.
     #[must_use]
     pub fn rights(&self) -> &[Right] {
         &self.rights
     }
 
-    /// Waits until something else was found out.
+    /// Waits until a review gives another result than the one before.
     pub async fn next(&mut self) -> Option<Authorization> {
-        if self.told.changed().await.is_err() {
-            // The task ends only when it panics; its handler goes on without it.
+        if self.results.changed().await.is_err() {
+            // The task ends only by a panic. The handler is served without reviews then.
             return std::future::pending().await;
         }
-        self.told.borrow_and_update().clone()
+        self.results.borrow_and_update().clone()
     }
 }
 
@@ -100,12 +102,12 @@ struct Reviewer {
 }
 
 impl Reviewer {
-    async fn run(self, tell: watch::Sender<Option<Authorization>>, refused: Arc<Notify>) {
+    async fn run(self, results: watch::Sender<Option<Authorization>>, refused: Arc<Notify>) {
         let who = self.account.as_ref().map_or_else(
             || "the host's account".to_owned(),
             |account| account.to_string(),
         );
-        let problems = ProblemLog::at(format!("asking what {who} may do"));
+        let problems = ProblemLog::of(format!("asking what {who} may do"));
         let mut missing: Vec<Right> = Vec::new();
         loop {
             let asked = if missing.is_empty() {
@@ -115,7 +117,7 @@ impl Reviewer {
             };
             let is_whole = missing.is_empty();
             let is_granted = match self.review(asked).await {
-                // What was there before may have gone meanwhile.
+                // Only the missing rights were reviewed. The others may be gone by now.
                 Ok(authorization) if authorization.lack == Lack::Nothing && !is_whole => {
                     missing.clear();
                     continue;
@@ -127,15 +129,15 @@ impl Reviewer {
                         Lack::Nothing | Lack::Impersonation => Vec::new(),
                     };
                     let is_granted = authorization.lack == Lack::Nothing;
-                    tell.send_if_modified(|told| {
-                        let is_news = told.as_ref() != Some(&authorization);
-                        *told = Some(authorization);
+                    results.send_if_modified(|last| {
+                        let is_news = last.as_ref() != Some(&authorization);
+                        *last = Some(authorization);
                         is_news
                     });
                     is_granted
                 }
-                Err(refusal) => {
-                    problems.report(&refusal);
+                Err(error) => {
+                    problems.report(&error);
                     false
                 }
             };
@@ -143,7 +145,7 @@ impl Reviewer {
             if is_granted {
                 tokio::select! {
                     () = refused.notified() => {}
-                    () = tokio::time::sleep(RARELY) => {}
+                    () = tokio::time::sleep(SELDOM) => {}
                 }
             }
         }
@@ -165,9 +167,9 @@ impl Reviewer {
                     Lack::Rights(missing)
                 }
             }
-            // Everybody may ask what they may; who may not ask may not be who they act as.
+            // Every user may review its own rights. A error means that the host may not impersonate the account.
             Err(ApiError::Rejected(_)) if self.account.is_some() => Lack::Impersonation,
-            Err(refusal) => return Err(refusal),
+            Err(error) => return Err(error),
         };
         Ok(Authorization { host, lack })
     }
@@ -194,7 +196,7 @@ async fn is_allowed(client: &Client, right: &Right) -> Result<bool, ApiError> {
     Ok(reviewed.status.is_some_and(|status| status.allowed))
 }
 
-/// Who a client is.
+/// The user name of a client.
 async fn user(client: &Client) -> Result<String, ApiError> {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
     let review = SelfSubjectReview::default();

@@ -1,4 +1,4 @@
-//! The resource Handler in a cluster: the watch of all of them, the status of each, and the rights of its account.
+//! Handlers in the cluster: the watch of all of them, the status of each, and the rights of its account.
 
 mod authorization;
 mod status_reporter;

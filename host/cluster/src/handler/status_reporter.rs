@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use crate::api::{ApiError, ProblemLog, answered, publish};
 use crate::resource::{Handler, HandlerStatus};
 
-/// The least time between two writes of a Handler's status: the numbers in it change all the time.
+/// The least time between two writes of a Handler's status, whose numbers change all the time.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Says in a Handler's status and in Events what becomes of it.
+/// Writes the status of one Handler, and publishes its Events.
 pub struct HandlerReporter {
     client: Client,
     name: String,
@@ -26,7 +26,7 @@ pub struct HandlerReporter {
 }
 
 impl HandlerReporter {
-    /// A reporter of this Handler.
+    /// The reporter of this Handler.
     #[must_use]
     pub fn new(client: Client, handler: &Handler) -> Self {
         let name = handler.name_any();
@@ -34,12 +34,12 @@ impl HandlerReporter {
             client,
             reference: handler.object_ref(&()),
             written: handler.status.clone().unwrap_or_default(),
-            problems: ProblemLog::at(format!("writing the status of Handler {name}")),
+            problems: ProblemLog::of(format!("writing the status of Handler {name}")),
             name,
         }
     }
 
-    /// Writes every status that comes, the last one at least, and every Event, until both end.
+    /// Writes the latest status, at most once a second, and publishes every Event, until both channels close.
     pub async fn run(
         mut self,
         mut statuses: watch::Receiver<HandlerStatus>,
@@ -73,7 +73,7 @@ impl HandlerReporter {
         }
     }
 
-    /// Writes the present status; gives how often in a row that failed.
+    /// Writes the latest status. Gives how many writes in a row failed.
     async fn write(&mut self, statuses: &mut watch::Receiver<HandlerStatus>, failures: u32) -> u32 {
         let mut status = statuses.borrow_and_update().clone();
         keep_transition_times(&mut status.conditions, &self.written.conditions);
@@ -81,7 +81,7 @@ impl HandlerReporter {
             return 0;
         }
         let api: Api<Handler> = Api::all(self.client.clone());
-        // Applied, so that what is no longer said goes, and what others say stays.
+        // By server-side apply, so that fields that are left out are removed, and fields of others stay.
         let patch = Patch::Apply(json!({
             "apiVersion": Handler::api_version(&()),
             "kind": Handler::kind(&()),
@@ -95,12 +95,12 @@ impl HandlerReporter {
                 self.written = status;
                 0
             }
-            // It was deleted, and the news is on its way.
+            // The Handler was deleted, and the watch will say so.
             Err(ApiError::NotFound(_)) => 0,
             Err(
-                refusal @ (ApiError::Conflict | ApiError::Rejected(_) | ApiError::Unavailable(..)),
+                error @ (ApiError::Conflict | ApiError::Rejected(_) | ApiError::Unavailable(..)),
             ) => {
-                self.problems.report(&refusal);
+                self.problems.report(&error);
                 failures.saturating_add(1)
             }
         }
@@ -111,13 +111,13 @@ impl HandlerReporter {
             controller: HOST.to_owned(),
             instance: None,
         };
-        if let Err(refusal) = publish(&self.client, reporter, event, &self.reference).await {
-            self.problems.report(&refusal);
+        if let Err(error) = publish(&self.client, reporter, event, &self.reference).await {
+            self.problems.report(&error);
         }
     }
 }
 
-/// A condition that says the same as before has said so since then.
+/// Keeps the transition time of each condition whose status is the same as before.
 fn keep_transition_times(conditions: &mut [Condition], written: &[Condition]) {
     for condition in conditions {
         let before = written

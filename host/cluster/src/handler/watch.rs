@@ -7,24 +7,25 @@ use kube::{Api, Client, ResourceExt};
 use crate::api::{ProblemLog, watch_problem};
 use crate::resource::Handler;
 
-/// News of the Handlers in a cluster.
+/// A change of the Handlers in a cluster.
 #[derive(Debug)]
 pub enum HandlerNews {
-    /// These are all that there are, the oldest first; and the names of those that cannot be read.
+    /// All Handlers, the oldest first, and the names of those that cannot be read.
     All(Vec<Handler>, Vec<String>),
-    /// This one is new or was changed.
+    /// A Handler was created or changed.
     Applied(Box<Handler>),
-    /// The one of this name is gone.
+    /// The Handler of this name was deleted.
     Gone(String),
 }
 
-/// Watches the Handlers of a cluster that a label selector finds, for ever; an empty one finds all. What cannot be read, since its CRD is another version's, is
-/// said and passed over.
+/// Watches the Handlers of a cluster that a label selector matches, for ever. An empty selector matches all.
+///
+/// A Handler that cannot be read, since the CRD is that of another version, is logged and skipped.
 pub fn watch_handlers(client: Client, selector: &str) -> impl Stream<Item = HandlerNews> + Send {
     let api: Api<DeserializeGuard<Handler>> = Api::all(client);
     let config = watcher::Config::default().labels(selector);
     let stream = kube::runtime::watcher(api, config).default_backoff();
-    let problems = ProblemLog::at("watching Handlers");
+    let problems = ProblemLog::of("watching Handlers");
     let mut listed = Listed::default();
     stream.filter_map(move |event| {
         let news = take(event, &problems, &mut listed);
@@ -32,7 +33,7 @@ pub fn watch_handlers(client: Client, selector: &str) -> impl Stream<Item = Hand
     })
 }
 
-/// What a list has given so far.
+/// The Handlers of a list that is not complete yet.
 #[derive(Default)]
 struct Listed {
     handlers: Vec<Handler>,
@@ -91,7 +92,7 @@ fn read(guard: DeserializeGuard<Handler>) -> Option<Handler> {
     }
 }
 
-/// The one problem that has a remedy of its own.
+/// The problem, with a remedy if the CRD is missing.
 fn problem(error: &watcher::Error) -> String {
     let problem = watch_problem(error);
     match error {

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Whether everything in the host that should move does: each such thing has a [`Heartbeat`].
+/// Whether the watches, requests and loops of the host make progress. Each of them has a [`Heartbeat`].
 ///
-/// An outage of the API server is no matter of this: what fails and is tried again moves.
+/// An outage of the API server does not count: a request that fails and is made again is progress.
 #[derive(Clone, Debug)]
-pub struct Liveness(Arc<Registry>);
+pub struct Liveness(Arc<Monitor>);
 
 #[derive(Debug)]
-struct Registry {
+struct Monitor {
     start: Instant,
     heartbeats: Mutex<Heartbeats>,
 }
@@ -20,14 +20,14 @@ struct Registry {
 #[derive(Debug, Default)]
 struct Heartbeats {
     next: u64,
-    known: BTreeMap<u64, Arc<Watched>>,
+    beating: BTreeMap<u64, Arc<Monitored>>,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct Monitored {
     what: String,
     of: HeartbeatOf,
-    /// When it last moved, in milliseconds since the start; `AT_REST` while it has nothing to do.
+    /// When it last made progress, in milliseconds since the start; `AT_REST` while it has nothing to do.
     moved: AtomicU64,
 }
 
@@ -44,35 +44,35 @@ pub enum HeartbeatOf {
     Loop,
 }
 
-/// The sign of life of one thing, which is forgotten when this is dropped.
+/// The heartbeat of one watch, request or loop. It is forgotten when this is dropped.
 #[derive(Debug)]
 pub struct Heartbeat {
     liveness: Liveness,
     id: u64,
-    known: Arc<Watched>,
+    known: Arc<Monitored>,
 }
 
-/// Something that should have moved and did not.
+/// A watch, request or loop that should have made progress and did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stalled {
-    /// What, for people.
+    /// Its name, for people.
     pub what: String,
-    /// Since when.
+    /// For how long it has made no progress.
     pub silent_for: Duration,
 }
 
-/// How the watches stand.
+/// How many watches there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WatchCounts {
-    /// Those that are open, stalled ones among them.
+    /// The watches that are open, stalled ones among them.
     pub open: usize,
-    /// Those that have been silent for too long.
+    /// The watches that have been silent for too long.
     pub stalled: usize,
 }
 
 impl Default for Liveness {
     fn default() -> Self {
-        Self(Arc::new(Registry {
+        Self(Arc::new(Monitor {
             start: Instant::now(),
             heartbeats: Mutex::default(),
         }))
@@ -80,10 +80,10 @@ impl Default for Liveness {
 }
 
 impl Liveness {
-    /// Looks after one more thing, which moves now.
+    /// A heartbeat of one more watch, request or loop, which makes progress now.
     #[must_use]
     pub fn heartbeat(&self, of: HeartbeatOf, what: String) -> Heartbeat {
-        let known = Arc::new(Watched {
+        let known = Arc::new(Monitored {
             what,
             of,
             moved: AtomicU64::new(self.now()),
@@ -91,7 +91,7 @@ impl Liveness {
         let mut heartbeats = self.0.heartbeats.lock();
         let id = heartbeats.next;
         heartbeats.next += 1;
-        heartbeats.known.insert(id, Arc::clone(&known));
+        heartbeats.beating.insert(id, Arc::clone(&known));
         drop(heartbeats);
         Heartbeat {
             liveness: self.clone(),
@@ -100,24 +100,24 @@ impl Liveness {
         }
     }
 
-    /// What has not moved for longer than this.
+    /// Everything that has made no progress for longer than `longest`.
     #[must_use]
     pub fn stalled(&self, longest: Duration) -> Vec<Stalled> {
         let now = self.now();
         let heartbeats = self.0.heartbeats.lock();
-        let silent = heartbeats.known.values().map(|known| Stalled {
+        let silent = heartbeats.beating.values().map(|known| Stalled {
             what: known.what.clone(),
             silent_for: known.silent_for(now),
         });
         silent.filter(|it| it.silent_for > longest).collect()
     }
 
-    /// How the watches stand.
+    /// How many watches are open, and how many of them have been silent for longer than `longest`.
     #[must_use]
     pub fn watches(&self, longest: Duration) -> WatchCounts {
         let now = self.now();
         let heartbeats = self.0.heartbeats.lock();
-        let watches = heartbeats.known.values();
+        let watches = heartbeats.beating.values();
         let mut counts = WatchCounts::default();
         for watch in watches.filter(|known| known.of == HeartbeatOf::Watch) {
             counts.open += 1;
@@ -131,7 +131,7 @@ impl Liveness {
     }
 }
 
-impl Watched {
+impl Monitored {
     fn silent_for(&self, now: u64) -> Duration {
         match self.moved.load(Ordering::Relaxed) {
             AT_REST => Duration::ZERO,
@@ -141,21 +141,21 @@ impl Watched {
 }
 
 impl Heartbeat {
-    /// It moved.
+    /// Notes progress.
     pub fn beat(&self) {
         self.known
             .moved
             .store(self.liveness.now(), Ordering::Relaxed);
     }
 
-    /// It has nothing to do, and is not expected to move.
+    /// Notes that there is nothing to do, so that no progress is expected.
     pub fn rest(&self) {
         self.known.moved.store(AT_REST, Ordering::Relaxed);
     }
 
-    /// It has something to do; that it moved, somebody else says.
+    /// Notes that there is something to do. This is no progress by itself.
     pub fn wake(&self) {
-        // One that is awake keeps the time of its last move.
+        // A heartbeat that is not at rest keeps the time of its last progress.
         let _ = self.known.moved.compare_exchange(
             AT_REST,
             self.liveness.now(),
@@ -167,7 +167,7 @@ impl Heartbeat {
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        self.liveness.0.heartbeats.lock().known.remove(&self.id);
+        self.liveness.0.heartbeats.lock().beating.remove(&self.id);
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
         drop(b);
         assert!(!stalled(&liveness).contains(&"b".to_owned()));
         wait_until_silent(&liveness, "c");
-        // To be awake is no movement.
+        // To have something to do is no progress.
         c.wake();
         assert!(stalled(&liveness).contains(&"c".to_owned()));
         c.rest();

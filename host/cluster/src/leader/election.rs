@@ -16,7 +16,7 @@ use super::fence::Fence;
 use crate::api::{ApiError, ProblemLog, watch_problem};
 use crate::metrics::Metrics;
 
-/// Where a lease is.
+/// The namespace and name of a Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseName {
     /// Its namespace.
@@ -25,10 +25,10 @@ pub struct LeaseName {
     pub name: String,
 }
 
-/// One host's part in the election of the one that writes, by a Lease in the cluster.
+/// One host in the leader election by a Lease in the cluster. Only the leader writes.
 ///
-/// Every write of the Lease names the version that it replaces, so of two that want it one gets it. The
-/// [`Fence`] opens with each renewal for two thirds of the Lease's duration, counted from before the request.
+/// Every write of the Lease names the resource version that it replaces, so of two hosts that want it only one gets
+/// it. Each renewal opens the [`Fence`] for two thirds of the Lease's duration, counted from before the request.
 pub struct Election {
     api: Api<Lease>,
     name: LeaseName,
@@ -43,8 +43,8 @@ pub struct Election {
 }
 
 impl Election {
-    /// A candidate whose `identity` no other process has. The receiver tells whether it leads. `client` must not
-    /// be behind the fence.
+    /// A candidate. No other process may have its `identity`. The receiver shows whether it is the leader. The
+    /// `client` must not be behind the fence.
     #[must_use]
     pub fn new(
         client: Client,
@@ -57,7 +57,7 @@ impl Election {
         let (leads, told) = watch::channel(false);
         let election = Self {
             api: Api::namespaced(client, &name.namespace),
-            problems: ProblemLog::at(format!("lease {}/{}", name.namespace, name.name)),
+            problems: ProblemLog::of(format!("lease {}/{}", name.namespace, name.name)),
             name,
             duration,
             candidacy: Candidacy::new(identity, duration),
@@ -70,7 +70,7 @@ impl Election {
         (election, told)
     }
 
-    /// Takes part until `stop`; then gives the Lease back, so that the next one need not wait.
+    /// Takes part until `stop`, and then gives the Lease back, so that another host can take it at once.
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         let config =
             watcher::Config::default().fields(&format!("metadata.name={}", self.name.name));
@@ -86,7 +86,7 @@ impl Election {
                         Some(again) => Some(again),
                         None => {
                             let is_written = self.write().await;
-                            self.tell();
+                            self.publish();
                             again_at = (!is_written).then(|| now + self.candidacy.interval() / 2);
                             continue;
                         }
@@ -94,18 +94,18 @@ impl Election {
                 }
             };
             tokio::select! {
-                // Whoever holds the other end gone wants nothing any more.
+                // A sender that is dropped stops the election too.
                 _ = &mut stop => break,
                 () = at(wake) => {}
                 () = at(self.fence.closes_at()) => {}
-                Some(event) = news.next() => self.hear(event),
+                Some(event) = news.next() => self.handle(event),
             }
-            self.tell();
+            self.publish();
         }
         self.give_back().await;
     }
 
-    /// Takes or renews the Lease; whether that went well.
+    /// Takes or renews the Lease. Gives whether that succeeded.
     async fn write(&mut self) -> bool {
         let began = Instant::now();
         let lease = self.bid_with(Timestamp::now());
@@ -114,7 +114,7 @@ impl Election {
             Ok(Ok(lease)) => {
                 self.problems.resolve();
                 self.see(Some(lease), began);
-                // What was done before a pause longer than the duration counts no more.
+                // Counted from before the request: after a long pause of this process the fence stays closed.
                 self.fence.open_until(began + self.candidacy.tenure());
                 return true;
             }
@@ -122,7 +122,7 @@ impl Election {
             Err(_) => "no answer in time".to_owned(),
         };
         match self.api.get_opt(&self.name.name).await {
-            // Somebody else was faster, which is no trouble.
+            // Another host was faster, which is no problem.
             Ok(lease) if self.is_news(lease.as_ref()) => self.see(lease, Instant::now()),
             Ok(_) | Err(_) => self.problems.report(&error),
         }
@@ -141,7 +141,7 @@ impl Election {
         }
     }
 
-    /// The Lease as this host would have it.
+    /// The Lease with this host as its holder.
     fn bid_with(&self, now: Timestamp) -> Lease {
         let mut lease = self.lease.clone().unwrap_or_else(|| Lease {
             metadata: ObjectMeta {
@@ -169,7 +169,7 @@ impl Election {
         lease
     }
 
-    fn hear(&mut self, event: Result<Event<Lease>, watcher::Error>) {
+    fn handle(&mut self, event: Result<Event<Lease>, watcher::Error>) {
         let now = Instant::now();
         match event {
             Ok(Event::Init) => {}
@@ -179,7 +179,7 @@ impl Election {
                 }
             }
             Ok(Event::InitDone) => {
-                // The list was empty, if it is the first one.
+                // If no Lease was seen, the first list was empty.
                 if self.lease.is_none() {
                     self.see(None, now);
                 }
@@ -189,7 +189,7 @@ impl Election {
         }
     }
 
-    /// Whether this is another Lease than the one seen last, and no older one.
+    /// Whether this Lease differs from the one seen last, and is not an older version of it.
     fn is_news(&self, lease: Option<&Lease>) -> bool {
         match (&self.lease, lease) {
             (Some(known), Some(lease)) => version(lease) > version(known),
@@ -215,8 +215,8 @@ impl Election {
         self.candidacy.holder() == Some(self.candidacy.identity())
     }
 
-    /// Says whether this host leads, when that changed.
-    fn tell(&self) {
+    /// Publishes whether this host is the leader, if that changed.
+    fn publish(&self) {
         let leads = self.holds() && self.fence.is_open();
         if !leads {
             self.fence.close();
@@ -251,7 +251,7 @@ impl Election {
         let replaced = self.api.replace(&self.name.name, &params, &lease);
         match tokio::time::timeout(self.candidacy.interval(), replaced).await {
             Ok(Ok(_)) => tracing::info!("gave the lease back"),
-            // It runs out by itself.
+            // The Lease expires by itself.
             Ok(Err(error)) => {
                 tracing::warn!("the lease was not given back: {}", ApiError::of(&error));
             }
@@ -281,7 +281,7 @@ fn version(lease: &Lease) -> u128 {
     )
 }
 
-/// That moment; never, if there is none.
+/// Waits until that moment, or for ever if there is none.
 async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,

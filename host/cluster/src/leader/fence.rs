@@ -7,36 +7,36 @@ use http::{Method, Request};
 use tokio::sync::watch;
 use tower::{BoxError, Layer, Service};
 
-/// Keeps a host that does not hold the lease from writing: a layer of its kube client, so that no write goes
-/// round it.
+/// Keeps a host that does not hold the Lease from writing. It is a layer of the kube client, so every write goes
+/// through it.
 ///
-/// A write is begun only while the fence is open, and cut off when it closes. Reads and dry runs pass at any
-/// time.
+/// A write begins only while the fence is open, and is cut off when the fence closes. Reads, reviews and dry runs
+/// always pass.
 #[derive(Clone, Debug)]
 pub struct Fence(Arc<watch::Sender<Open>>);
 
-/// For how long a fence is open.
+/// How long a fence is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
-    /// There is no lease to hold.
+    /// There is no Lease, since the host is the only one.
     Always,
     No,
     Until(Instant),
 }
 
-/// A write that was not made, or whose answer was not waited for.
+/// The error of a write that did not begin, or was cut off.
 #[derive(Debug, thiserror::Error)]
 #[error("this host does not hold the lease any more, so it writes nothing")]
 pub struct Fenced;
 
 impl Fence {
-    /// That of a host alone.
+    /// The fence of a host that is the only one.
     #[must_use]
     pub fn open() -> Self {
         Self(Arc::new(watch::Sender::new(Open::Always)))
     }
 
-    /// That of one of several hosts, before it holds the lease.
+    /// The fence of one of several hosts, before it holds the Lease.
     #[must_use]
     pub fn closed() -> Self {
         Self(Arc::new(watch::Sender::new(Open::No)))
@@ -48,17 +48,17 @@ impl Fence {
         self.0.borrow().includes(Instant::now())
     }
 
-    /// Opens it until that moment, or keeps it open until then.
+    /// Opens the fence, or keeps it open, until that moment.
     pub(crate) fn open_until(&self, end: Instant) {
         self.0.send_replace(Open::Until(end));
     }
 
-    /// Closes it: what is under way is cut off.
+    /// Closes the fence. Writes under way are cut off.
     pub(crate) fn close(&self) {
         self.0.send_replace(Open::No);
     }
 
-    /// When it closes by itself, if it does.
+    /// When the fence closes by itself; None if it does not.
     pub(crate) fn closes_at(&self) -> Option<Instant> {
         match *self.0.borrow() {
             Open::Until(end) => Some(end),
@@ -66,7 +66,7 @@ impl Fence {
         }
     }
 
-    /// Waits until it is closed.
+    /// Waits until the fence is closed.
     async fn closing(&self) {
         let mut changes = self.0.subscribe();
         loop {
@@ -82,7 +82,7 @@ impl Fence {
             };
             tokio::select! {
                 () = end => {}
-                // This holds a sender.
+                // It never fails: this fence holds a sender.
                 _ = changes.changed() => {}
             }
         }
@@ -152,7 +152,7 @@ where
     }
 }
 
-/// Whether the API server keeps something of the request. A review only asks.
+/// Whether the request changes something in the cluster. A review does not.
 fn is_write<B>(request: &Request<B>) -> bool {
     let uri = request.uri();
     let is_dry_run = uri
@@ -214,7 +214,7 @@ mod tests {
         let never = service_fn(|_: Request<()>| std::future::pending::<Result<(), BoxError>>());
         let request = Request::builder().method("PUT").body(()).unwrap();
         let write = fence.layer(never).call(request);
-        // Renewed meanwhile.
+        // The Lease is renewed meanwhile.
         let later = soon + Duration::from_millis(50);
         fence.open_until(later);
         let error = write.await.unwrap_err();

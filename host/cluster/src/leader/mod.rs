@@ -1,4 +1,5 @@
-//! Which of several hosts writes: the election by a Lease, and the fence that keeps the others from writing.
+//! Several hosts of which one writes: the leader election by a Lease, and the fence that keeps the others from
+//! writing.
 
 mod election;
 mod fence;

@@ -8,14 +8,14 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
     OfBuild, OfCall, OfCondition, OfController, OfHandler, OfLease, OfModule, OfQueue, OfReconcile,
-    OfRequest, OfSwap, OfWatches, OfWrite,
+    OfRequest, OfSkip, OfSwap, OfWatches, OfWrite,
 };
 
 /// A gauge of seconds.
 pub(super) type Seconds = Gauge<f64, AtomicU64>;
 pub(super) type Histograms<S> = Family<S, Histogram, fn() -> Histogram>;
 
-/// Each metric, for all its labels.
+/// All metrics. Each is a family of series, one for each set of labels.
 pub(super) struct Families {
     pub(super) reconcile: Family<OfReconcile, Counter>,
     pub(super) reconcile_errors: Family<OfController, Counter>,
@@ -31,6 +31,7 @@ pub(super) struct Families {
     pub(super) longest_running_processor: Family<OfQueue, Seconds>,
     pub(super) rest_client_requests: Family<OfRequest, Counter>,
     pub(super) leader_election_master_status: Family<OfLease, Gauge>,
+    pub(super) skipped_passes: Family<OfSkip, Counter>,
     pub(super) calls: Family<OfCall, Counter>,
     pub(super) call_duration: Histograms<OfHandler>,
     pub(super) call_peak_memory: Family<OfHandler, Gauge>,
@@ -64,6 +65,7 @@ impl Default for Families {
             longest_running_processor: Family::default(),
             rest_client_requests: Family::default(),
             leader_election_master_status: Family::default(),
+            skipped_passes: Family::default(),
             calls: Family::default(),
             call_duration: Family::new_with_constructor(call_times),
             call_peak_memory: Family::default(),
@@ -82,7 +84,7 @@ impl Default for Families {
     }
 }
 
-/// controller-runtime's own buckets.
+/// The buckets of controller-runtime.
 fn reconcile_times() -> Histogram {
     Histogram::new([
         0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8,
@@ -91,12 +93,12 @@ fn reconcile_times() -> Histogram {
     ])
 }
 
-/// controller-runtime's own buckets: from 10 ns, by tens.
+/// The buckets of controller-runtime: from 10 ns, each ten times the one before.
 fn queue_times() -> Histogram {
     Histogram::new(exponential_buckets(1e-8, 10.0, 12))
 }
 
-/// A call takes tens of microseconds, or a minute at most.
+/// The buckets of a call, which takes from tens of microseconds up to a minute.
 fn call_times() -> Histogram {
     Histogram::new([
         0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05,
@@ -129,19 +131,19 @@ impl Families {
         add(
             to,
             "reconcile",
-            "Looks at parents, by result",
+            "Reconciles of parents, by result",
             &self.reconcile,
         );
         add(
             to,
             "reconcile_errors",
-            "Looks at parents that failed and are tried again with backoff",
+            "Reconciles of parents that failed and are tried again with backoff",
             &self.reconcile_errors,
         );
         add(
             to,
             "reconcile_time_seconds",
-            "Time from the beginning of a look at a parent to its end",
+            "Time that a reconcile of a parent took",
             &self.reconcile_time,
         );
         add(
@@ -194,6 +196,12 @@ impl Families {
     }
 
     fn register_calls(&self, to: &mut Registry) {
+        add(
+            to,
+            "skipped_passes",
+            "Reconciles that made no pass over the parent: nothing changed, or too many passes in a short time",
+            &self.skipped_passes,
+        );
         add(to, "calls", "Calls of a handler, by outcome", &self.calls);
         add(
             to,
@@ -234,11 +242,11 @@ impl Families {
     }
 
     fn register_handlers(&self, to: &mut Registry) {
-        add(to, "parents", "Parents there are", &self.parents);
+        add(to, "parents", "Parents that exist", &self.parents);
         add(
             to,
             "failing_parents",
-            "Parents whose last look failed",
+            "Parents whose last pass failed",
             &self.failing_parents,
         );
         add(to, "module_info", "The module that runs", &self.module_info);
@@ -248,7 +256,12 @@ impl Families {
             "Whether a condition of the Handler is True; only its present reason is there",
             &self.condition,
         );
-        add(to, "handlers", "Handlers looked after", &self.handlers);
+        add(
+            to,
+            "handlers",
+            "Handlers that this host manages",
+            &self.handlers,
+        );
         add(
             to,
             "watches",

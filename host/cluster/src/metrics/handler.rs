@@ -11,14 +11,15 @@ use prometheus_client::metrics::histogram::Histogram;
 use super::families::{Families, Seconds};
 use super::holders::Holders;
 use super::labels::{
-    Name, OfCall, OfCondition, OfController, OfHandler, OfModule, OfQueue, OfReconcile, OfSwap,
+    HandlerName, OfCall, OfCondition, OfController, OfHandler, OfModule, OfQueue, OfReconcile,
+    OfSkip, OfSwap,
 };
-use super::outcomes::{CallOutcome, PassResult, SwapOutcome, Write, WriteOutcome};
+use super::outcomes::{CallOutcome, PassResult, SkipReason, SwapOutcome, Write, WriteOutcome};
 use super::series::{Series, count, number, writes};
 
-/// The metrics of one handler, found once, so that a pass pays for an addition and no more.
+/// The metrics of one handler. Its series are looked up once, so that a pass only adds to counters.
 pub struct HandlerMetrics {
-    name: Name,
+    name: HandlerName,
     families: Arc<Families>,
     holders: Arc<Holders>,
     results: Vec<(PassResult, Counter)>,
@@ -33,6 +34,7 @@ pub struct HandlerMetrics {
     work_duration: Histogram,
     unfinished_work: Seconds,
     longest_running_processor: Seconds,
+    skipped_passes: Vec<(SkipReason, Counter)>,
     calls: Vec<(CallOutcome, Counter)>,
     call_duration: Histogram,
     call_peak_memory: Gauge,
@@ -42,20 +44,20 @@ pub struct HandlerMetrics {
     writes: Vec<((Write, WriteOutcome), Counter)>,
     parents: Gauge,
     failing_parents: Gauge,
-    /// When the work began that is under way.
+    /// The times at which the work began that is under way.
     begun: Mutex<Vec<Instant>>,
-    told: Mutex<Told>,
+    changing: Mutex<Changing>,
     series: Series,
 }
 
-/// The series whose labels change; those of before go.
+/// The series whose labels change. A series is removed when its labels hold no more.
 #[derive(Default)]
-struct Told {
+struct Changing {
     module: Option<OfModule>,
     conditions: Vec<OfCondition>,
 }
 
-/// WorkQueue under way; it ends when this is dropped.
+/// Work on a parent that is under way. It ends when this is dropped.
 pub(crate) struct Stopwatch<'a> {
     metrics: &'a HandlerMetrics,
     begun: Instant,
@@ -63,7 +65,7 @@ pub(crate) struct Stopwatch<'a> {
 
 impl HandlerMetrics {
     pub(super) fn new(name: &str, families: Arc<Families>, holders: Arc<Holders>) -> Self {
-        let name: Name = name.into();
+        let name: HandlerName = name.into();
         holders.enter(&name);
         let mut series = Series::default();
         let handler = || OfHandler {
@@ -93,6 +95,10 @@ impl HandlerMetrics {
             work_duration: of.of(&families.work_duration, queue()),
             unfinished_work: of.of(&families.unfinished_work, queue()),
             longest_running_processor: of.of(&families.longest_running_processor, queue()),
+            skipped_passes: of.each(&families.skipped_passes, |reason| OfSkip {
+                handler: name.clone(),
+                reason,
+            }),
             calls: of.each(&families.calls, |outcome| OfCall {
                 handler: name.clone(),
                 outcome,
@@ -109,7 +115,7 @@ impl HandlerMetrics {
             parents: of.of(&families.parents, handler()),
             failing_parents: of.of(&families.failing_parents, handler()),
             begun: Mutex::default(),
-            told: Mutex::default(),
+            changing: Mutex::default(),
             series,
             name,
             families,
@@ -117,20 +123,20 @@ impl HandlerMetrics {
         }
     }
 
-    /// This is the module that runs now; None if none does.
+    /// Sets the module that runs now; None if none runs.
     pub fn module_is(&self, digest: Option<Digest>, memory_limit: usize) {
         let family = &self.families.module_info;
-        let mut told = self.told.lock();
+        let mut changing = self.changing.lock();
         let module = digest.map(|digest| OfModule {
             handler: self.name.clone(),
             digest: digest.to_string(),
         });
         self.call_memory_limit.set(number(memory_limit));
-        if told.module == module {
+        if changing.module == module {
             return;
         }
         self.call_peak_memory.set(0);
-        if let Some(before) = std::mem::replace(&mut told.module, module.clone()) {
+        if let Some(before) = std::mem::replace(&mut changing.module, module.clone()) {
             family.remove(&before);
         }
         if let Some(module) = module {
@@ -138,17 +144,17 @@ impl HandlerMetrics {
         }
     }
 
-    /// A condition of the Handler is this now.
+    /// Sets the present reason of a condition of the Handler, and whether the condition is `True`.
     pub fn condition_is(&self, condition: &HandlerCondition) {
         let (r#type, reason) = (condition.type_.as_str(), condition.reason.as_str());
         let family = &self.families.condition;
-        let mut told = self.told.lock();
+        let mut changing = self.changing.lock();
         let labels = OfCondition {
             handler: self.name.clone(),
             r#type,
             reason,
         };
-        told.conditions.retain(|before| {
+        changing.conditions.retain(|before| {
             let stays = before.r#type != r#type || before.reason == reason;
             if !stays {
                 family.remove(before);
@@ -156,17 +162,17 @@ impl HandlerMetrics {
             stays
         });
         family.get_or_create(&labels).set(condition.is_true().into());
-        if !told.conditions.contains(&labels) {
-            told.conditions.push(labels);
+        if !changing.conditions.contains(&labels) {
+            changing.conditions.push(labels);
         }
     }
 
-    /// A module was to take over.
+    /// Counts what became of a module that was to take over.
     pub fn swapped(&self, outcome: SwapOutcome) {
         count(&self.swaps, outcome);
     }
 
-    /// How its parents stand.
+    /// Sets how many parents there are, and how many of them fail.
     pub fn parents_are(&self, parents: usize, failing: usize) {
         self.parents.set(number(parents));
         self.failing_parents.set(number(failing));
@@ -181,7 +187,7 @@ impl HandlerMetrics {
         self.adds.inc_by(added);
     }
 
-    /// Somebody began to work on a parent that was due for so long.
+    /// A worker took a parent that was due for this time; None if it was not due, but a report or a revisit.
     pub(crate) fn taken(&self, waited: Option<Duration>) {
         if let Some(waited) = waited {
             self.queue_duration.observe(waited.as_secs_f64());
@@ -196,6 +202,11 @@ impl HandlerMetrics {
             metrics: self,
             begun,
         }
+    }
+
+    /// Counts a reconcile that made no pass.
+    pub(crate) fn skipped(&self, reason: SkipReason) {
+        count(&self.skipped_passes, reason);
     }
 
     pub(crate) fn put_off(&self) {
@@ -234,8 +245,8 @@ impl HandlerMetrics {
 }
 
 impl Stopwatch<'_> {
-    /// Counts what the work on a parent came to.
-    pub(crate) fn came_to(&self, result: PassResult) {
+    /// Counts the result of the work.
+    pub(crate) fn finish(&self, result: PassResult) {
         let metrics = self.metrics;
         count(&metrics.results, result);
         if result == PassResult::Error {
@@ -263,11 +274,11 @@ impl Drop for Stopwatch<'_> {
 impl Drop for HandlerMetrics {
     fn drop(&mut self) {
         self.holders.leave(&self.name, || {
-            let told = std::mem::take(&mut *self.told.lock());
-            if let Some(module) = told.module {
+            let changing = std::mem::take(&mut *self.changing.lock());
+            if let Some(module) = changing.module {
                 self.families.module_info.remove(&module);
             }
-            for condition in told.conditions {
+            for condition in changing.conditions {
                 self.families.condition.remove(&condition);
             }
             self.series.remove();

@@ -24,12 +24,12 @@ struct Shared {
 }
 
 impl Metrics {
-    /// Makes them known to whoever exports them.
+    /// Registers all metrics, to be exported.
     pub fn register(&self, registry: &mut Registry) {
         self.0.families.register(registry);
     }
 
-    /// The metrics of one handler. When the last one who has them drops them, its series go.
+    /// The metrics of one handler. Its series are removed when the last of these is dropped.
     #[must_use]
     pub fn handler(&self, name: &str) -> Arc<HandlerMetrics> {
         let mut handlers = self.0.handlers.lock();
@@ -42,7 +42,7 @@ impl Metrics {
         metrics
     }
 
-    /// Whether this host is the one that holds a lease.
+    /// Sets whether this host holds a lease.
     pub fn leads(&self, lease: &str, is_leader: bool) {
         let name = lease.to_owned();
         let status = &self.0.families.leader_election_master_status;
@@ -51,18 +51,18 @@ impl Metrics {
             .set(is_leader.into());
     }
 
-    /// How many Handlers are looked after.
+    /// Sets how many Handlers this host manages.
     pub fn handlers_are(&self, count: usize) {
         self.0.families.handlers.set(number(count));
     }
 
-    /// What this program is.
+    /// Sets the version of this program.
     pub fn build_is(&self, version: &'static str) {
         let info = &self.0.families.build_info;
         info.get_or_create(&OfBuild { version }).set(1);
     }
 
-    /// Brings up to date what is measured when somebody looks.
+    /// Brings the gauges up to date that are measured only when metrics are read.
     pub fn refresh(&self, watches: WatchCounts) {
         let family = &self.0.families.watches;
         for (state, count) in [("open", watches.open), ("stalled", watches.stalled)] {
@@ -77,7 +77,7 @@ impl Metrics {
         }
     }
 
-    /// The API server answered a request; None if it did not.
+    /// Counts a request, by the code of the answer; None if there was no answer.
     pub(crate) fn requested(&self, method: &http::Method, code: Option<u16>) {
         let labels = OfRequest {
             code: code.map_or_else(|| "<error>".to_owned(), |code| code.to_string()),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_series_of_a_handler_go_with_the_last_who_has_its_meters() {
+    fn the_series_of_a_handler_go_with_the_last_of_its_metrics() {
         let metrics = Metrics::default();
         let (one, same) = (metrics.handler("one"), metrics.handler("one"));
         let other = metrics.handler("other");
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(about(&metrics, r#""one""#), [""; 0]);
         assert!(!about(&metrics, r#""other""#).is_empty());
         drop(other);
-        // Of a name that comes again, the counts begin anew.
+        // A handler that is made again under the same name counts from zero.
         metrics
             .handler("one")
             .called(CallOutcome::Denied, Effort::Remembered);
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(seconds().to_bits(), 0);
         let work = handler.begin();
         assert!(seconds() > 0.0);
-        work.came_to(PassResult::Error);
+        work.finish(PassResult::Error);
         drop(work);
         assert_eq!(seconds().to_bits(), 0);
         let errors = about(&metrics, "reconcile_errors_total{");

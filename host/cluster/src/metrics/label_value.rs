@@ -1,9 +1,9 @@
-/// A label that has a few values, all of them known.
+/// A value of a label that has only a few values.
 pub(crate) trait LabelValue: Copy + PartialEq + 'static {
-    /// All of them.
+    /// All values.
     const ALL: &'static [Self];
 
-    /// The label's value.
+    /// The value as metrics spell it.
     fn as_str(self) -> &'static str;
 }
 

@@ -1,4 +1,4 @@
-//! The labels of metrics. None grows with the objects of a cluster: parents and children have no names here.
+//! The labels of metrics. None of them names a parent or a child, so that series do not grow with the cluster.
 
 use std::sync::Arc;
 
@@ -14,20 +14,21 @@ macro_rules! labels {
 }
 
 /// A handler's name.
-pub(crate) type Name = Arc<str>;
+pub(crate) type HandlerName = Arc<str>;
 
 labels! {
-    OfController { controller: Name }
-    OfReconcile { controller: Name, result: &'static str }
-    OfQueue { name: Name, controller: Name }
+    OfController { controller: HandlerName }
+    OfReconcile { controller: HandlerName, result: &'static str }
+    OfQueue { name: HandlerName, controller: HandlerName }
     OfRequest { code: String, method: String }
     OfLease { name: String }
-    OfHandler { handler: Name }
-    OfCall { handler: Name, outcome: &'static str }
-    OfSwap { handler: Name, outcome: &'static str }
-    OfWrite { handler: Name, write: &'static str, outcome: &'static str }
-    OfModule { handler: Name, digest: String }
-    OfCondition { handler: Name, r#type: &'static str, reason: &'static str }
+    OfHandler { handler: HandlerName }
+    OfSkip { handler: HandlerName, reason: &'static str }
+    OfCall { handler: HandlerName, outcome: &'static str }
+    OfSwap { handler: HandlerName, outcome: &'static str }
+    OfWrite { handler: HandlerName, write: &'static str, outcome: &'static str }
+    OfModule { handler: HandlerName, digest: String }
+    OfCondition { handler: HandlerName, r#type: &'static str, reason: &'static str }
     OfBuild { version: &'static str }
     OfWatches { state: &'static str }
 }

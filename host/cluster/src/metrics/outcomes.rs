@@ -3,18 +3,28 @@
 use super::label_value::{LabelValue, label_values};
 
 label_values! {
-    /// What a look at a parent came to, in controller-runtime's words.
+    /// The result of a reconcile, in the words of controller-runtime.
     pub(crate) enum PassResult {
         Success = "success",
         Error = "error",
         RequeueAfter = "requeue_after",
-        /// The host has no such thing; the name is here for boards that ask for it.
+        /// The host never requeues in this way. Boards of controller-runtime ask for the series.
         Requeue = "requeue",
     }
 }
 
 label_values! {
-    /// What a call of a handler came to.
+    /// Why a reconcile made no pass.
+    pub(crate) enum SkipReason {
+        /// Nothing changed since the last pass.
+        Unchanged = "unchanged",
+        /// The parent had too many passes in a short time. The pass is made later.
+        RateLimited = "rate_limited",
+    }
+}
+
+label_values! {
+    /// The outcome of a call of a handler.
     pub(crate) enum CallOutcome {
         Answered = "answered",
         Denied = "denied",
@@ -39,7 +49,7 @@ label_values! {
 }
 
 label_values! {
-    /// What the API server made of a write.
+    /// The outcome of a write.
     pub(crate) enum WriteOutcome {
         Written = "written",
         Conflict = "conflict",
@@ -52,11 +62,11 @@ label_values! {
 label_values! {
     /// What became of a module that was to take over.
     pub enum SwapOutcome {
-        /// It runs.
+        /// The module runs.
         Loaded = "loaded",
-        /// It ran and was taken back.
+        /// The module ran and was rolled back.
         RolledBack = "rolled_back",
-        /// It never ran.
+        /// The module was refused and never ran.
         Refused = "refused",
     }
 }

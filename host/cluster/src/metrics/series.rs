@@ -3,10 +3,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 
 use super::label_value::LabelValue;
-use super::labels::{Name, OfWrite};
+use super::labels::{HandlerName, OfWrite};
 use super::outcomes::{Write, WriteOutcome};
 
-/// What takes a handler's series away again.
+/// Removes the series of a handler.
 #[derive(Default)]
 pub(super) struct Series(Vec<Box<dyn Fn() + Send + Sync>>);
 
@@ -26,7 +26,7 @@ impl Series {
         child
     }
 
-    /// One for each value of a label.
+    /// A series for each value of a label.
     pub(super) fn each<L: LabelValue, S>(
         &mut self,
         family: &Family<S, Counter>,
@@ -40,7 +40,7 @@ impl Series {
             .collect()
     }
 
-    /// Takes them away.
+    /// Removes all of them.
     pub(super) fn remove(&self) {
         for remove in &self.0 {
             remove();
@@ -48,11 +48,11 @@ impl Series {
     }
 }
 
-/// One for each thing that is written, and each outcome.
+/// A series for each kind of write and each outcome.
 pub(super) fn writes(
     series: &mut Series,
     family: &Family<OfWrite, Counter>,
-    handler: &Name,
+    handler: &HandlerName,
 ) -> Vec<((Write, WriteOutcome), Counter)> {
     let mut writes = Vec::new();
     for write in Write::ALL {
@@ -68,14 +68,14 @@ pub(super) fn writes(
     writes
 }
 
-/// ParentCounts one more of a label.
+/// Adds one to the series of a label.
 pub(super) fn count<L: Copy + PartialEq>(counters: &[(L, Counter)], label: L) {
     if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == label) {
         counter.inc();
     }
 }
 
-/// A count as gauges take it.
+/// A count as a gauge takes it.
 pub(super) fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -2,28 +2,29 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use handler_host_core::{Grant, GrantRequest, HANDLER_LABEL, Object, Scope};
+use handler_host_core::{
+    Grant, GrantRequest, HANDLER_LABEL, Object, ParentPreview, Preview, Scope,
+};
 use kube::Client;
 use tokio::sync::Semaphore;
 
-use super::dry_run::{DryRun, Outcome};
+use super::dry_run::DryRun;
 use super::error::PreviewError;
 use super::lists::list;
-use super::result::Preview;
 use crate::metrics::Metrics;
 use crate::reconcile::{Active, RunningModule};
 use crate::watching::{Kinds, WatchedKind};
 
-/// Parents looked at at a time.
-const PARENTS: usize = 16;
+/// How many parents are tried at a time.
+const AT_A_TIME: usize = 16;
 
-/// The most calls of a candidate that a preview makes at a time: so much room its engine needs for it.
+/// How many calls of a candidate a preview makes at a time at most. The engine needs as many places for them.
 pub const PREVIEW_CALLS: u32 = 16;
 
-/// A module that may come to serve a handler's parents.
+/// A module that may be asked to serve a handler's parents.
 #[derive(Clone)]
 pub struct Candidate {
-    /// What the handler is granted.
+    /// What the handler asks to be granted.
     pub request: GrantRequest,
     /// The module.
     pub active: Active,
@@ -31,22 +32,22 @@ pub struct Candidate {
     pub namespaces: Vec<String>,
 }
 
-/// How far a preview is.
+/// The progress of a preview.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PreviewProgress {
-    /// Parents looked at.
+    /// Parents that were tried.
     pub done: usize,
     /// Parents in all.
     pub parents: usize,
 }
 
-/// Finds out what a candidate would do: calls it for every parent there is, and has the API server go
-/// through every write that it would lead to as a dry run. Nothing is written.
+/// Finds out what a candidate would do. It is called for every parent that exists, and every write that follows is
+/// sent to the API server as a dry run. Nothing is written.
 ///
 /// # Errors
 ///
-/// When the API server cannot answer or refuses to list; then there is no preview at all, since half a
-/// preview would look like a small change.
+/// When the API server cannot answer or refuses to list. There is no preview of a part, since it would look like a
+/// small change.
 pub async fn preview(
     client: &Client,
     candidate: &Candidate,
@@ -62,39 +63,40 @@ pub async fn preview(
     }
     let running = RunningModule::new(candidate.active.clone(), &grant)?;
     let kinds: Vec<_> = children.into_iter().map(WatchedKind::new).collect();
-    // Parents first: a child that comes between the lists is then observed, not taken for missing.
+    // Parents first: a child that is created between the lists is observed then, and not taken for missing.
     let mut listed = list(client, &parents, &candidate.namespaces, "").await?;
     let labels = format!("{HANDLER_LABEL}={}", grant.handler);
     for kind in &kinds {
         for child in list(client, &kind.served, &candidate.namespaces, &labels).await? {
-            kind.cache.insert(child);
+            kind.cache.insert(Arc::new(child));
         }
     }
     listed.retain(|parent| is_called(parent, &running));
     listed.sort_by_cached_key(Object::key);
-    let outcomes = tried(client, (&grant, &running), &kinds, listed, &progress).await?;
+    let outcomes = try_all(client, (&grant, &running), &kinds, listed, &progress).await?;
     Ok(Preview::of(outcomes))
 }
 
-/// Whether the host calls the handler for a parent: one that goes is its business only if it holds it.
+/// Whether the host would call the handler for a parent: if the parent is being deleted, only when the handler's
+/// finalizer holds it.
 fn is_called(parent: &Object, running: &RunningModule) -> bool {
     let finalizers = &parent.meta.finalizers;
     let is_held = running.has_finalizer && finalizers.contains(&running.grant.finalizer());
     !parent.is_deleting() || is_held
 }
 
-/// Tries the candidate on each parent, several at a time; gives the outcomes in the parents' order.
-async fn tried(
+/// Tries the candidate on each parent, several at a time. Gives the outcomes in the order of the parents.
+async fn try_all(
     client: &Client,
     (grant, running): (&Grant, &RunningModule),
     kinds: &[WatchedKind],
     parents: Vec<Object>,
     progress: &impl Fn(PreviewProgress),
-) -> Result<Vec<(Arc<Object>, Outcome)>, PreviewError> {
+) -> Result<Vec<(Arc<Object>, ParentPreview)>, PreviewError> {
     let count = parents.len();
-    // A call does nothing but compute: more of them than cores would only eat each other's deadlines.
+    // A call only computes: with more calls than cores, each would take longer and miss its deadline.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    // Of no interest to those who watch a host that serves.
+    // The metrics of a host are about what it serves, so these are not registered.
     let metrics = Metrics::default().handler(&grant.handler);
     let calls = Semaphore::new(cores.min(PREVIEW_CALLS as usize));
     let dry_runs = parents.into_iter().map(|parent| {
@@ -118,7 +120,7 @@ async fn tried(
         parents: count,
     });
     let outcomes = futures::stream::iter(dry_runs)
-        .buffered(PARENTS)
+        .buffered(AT_A_TIME)
         .inspect_ok(|_| {
             done += 1;
             progress(PreviewProgress {
@@ -133,7 +135,7 @@ async fn tried(
 mod tests {
     use super::*;
 
-    /// The host spawns previews.
+    /// The host spawns previews, so their futures must be `Send`.
     #[allow(dead_code, reason = "it only has to compile")]
     fn a_preview_can_run_on_any_thread(client: &Client, candidate: &Candidate) {
         fn sent(_: impl Send) {}

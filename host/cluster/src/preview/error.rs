@@ -6,37 +6,37 @@ use crate::watching::KindsError;
 /// Why there is no preview. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum PreviewError {
-    /// The description cannot be granted.
+    /// The kinds can never be granted.
     #[error(transparent)]
     Grant(#[from] GrantError),
     /// A kind is not served.
     #[error("{}", missing(.0))]
     NotServed(Kind),
-    /// Namespaces were named for parents that live in none.
+    /// Namespaces were named, but the parents are cluster-scoped.
     #[error("{0} is cluster-scoped and lives in no namespace; name none")]
     Namespaces(Kind),
     /// The API server refused a request that only reads.
     #[error("{action}: {message}; preview as somebody who may")]
     Refused {
-        /// What was asked for.
+        /// The request, for people.
         action: String,
-        /// Why not.
+        /// The answer of the API server.
         message: String,
     },
     /// The API server cannot answer.
     #[error("{action}: {message}; preview again when the API server answers")]
     Unavailable {
-        /// What was asked for.
+        /// The request, for people.
         action: String,
-        /// Why not.
+        /// The answer of the API server.
         message: String,
     },
 }
 
 impl PreviewError {
-    pub(super) fn of(refusal: &ApiError, action: String) -> Self {
-        let message = refusal.to_string();
-        match refusal {
+    pub(super) fn of(error: &ApiError, action: String) -> Self {
+        let message = error.to_string();
+        match error {
             ApiError::Conflict | ApiError::NotFound(_) | ApiError::Rejected(_) => {
                 Self::Refused { action, message }
             }

@@ -5,12 +5,12 @@ use kube::Client;
 use kube::api::ListParams;
 
 use super::error::PreviewError;
-use crate::api::{Received, ServedKind, answered_in_turn};
+use crate::api::{Received, ServedKind, answered_with_retries};
 
-/// Objects asked for at a time.
+/// How many objects one request lists.
 const PAGE: u32 = 500;
 
-/// The objects of a kind, in these namespaces or, with none, in all.
+/// Lists the objects of a kind, in these namespaces, or in all if there are none.
 pub(super) async fn list(
     client: &Client,
     served: &ServedKind,
@@ -27,10 +27,9 @@ pub(super) async fn list(
         let api = served.api(client, place);
         let mut params = ListParams::default().labels(labels).limit(PAGE);
         loop {
-            let page = answered_in_turn(|| api.list(&params)).await;
-            let page = page.map_err(|refusal| {
-                PreviewError::of(&refusal, format!("listing {}", served.kind))
-            })?;
+            let page = answered_with_retries(|| api.list(&params)).await;
+            let page =
+                page.map_err(|error| PreviewError::of(&error, format!("listing {}", served.kind)))?;
             let read = |received: Received| received.into_object(&served.kind);
             objects.extend(page.items.into_iter().filter_map(read));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {

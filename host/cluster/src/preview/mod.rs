@@ -1,11 +1,9 @@
-//! What a module would do, found out without writing anything.
+//! Previews: what a module would do, found out by dry runs.
 
 mod candidate;
 mod dry_run;
 mod error;
 mod lists;
-mod result;
 
 pub use self::candidate::{Candidate, PREVIEW_CALLS, PreviewProgress, preview};
 pub use self::error::PreviewError;
-pub use self::result::{ChildChange, NewFailure, Preview};

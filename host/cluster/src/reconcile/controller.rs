@@ -24,33 +24,33 @@ use crate::watching::{
 pub struct ServingOptions {
     /// The namespaces whose parents it serves; empty for all.
     pub namespaces: Vec<String>,
-    /// Parents worked on at a time; at least 1.
+    /// How many parents are reconciled at a time; at least 1.
     pub concurrency: usize,
-    /// The least time between two parents that are looked at again after a swap.
+    /// The least time between two parents that are reconciled again since the module was swapped.
     pub revisit_interval: Duration,
-    /// Where it shows that it is alive.
+    /// Where the workers show that they make progress.
     pub liveness: Liveness,
 }
 
-/// The watches of a controller, which end with it.
+/// The watches of a controller. They end with it.
 pub(crate) struct Watching {
     watches: JoinSet<()>,
     filled: Vec<oneshot::Receiver<()>>,
 }
 
-/// One handler's controller.
+/// The controller of one handler.
 pub(crate) struct Controller {
     /// Publishes Events.
     pub(crate) host: Client,
     /// Reads and writes parents and children, in the name of the handler's account.
     pub(crate) client: Client,
-    /// All that is granted; what the module that runs asks for may be less.
+    /// Everything that is granted. The module that runs may ask for less.
     pub(crate) grant: Grant,
     pub(crate) parents: WatchedKind,
     pub(crate) children: Vec<WatchedKind>,
     pub(crate) states: ParentStates,
-    pub(crate) conflicts: Arc<ContestedNames>,
-    pub(crate) work: Arc<WorkQueue>,
+    pub(crate) contested: Arc<ContestedNames>,
+    pub(crate) queue: Arc<WorkQueue>,
     pub(crate) backoff: Backoff,
     pub(crate) reporter: Reporter,
     pub(crate) event_problems: ProblemLog,
@@ -74,8 +74,8 @@ impl Controller {
             grant,
             parents,
             children,
-            conflicts,
-            work,
+            contested,
+            queue,
             watches,
             filled,
             fill_progress,
@@ -87,7 +87,7 @@ impl Controller {
             instance: None,
         };
         metrics.workers_are(options.concurrency.max(1));
-        work.change(|queue| queue.set_revisit_interval(options.revisit_interval));
+        queue.change(|queue| queue.set_revisit_interval(options.revisit_interval));
         let controller = Self {
             host: clients.host.clone(),
             client: clients.handler.clone(),
@@ -95,15 +95,15 @@ impl Controller {
             parents,
             children,
             states: ParentStates::default(),
-            conflicts,
-            work,
+            contested,
+            queue,
             backoff: Backoff::default(),
             reporter,
             event_problems: ProblemLog::with_consequence(
                 "publishing Events",
                 "the Event is dropped",
             ),
-            write_problems: ProblemLog::at("applying children"),
+            write_problems: ProblemLog::of("applying children"),
             metrics,
             liveness: options.liveness.clone(),
             fill_progress,
@@ -113,7 +113,7 @@ impl Controller {
         Ok((controller, Watching { watches, filled }))
     }
 
-    /// Serves until `stopped`, which gives how long what is under way may take to end.
+    /// Serves until `stopped` is sent, with the time that running work may take to end.
     pub(crate) async fn run(
         self: Arc<Self>,
         watching: Watching,
@@ -126,37 +126,37 @@ impl Controller {
             filled,
         } = watching;
         tokio::select! {
-            // A sender that is dropped means a watch that ended, which only the end of the host does.
+            // A sender is dropped only when its watch ends, and so the host.
             _ = futures::future::join_all(filled) => {}
             _ = &mut stopped => return Ok(()),
         }
-        // First this: what changes from now on adds itself.
+        // Before the parents are listed, so that each change from now on adds its parent.
         let what = format!("the workers of handler {}", self.grant.handler);
-        self.work
-            .begins(self.liveness.heartbeat(HeartbeatOf::Loop, what));
+        self.queue
+            .begin(self.liveness.heartbeat(HeartbeatOf::Loop, what));
         let parents = self.parents.cache.keys();
         tracing::info!(handler = %self.grant.handler, parents = parents.len(), "serving {}", self.grant.parent);
         for key in self.unserved_first(parents) {
-            self.work.change(|queue| queue.add(key));
+            self.queue.change(|queue| queue.add(key));
         }
         for _ in 0..concurrency.max(1) {
             tasks.spawn(self.clone().worker());
         }
         let patience = tokio::select! {
-            // A sender that is dropped takes its task with it.
+            // If the sender is dropped, so is this task.
             patience = &mut stopped => patience.unwrap_or_default(),
-            // Workers and watches run for ever; without one of them the host would only look alive.
+            // Workers and watches run for ever. Without one of them the host would look alive and do nothing.
             Some(ended) = tasks.join_next() => {
                 let why = ended.map_or_else(|error| error.to_string(), |()| "no error".to_owned());
                 return Err(ClusterError::Ended(why));
             }
         };
         tracing::info!(handler = %self.grant.handler, "stopping: letting what is under way end");
-        self.work.stop(patience).await;
+        self.queue.stop(patience).await;
         Ok(())
     }
 
-    /// Parents without children first: whoever served before may have left some waiting.
+    /// Sorts parents without children to the front: the host before may have left some waiting.
     fn unserved_first(&self, mut parents: Vec<Key>) -> Vec<Key> {
         parents.sort_by_cached_key(|key| {
             let parent = self.parents.cache.get(key);
@@ -171,35 +171,36 @@ impl Controller {
         self.running.read().clone()
     }
 
-    /// Puts another module in its place, and has every parent looked at again.
+    /// Replaces the module that runs, and has every parent reconciled.
     pub(crate) fn swap_in(&self, running: RunningModule) {
         *self.running.write() = Arc::new(running);
         self.revisit_all();
     }
 
+    /// Has every parent reconciled, at a bounded rate.
     pub(crate) fn revisit_all(&self) {
         let parents = self.parents.cache.keys();
-        self.work.change(|queue| {
+        self.queue.change(|queue| {
             for key in parents {
                 queue.revisit(key);
             }
         });
     }
 
-    /// Has every parent looked at again as if it had never been seen: what was refused may be granted now.
+    /// Has every parent passed over, also if nothing changed: a request that was refused may be allowed now.
     pub(crate) fn look_again(&self) {
-        self.states.forget_what_was_left_behind();
+        self.states.forget_fingerprints();
         self.revisit_all();
     }
 
-    /// Says, once, that the trial of a module failed.
+    /// Announces that the trial of a module failed.
     pub(crate) fn trial_failed(&self, running: &RunningModule, failure: TrialFailure) {
-        // Whoever would return to the module before is gone only when all of this is.
+        // The receiver is gone only when the whole controller is being dropped.
         let _ = self.failed_trials.send((running.digest(), failure));
     }
 
-    /// A measured and traced pass.
-    async fn look_at(&self, key: &Key, is_retry: bool) {
+    /// Reconciles a parent, measured and traced.
+    async fn reconcile_measured(&self, key: &Key, is_retry: bool) {
         let stopwatch = self.metrics.begin();
         let (handler, kind) = (&self.grant.handler, &self.parents.served.kind.kind);
         let span = tracing::info_span!(
@@ -208,21 +209,21 @@ impl Controller {
         );
         let result = self.reconcile(key, is_retry).instrument(span.clone()).await;
         span.record("outcome", result.as_str());
-        stopwatch.came_to(result);
+        stopwatch.finish(result);
     }
 
     async fn worker(self: Arc<Self>) {
         loop {
-            let task = self.work.next().await;
+            let task = self.queue.next().await;
             let key: &Key = match &task {
                 Task::Reconcile(key) | Task::Retry(key) | Task::Report(key) => key,
             };
             match &task {
-                Task::Reconcile(key) => self.look_at(key, false).await,
-                Task::Retry(key) => self.look_at(key, true).await,
+                Task::Reconcile(key) => self.reconcile_measured(key, false).await,
+                Task::Retry(key) => self.reconcile_measured(key, true).await,
                 Task::Report(key) => self.report(key).await,
             }
-            self.work.done(key);
+            self.queue.done(key);
         }
     }
 }

@@ -1,28 +1,13 @@
 use std::sync::Arc;
 
-use handler_host_core::{Checked, Children, Denied, Failure, Fault, Kind, Object, Response};
-use serde_json::{Map, Value};
+use handler_host_core::{
+    Call, Decision, Effort, Failure, Fault, Invoke, Kind, Object, Response, Undecided,
+};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
-use super::invocation::{call, checked};
 use super::running_module::RunningModule;
 use crate::metrics::{CallOutcome, HandlerMetrics, LabelValue as _, TRACES};
-
-/// What a module wants of a parent, within its grant.
-pub(crate) struct Decision {
-    pub(crate) response: Response,
-    pub(crate) desired: Children<Checked>,
-    pub(crate) status: Option<Map<String, Value>>,
-}
-
-/// Why a module gave nothing that may be applied.
-pub(crate) enum Undecided {
-    /// The call failed.
-    Failed(Failure),
-    /// The response was outside the grant.
-    Denied(Denied),
-}
 
 /// Calls a module for a parent and checks its response. Writes nothing.
 pub(crate) async fn decide(
@@ -38,32 +23,52 @@ pub(crate) async fn decide(
     let (invoke, config) = (running.invoke.clone(), running.config.clone());
     let call = call(invoke, parent.clone(), observed, config);
     let (answer, effort) = call.instrument(span.clone()).await;
-    let decided = answer.map_err(Undecided::Failed).and_then(|response| {
-        let checked = checked(&response, parent, &running.grant);
-        let (desired, status) = checked.map_err(Undecided::Denied)?;
-        Ok(Decision {
-            response,
-            desired,
-            status,
-        })
-    });
-    let outcome = decided
-        .as_ref()
-        .map_or_else(CallOutcome::from, |_| CallOutcome::Answered);
+    let decided = Decision::of(answer, parent, &running.grant);
+    let outcome = CallOutcome::from(&decided);
     span.record("outcome", outcome.as_str());
     metrics.called(outcome, effort);
     decided
 }
 
-impl From<&Undecided> for CallOutcome {
-    fn from(undecided: &Undecided) -> Self {
-        match undecided {
-            Undecided::Denied(_) => Self::Denied,
-            Undecided::Failed(Failure::Permanent(_)) => Self::Permanent,
-            Undecided::Failed(Failure::Temporary { .. }) => Self::Temporary,
-            Undecided::Failed(Failure::Fault(Fault::Trap(_))) => Self::Trapped,
-            Undecided::Failed(Failure::Fault(Fault::Deadline(_))) => Self::Deadline,
-            Undecided::Failed(Failure::Fault(Fault::Memory(_))) => Self::Memory,
+/// Calls the handler for a parent.
+async fn call(
+    invoke: Arc<dyn Invoke>,
+    parent: Arc<Object>,
+    observed: &[(Kind, Arc<Object>)],
+    config: Arc<str>,
+) -> (Result<Response, Failure>, Effort) {
+    let children: Vec<_> = observed.iter().map(|(_, child)| child.clone()).collect();
+    let call = move || {
+        let texts: Vec<&str> = children.iter().map(|child| child.text()).collect();
+        invoke.invoke_measured(&Call {
+            object: &parent.key().to_string(),
+            parent: parent.text(),
+            children: &texts,
+            config: &config,
+        })
+    };
+    // A guest may use its whole deadline; no async thread is to stand still that long.
+    let answer = tokio::task::spawn_blocking(call).await;
+    answer.unwrap_or_else(|error| {
+        let message = format!("the host failed to run the handler ({error})");
+        let failure = Failure::Temporary {
+            message,
+            delay: None,
+        };
+        (Err(failure), Effort::Nothing)
+    })
+}
+
+impl From<&Result<Decision, Undecided>> for CallOutcome {
+    fn from(decided: &Result<Decision, Undecided>) -> Self {
+        match decided {
+            Ok(_) => Self::Answered,
+            Err(Undecided::Denied(_)) => Self::Denied,
+            Err(Undecided::Failed(Failure::Permanent(_))) => Self::Permanent,
+            Err(Undecided::Failed(Failure::Temporary { .. })) => Self::Temporary,
+            Err(Undecided::Failed(Failure::Fault(Fault::Trap(_)))) => Self::Trapped,
+            Err(Undecided::Failed(Failure::Fault(Fault::Deadline(_)))) => Self::Deadline,
+            Err(Undecided::Failed(Failure::Fault(Fault::Memory(_)))) => Self::Memory,
         }
     }
 }

@@ -1,199 +1,236 @@
-use std::time::Duration;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use handler_host_core::{
-    APPLIED_ANNOTATION, Child, ChildRef, Grant, Kind, Object, Step, accepted_mark,
+    APPLIED_ANNOTATION, Child, ChildProblem, ChildRef, Done, Grant, Object, Step, accepted_mark,
 };
 use kube::Client;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
-use super::fingerprint::Fingerprint;
+use super::executed::{ChildWrite, Executed};
 use super::parent_states::ParentStates;
-use crate::api::{ApiError, Effect, Expected, Requests, answered};
+use crate::api::{ApiError, Expected, Requests, answered, answered_with_retries};
 use crate::metrics::{HandlerMetrics, LabelValue as _, TRACES, Write, WriteOutcome};
 use crate::watching::{ContestedNames, WatchedKind, WorkQueue};
 
-/// Carries out the steps for one parent.
+/// How often a dry run writes a child that is changed by others meanwhile.
+pub(crate) const DRY_RUN_ATTEMPTS: u32 = 3;
+/// How often a pass writes a child: another pass follows where the cluster changes.
+const ATTEMPTS: u32 = 2;
+
+/// Carries out the steps for one parent, for real or as a dry run. Both are one executor, so that a preview does
+/// not differ from the pass that it previews.
 pub(crate) struct Executor<'a> {
     pub(crate) client: &'a Client,
     pub(crate) grant: &'a Grant,
     pub(crate) kinds: &'a [WatchedKind],
-    pub(crate) states: &'a ParentStates,
-    pub(crate) conflicts: &'a ContestedNames,
-    pub(crate) work: &'a WorkQueue,
-    pub(crate) metrics: &'a HandlerMetrics,
     pub(crate) parent: &'a Object,
+    pub(crate) effect: Effect<'a>,
 }
 
-/// What became of the steps.
-pub(crate) struct Applied {
-    /// What was written, in words for Events.
-    pub(crate) changes: Vec<String>,
-    /// The first thing that went wrong; nothing was deleted after it.
-    pub(crate) problem: Option<Problem>,
-    /// The first child that is being deleted and will be made again.
-    pub(crate) awaited: Option<ChildRef>,
-    /// The children at whose names foreign objects stand.
-    pub(crate) contested: Vec<ChildRef>,
-    /// The versions left behind.
-    pub(crate) fingerprint: Fingerprint,
+/// Whether steps change anything.
+pub(crate) enum Effect<'a> {
+    /// Children are written, and what became of them is remembered.
+    Real(PassMemory<'a>),
+    /// The API server goes through all requests but stores nothing, and nothing is remembered. No later pass
+    /// corrects a preview, so requests that are put off are made again, children that others change are read
+    /// again, and the first request without an answer ends the run.
+    DryRun,
 }
 
-/// Why a child is not as desired.
-#[derive(Debug)]
-pub(crate) enum Problem {
-    /// A foreign object has its name.
-    Foreign(ChildRef),
-    /// The API server refused it.
-    Rejected(ChildRef, String),
-    /// The API server cannot answer.
-    Unavailable(String, Option<Duration>),
-    /// The cluster is not what the plan was made for; the next look will see.
-    Stale,
+/// Where a pass remembers what it wrote.
+#[derive(Clone, Copy)]
+pub(crate) struct PassMemory<'a> {
+    pub(crate) states: &'a ParentStates,
+    pub(crate) contested: &'a ContestedNames,
+    pub(crate) queue: &'a WorkQueue,
+    pub(crate) metrics: &'a HandlerMetrics,
+}
+
+/// What stands at the name of a child that could not be written as planned, if it is not foreign.
+enum FoundAtName {
+    Nothing,
+    BeingDeleted,
+    AsDesired(Object),
+    Different(Object),
 }
 
 impl Executor<'_> {
-    pub(crate) async fn steps(&self, steps: &[Step<'_>], observed: Fingerprint) -> Applied {
-        let mut applied = Applied {
-            changes: Vec::new(),
-            problem: None,
-            awaited: None,
-            contested: Vec::new(),
-            fingerprint: observed,
-        };
+    pub(crate) async fn run<'s>(&self, steps: &'s [Step<'s>]) -> Executed<'s> {
+        let mut executed = Executed::default();
         for step in steps {
             let outcome = match step {
-                Step::Create(child) => self.create(child, &mut applied).await,
+                Step::Create(child) => self.apply(child, None, &mut executed).await,
                 Step::Update { child, observed } => {
-                    self.update(child, observed, &mut applied).await
+                    self.apply(child, Some(observed), &mut executed).await
                 }
                 Step::AwaitDeletion(child) => {
-                    applied.awaited.get_or_insert_with(|| child.clone());
+                    executed.awaited.get_or_insert_with(|| child.clone());
                     Ok(())
                 }
                 // What is to replace it may be missing: nothing is taken away after a failure.
-                Step::Delete { .. } if applied.problem.is_some() => Ok(()),
-                Step::Delete { child, uid } => self.delete(child, uid, &mut applied).await,
+                Step::Delete { .. } if executed.problem.is_some() => Ok(()),
+                Step::Delete { child, uid } => self.delete(child, uid, &mut executed).await,
             };
-            if let Err(problem) = outcome {
-                applied.problem.get_or_insert(problem);
+            match (outcome, &self.effect) {
+                (Ok(()), Effect::DryRun) => {}
+                // Half a preview would look like a small change.
+                (Err(problem @ ChildProblem::Unavailable { .. }), Effect::DryRun) => {
+                    executed.problem = Some(problem);
+                    return executed;
+                }
+                (Err(problem), Effect::DryRun) => {
+                    executed.problem.get_or_insert(problem);
+                }
+                (outcome, Effect::Real(memory)) => {
+                    if let Err(problem) = outcome {
+                        executed.problem.get_or_insert(problem);
+                    }
+                    // Many steps may take long where the API server is slow, and yet the worker moves.
+                    memory.queue.beat();
+                }
             }
-            // Many steps may take long where the API server is slow, and yet move.
-            self.work.moves();
         }
-        applied
+        executed
     }
 
-    async fn create(&self, child: &Child, applied: &mut Applied) -> Result<(), Problem> {
-        match self.patch(child, Expected::Nothing, Write::Create).await {
-            Ok(object) => {
-                self.wrote(child, object, "created", "Created", applied);
-                Ok(())
-            }
-            Err(ApiError::Conflict) => self.meet(child, applied).await,
-            Err(refusal) => Err(problem_of(&child.name(), refusal)),
-        }
-    }
-
-    /// An object of the child's name exists though none was observed: it is foreign, or it is ours and
-    /// lost the labels we watch by.
-    async fn meet(&self, child: &Child, applied: &mut Applied) -> Result<(), Problem> {
+    /// Applies a child to what was observed of it. An object may exist though none was observed: it is foreign,
+    /// or it is ours and lost the labels that we watch by.
+    async fn apply<'s>(
+        &self,
+        child: &'s Child,
+        observed: Option<&'s Object>,
+        executed: &mut Executed<'s>,
+    ) -> Result<(), ChildProblem> {
         let name = child.name();
-        self.conflicts.contest(&name, &self.parent.key());
-        // Also while it goes: its end is the news to wait for, and may come before this pass is over.
-        applied.contested.push(name.clone());
-        let kind = self.kind(&child.kind)?;
+        let mut before = observed.map(Cow::Borrowed);
+        for _ in 0..self.effect.attempts() {
+            match self.patch(child, before.as_deref()).await {
+                Ok(after) => {
+                    let write = self.written(child, before, after);
+                    executed.writes.push((name, write));
+                    return Ok(());
+                }
+                Err(ApiError::Conflict) if before.is_none() || self.effect.is_dry_run() => {}
+                Err(error) => return Err(problem_of(name, error)),
+            }
+            if let Effect::Real(memory) = &self.effect {
+                memory.contested.add(&name, &self.parent.key());
+                // Also while it goes: its end is the news to wait for, and may come before this pass is over.
+                executed.contested.push(name.clone());
+            }
+            before = match (self.find_at_name(child).await?, &self.effect) {
+                (FoundAtName::Nothing | FoundAtName::BeingDeleted, Effect::Real(_)) => {
+                    return Err(ChildProblem::Stale(name));
+                }
+                (FoundAtName::BeingDeleted, Effect::DryRun) => return Ok(()),
+                (FoundAtName::Nothing, Effect::DryRun) => None,
+                (FoundAtName::AsDesired(found), _) => {
+                    executed.contested.pop();
+                    let found = self.remember(child, found);
+                    executed.writes.push((name, ChildWrite::AsDesired(found)));
+                    return Ok(());
+                }
+                (FoundAtName::Different(found), _) => {
+                    executed.contested.pop();
+                    Some(Cow::Owned(found))
+                }
+            };
+        }
+        Err(ChildProblem::Stale(name))
+    }
+
+    /// Looks at what stands at a child's name.
+    async fn find_at_name(&self, child: &Child) -> Result<FoundAtName, ChildProblem> {
+        let name = child.name();
+        let kind = self.kind(&name)?;
         let api = kind.served.api(self.client, child.key.namespace.as_deref());
-        let found = match answered(api.get(&child.key.name)).await {
-            Ok(found) => found.into_object(&child.kind).ok_or(Problem::Stale)?,
-            Err(ApiError::NotFound(_) | ApiError::Conflict) => return Err(Problem::Stale),
-            Err(refusal @ (ApiError::Rejected(_) | ApiError::Unavailable(..))) => {
-                return Err(problem_of(&name, refusal));
+        let found = match self.send(|| api.get(&child.key.name)).await {
+            Ok(found) => found.into_object(&child.kind),
+            Err(ApiError::NotFound(_) | ApiError::Conflict) => None,
+            Err(error @ (ApiError::Rejected(_) | ApiError::Unavailable(..))) => {
+                return Err(problem_of(name, error));
             }
         };
+        let Some(found) = found else {
+            return Ok(FoundAtName::Nothing);
+        };
         if !found.is_child_of(self.parent, &self.grant.handler) {
-            self.conflicts.seen(&name, &found);
-            return Err(Problem::Foreign(name));
+            if let Effect::Real(memory) = &self.effect {
+                memory.contested.set_version(&name, &found);
+            }
+            return Err(ChildProblem::Foreign(name));
         }
-        if found.is_deleting() {
-            return Err(Problem::Stale);
-        }
-        applied.contested.pop();
-        if accepted_mark(child, &found).is_none() {
-            // As desired; only the news of it has not arrived.
-            applied.fingerprint.applied(&child.kind, &found);
-            kind.cache.insert(found);
-            return Ok(());
-        }
-        self.update(child, &found, applied).await
-    }
-
-    async fn update(
-        &self,
-        child: &Child,
-        observed: &Object,
-        applied: &mut Applied,
-    ) -> Result<(), Problem> {
-        let patched = self
-            .patch(child, Expected::Object(&observed.meta.uid), Write::Apply)
-            .await;
-        let object = patched.map_err(|refusal| problem_of(&child.name(), refusal))?;
-        let was_applied = observed.meta.annotations.get(APPLIED_ANNOTATION);
-        if was_applied == Some(child.digest.to_string().as_str()) {
-            self.wrote(child, object, "restored", "Restored", applied);
+        Ok(if found.is_deleting() {
+            FoundAtName::BeingDeleted
+        } else if accepted_mark(child, &found).is_none() {
+            FoundAtName::AsDesired(found)
         } else {
-            self.wrote(child, object, "updated", "Updated", applied);
-        }
-        Ok(())
+            FoundAtName::Different(found)
+        })
     }
 
-    async fn delete(
+    async fn delete<'s>(
         &self,
         child: &ChildRef,
-        uid: &str,
-        applied: &mut Applied,
-    ) -> Result<(), Problem> {
-        let served = &self.kind(&child.kind)?.served;
+        uid: &'s str,
+        executed: &mut Executed<'s>,
+    ) -> Result<(), ChildProblem> {
+        let served = &self.kind(child)?.served;
         let requests = self.requests();
-        let deletion = answered(requests.delete(served, child, uid));
-        match self.written(Write::Delete, child, deletion).await {
+        let deletion = self.send(|| requests.delete(served, child, uid));
+        match self.measured(Write::Delete, child, deletion).await {
             Ok(()) => {
-                tracing::info!(handler = %self.grant.handler, object = %self.parent.key(), name = %child.key.name, "{} child is deleted", child.kind.spoken());
-                applied
-                    .changes
-                    .push(format!("Deleted {} {}", child.kind.kind, child.key.name));
+                self.log(child, "deleted");
+                let write = (child.clone(), ChildWrite::Deleted(uid));
+                executed.writes.push(write);
                 Ok(())
             }
             // Gone already, or another object by now: either way not ours to delete any more.
             Err(ApiError::NotFound(_) | ApiError::Conflict) => Ok(()),
-            Err(refusal @ (ApiError::Rejected(_) | ApiError::Unavailable(..))) => {
-                Err(problem_of(child, refusal))
+            Err(error @ (ApiError::Rejected(_) | ApiError::Unavailable(..))) => {
+                Err(problem_of(child.clone(), error))
             }
         }
     }
 
-    async fn patch(
-        &self,
-        child: &Child,
-        expected: Expected<'_>,
-        write: Write,
-    ) -> Result<Object, ApiError> {
-        let Ok(kind) = self.kind(&child.kind) else {
+    async fn patch(&self, child: &Child, before: Option<&Object>) -> Result<Object, ApiError> {
+        let name = child.name();
+        let Ok(kind) = self.kind(&name) else {
             return Err(ApiError::Conflict);
         };
+        let (write, expected) = match before {
+            None => (Write::Create, Expected::Nothing),
+            Some(before) => (Write::Apply, Expected::Object(&before.meta.uid)),
+        };
         let requests = self.requests();
-        let patch = answered(requests.apply(&kind.served, child, expected));
-        let answer = self.written(write, &child.name(), patch).await?;
+        let patch = self.send(|| requests.apply(&kind.served, child, expected));
+        let answer = self.measured(write, &name, patch).await?;
         answer.into_object(&child.kind).ok_or(ApiError::Conflict)
     }
 
-    /// A measured and traced write.
-    async fn written<T>(
+    /// Makes a request. That of a dry run has no later pass to wait for.
+    async fn send<T, F>(&self, request: impl Fn() -> F) -> Result<T, ApiError>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        match &self.effect {
+            Effect::Real(_) => answered(request()).await,
+            Effect::DryRun => answered_with_retries(request).await,
+        }
+    }
+
+    /// Measures and traces a real write.
+    async fn measured<T>(
         &self,
         write: Write,
         child: &ChildRef,
         request: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
+        let Effect::Real(memory) = &self.effect else {
+            return request.await;
+        };
         let span = tracing::info_span!(
             target: TRACES, "apply", otel.kind = "client", write = write.as_str(),
             kind = &*child.kind.kind, name = &*child.key.name, outcome = Empty,
@@ -201,7 +238,7 @@ impl Executor<'_> {
         let written = request.instrument(span.clone()).await;
         let outcome = WriteOutcome::from(&written);
         span.record("outcome", outcome.as_str());
-        self.metrics.wrote(write, outcome);
+        memory.metrics.wrote(write, outcome);
         written
     }
 
@@ -209,45 +246,94 @@ impl Executor<'_> {
         Requests {
             client: self.client,
             grant: self.grant,
-            effect: Effect::Real,
+            is_dry_run: self.effect.is_dry_run(),
         }
     }
 
-    fn wrote(&self, child: &Child, object: Object, done: &str, verb: &str, applied: &mut Applied) {
-        let mark = accepted_mark(child, &object);
-        self.states.with(self.parent, |state| match mark {
-            Some(mark) => {
-                state.accepted.insert(child.name(), mark);
-            }
-            None => {
-                state.accepted.remove(&child.name());
-            }
-        });
-        applied.fingerprint.applied(&child.kind, &object);
-        if let Ok(kind) = self.kind(&child.kind) {
-            kind.cache.insert(object);
+    fn written<'s>(
+        &self,
+        child: &Child,
+        before: Option<Cow<'s, Object>>,
+        after: Object,
+    ) -> ChildWrite<'s> {
+        if let Effect::Real(memory) = &self.effect {
+            let mark = accepted_mark(child, &after);
+            memory.states.with(self.parent, |state| match mark {
+                Some(mark) => state.accepted.insert(child.name(), mark),
+                None => state.accepted.remove(&child.name()),
+            });
         }
-        tracing::info!(handler = %self.grant.handler, object = %self.parent.key(), name = %child.key.name, "{} child is {done}", child.kind.spoken());
-        applied
-            .changes
-            .push(format!("{verb} {} {}", child.kind.kind, child.key.name));
+        let after = self.remember(child, after);
+        let Some(before) = before else {
+            self.log(&child.name(), "created");
+            return ChildWrite::Created(after);
+        };
+        let was_applied = before.meta.annotations.get(APPLIED_ANNOTATION);
+        let done = if was_applied == Some(child.digest.to_string().as_str()) {
+            self.log(&child.name(), "restored");
+            Done::Restored
+        } else {
+            self.log(&child.name(), "updated");
+            Done::Updated
+        };
+        ChildWrite::Applied {
+            before,
+            after,
+            done,
+        }
     }
 
-    /// The checked kinds are the granted ones, and those are served; a miss means the world changed.
-    fn kind(&self, kind: &Kind) -> Result<&WatchedKind, Problem> {
+    /// Takes an answer into the cache, before the watch brings it.
+    fn remember(&self, child: &Child, answer: Object) -> Arc<Object> {
+        let answer = Arc::new(answer);
+        if let (Effect::Real(_), Ok(kind)) = (&self.effect, self.kind(&child.name())) {
+            kind.cache.insert(answer.clone());
+        }
+        answer
+    }
+
+    fn log(&self, child: &ChildRef, done: &str) {
+        if let Effect::Real(_) = &self.effect {
+            tracing::info!(handler = %self.grant.handler, object = %self.parent.key(), name = %child.key.name, "{} child is {done}", child.kind.spoken());
+        }
+    }
+
+    /// The checked kinds are the granted ones, and those are served; a miss means that the cluster changed.
+    fn kind(&self, child: &ChildRef) -> Result<&WatchedKind, ChildProblem> {
         let mut kinds = self.kinds.iter();
         kinds
-            .find(|known| known.served.kind == *kind)
-            .ok_or(Problem::Stale)
+            .find(|known| known.served.kind == child.kind)
+            .ok_or_else(|| ChildProblem::Stale(child.clone()))
     }
 }
 
-fn problem_of(child: &ChildRef, refusal: ApiError) -> Problem {
-    match refusal {
-        ApiError::Conflict => Problem::Stale,
-        ApiError::NotFound(message) | ApiError::Rejected(message) => {
-            Problem::Rejected(child.clone(), message)
+impl Effect<'_> {
+    fn is_dry_run(&self) -> bool {
+        match self {
+            Self::Real(_) => false,
+            Self::DryRun => true,
         }
-        ApiError::Unavailable(message, delay) => Problem::Unavailable(message, delay),
+    }
+
+    /// How often a child is written at most.
+    fn attempts(&self) -> u32 {
+        match self {
+            Self::Real(_) => ATTEMPTS,
+            Self::DryRun => DRY_RUN_ATTEMPTS,
+        }
+    }
+}
+
+fn problem_of(child: ChildRef, error: ApiError) -> ChildProblem {
+    match error {
+        ApiError::Conflict => ChildProblem::Stale(child),
+        ApiError::NotFound(message) | ApiError::Rejected(message) => {
+            ChildProblem::Rejected(child, message)
+        }
+        ApiError::Unavailable(message, retry_after) => ChildProblem::Unavailable {
+            child,
+            message,
+            retry_after,
+        },
     }
 }

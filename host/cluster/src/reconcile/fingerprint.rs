@@ -3,20 +3,20 @@ use std::sync::Arc;
 
 use handler_host_core::{Kind, Object};
 
-/// Which versions of a parent and its children a pass saw, or left behind, and whose pass it was. Seen
-/// again, there is nothing to do: neither a request nor a call.
+/// The versions of a parent and its children that a pass left behind, and the module that it was made with. If they
+/// are still the same, nothing is to be done: neither a request nor a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     module: u64,
-    parent: Version,
-    children: Vec<(Name, Version)>,
+    parent: VersionHash,
+    children: Vec<(ChildHash, VersionHash)>,
 }
 
-/// A child, by the hash of its kind and key: kept for every child of every parent.
+/// A child, as the hash of its kind and key, since one is kept for every child of every parent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Name(u64);
+struct ChildHash(u64);
 
-impl Name {
+impl ChildHash {
     fn of(kind: &Kind, child: &Object) -> Self {
         let mut hasher = DefaultHasher::new();
         (kind, child.key()).hash(&mut hasher);
@@ -25,9 +25,9 @@ impl Name {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Version(u64);
+struct VersionHash(u64);
 
-impl Version {
+impl VersionHash {
     fn of(object: &Object) -> Self {
         let mut hasher = DefaultHasher::new();
         object.meta.uid.hash(&mut hasher);
@@ -37,11 +37,11 @@ impl Version {
 }
 
 impl Fingerprint {
-    /// `module` tells modules, with their configs, apart.
+    /// The versions that were observed. `module` differs where module, config or limits do.
     pub(crate) fn of(module: u64, parent: &Object, children: &[(Kind, Arc<Object>)]) -> Self {
         let mut fingerprint = Self {
             module,
-            parent: Version::of(parent),
+            parent: VersionHash::of(parent),
             children: Vec::with_capacity(children.len()),
         };
         for (kind, child) in children {
@@ -50,20 +50,20 @@ impl Fingerprint {
         fingerprint
     }
 
-    /// The parent was written, and is now this.
+    /// Notes that the parent was written, and its new version.
     pub(crate) fn wrote_parent(&mut self, parent: &Object) {
-        self.parent = Version::of(parent);
+        self.parent = VersionHash::of(parent);
     }
 
-    /// Whether the parent is in the version this fingerprint speaks of.
+    /// Whether the parent has the version of this fingerprint.
     pub(crate) fn is_of(&self, parent: &Object) -> bool {
-        self.parent == Version::of(parent)
+        self.parent == VersionHash::of(parent)
     }
 
-    /// The child was written, and is now this.
+    /// Notes that a child was written, and its new version.
     pub(crate) fn applied(&mut self, kind: &Kind, child: &Object) {
-        let name = Name::of(kind, child);
-        let version = Version::of(child);
+        let name = ChildHash::of(kind, child);
+        let version = VersionHash::of(child);
         match self
             .children
             .binary_search_by(|(known, _)| known.cmp(&name))

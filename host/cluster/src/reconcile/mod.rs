@@ -1,20 +1,24 @@
 //! The work on one parent: observe, call the handler, check, plan, apply, report.
 
+mod conclusion;
 mod controller;
 mod decide;
+mod executed;
 mod executor;
+mod finalizer;
 mod fingerprint;
-mod invocation;
+mod observe;
 mod parent_states;
 mod pass;
-mod passes;
 mod report;
 mod running_module;
 mod serving;
 
 pub use self::controller::ServingOptions;
-pub(crate) use self::decide::{Undecided, decide};
-pub(crate) use self::invocation::{observe, steps};
+pub(crate) use self::decide::decide;
+pub(crate) use self::executed::ChildWrite;
+pub(crate) use self::executor::{DRY_RUN_ATTEMPTS, Effect, Executor};
+pub(crate) use self::observe::observe;
 pub(crate) use self::running_module::RunningModule;
 pub use self::running_module::{Active, FailedTrial};
 pub use self::serving::{ParentCounts, Serving, ServingNews};

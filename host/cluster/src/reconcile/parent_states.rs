@@ -1,52 +1,49 @@
 use std::collections::HashMap;
 
-use handler_host_core::{ChildRef, Digest, HandlerEvent, Key, Object, TokenBucket, Verdict};
+use handler_host_core::{ChildRef, Digest, Key, Object, PassReport, TokenBucket};
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
 
 use super::fingerprint::Fingerprint;
 
-/// What is remembered of each parent between passes. Nothing here must survive a restart.
+/// What is remembered of each parent between passes. Nothing of it has to survive a restart.
 #[derive(Default)]
 pub(crate) struct ParentStates(Mutex<HashMap<Key, ParentState>>);
 
 /// What is remembered of one parent.
 #[derive(Default)]
 pub(crate) struct ParentState {
-    /// Whose state it is: a parent that was deleted and made again begins anew.
+    /// The uid of the parent. A parent that was deleted and created again has a new state.
     uid: Box<str>,
-    /// What the last pass left behind; None if the next look must be a pass.
+    /// The versions that the last pass left behind; None if the next reconcile must make a pass.
     pub(crate) fingerprint: Option<Fingerprint>,
-    /// How soon it may be worked on again.
-    pub(crate) turns: TokenBucket,
-    /// Passes in a row that are to be tried again.
+    /// The passes that the parent may have now.
+    pub(crate) tokens: TokenBucket,
+    /// How many passes in a row failed and are tried again.
     pub(crate) failures: u32,
-    /// Reports in a row that could not be written.
+    /// How many reports in a row could not be written.
     pub(crate) unwritten: u32,
-    /// Whether the last verdict that the parent was told is a failure.
+    /// Whether the last verdict that was reported is a failure.
     pub(crate) is_failing: bool,
-    /// Whether the last pass met an API server that could not answer.
+    /// Whether the API server could not answer during the last pass.
     pub(crate) has_problem: bool,
-    /// What the API server made of children that do not stand as desired.
+    /// The marks of what the API server made of children that it rewrites.
     pub(crate) accepted: HashMap<ChildRef, Digest>,
-    /// What is to be written about it.
+    /// The report that is to be written.
     pub(crate) report: Option<Box<Report>>,
 }
 
-/// What is to be written about a parent, once its turn comes.
+/// What is to be written about a parent: its status, and Events.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
-    pub(crate) verdict: Verdict,
-    /// The module that gave it.
+    pub(crate) told: PassReport,
+    /// The module that gave the verdict.
     pub(crate) digest: Digest,
     /// The generation of the parent that the pass saw.
     pub(crate) generation: Option<i64>,
-    pub(crate) status: Option<Map<String, Value>>,
-    pub(crate) events: Vec<HandlerEvent>,
 }
 
 impl ParentStates {
-    /// Works on a parent's state, made if there is none.
+    /// Gives access to a parent's state, which is created if there is none.
     pub(crate) fn with<T>(&self, parent: &Object, work: impl FnOnce(&mut ParentState) -> T) -> T {
         let mut states = self.0.lock();
         let state = states.entry(parent.key()).or_default();
@@ -65,26 +62,26 @@ impl ParentStates {
         states.values().filter(|state| state.is_failing).count()
     }
 
-    /// The next look at every parent is a pass.
-    pub(crate) fn forget_what_was_left_behind(&self) {
+    /// Has the next reconcile of every parent make a pass.
+    pub(crate) fn forget_fingerprints(&self) {
         for state in self.0.lock().values_mut() {
             state.fingerprint = None;
         }
     }
 
-    /// The parent is gone.
+    /// Forgets a parent that is gone.
     pub(crate) fn forget(&self, key: &Key) {
         self.0.lock().remove(key);
     }
 }
 
 impl ParentState {
-    /// A later verdict replaces an earlier one that was not written yet; no event is lost.
+    /// Keeps a report until it is written. It replaces the verdict of an earlier report, and keeps its Events.
     pub(crate) fn put_report(&mut self, mut report: Report) {
         if let Some(earlier) = self.report.take() {
-            let mut events = earlier.events;
-            events.append(&mut report.events);
-            report.events = events;
+            let mut events = earlier.told.events;
+            events.append(&mut report.told.events);
+            report.told.events = events;
         }
         self.report = Some(Box::new(report));
     }

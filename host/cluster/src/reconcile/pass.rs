@@ -1,150 +1,185 @@
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::Instant;
 
-use handler_host_core::{Denied, Failure, Readiness, Reason, Response, Severity, Verdict};
-use serde_json::{Map, Value};
+use handler_host_core::{
+    Decision, FinalizerFacts, FinalizerStep, Key, Kind, Object, PassDue, PassOutcome, may_go, plan,
+};
 
-use super::decide::Undecided;
-use super::executor::{Applied, Problem};
+use super::controller::Controller;
+use super::decide::decide;
+use super::executor::{Effect, Executor, PassMemory};
 use super::fingerprint::Fingerprint;
-use crate::metrics::PassResult;
+use super::observe::observe;
+use super::running_module::RunningModule;
+use crate::metrics::{PassResult, SkipReason, TRACES};
 
-/// What one pass over a parent came to.
-pub(crate) struct Pass {
-    /// None if the API server could not answer: that is no verdict on the parent.
-    pub(crate) verdict: Option<Verdict>,
-    pub(crate) response: Response,
-    pub(crate) status: Option<Map<String, Value>>,
-    pub(crate) changes: Vec<String>,
-    pub(crate) again: Again,
-    /// What kept the API server from answering.
-    pub(crate) trouble: Option<String>,
-    pub(crate) fingerprint: Option<Fingerprint>,
-    /// Whether it is a failure that the module before would not have had.
-    pub(crate) fails_newly: bool,
+/// One pass over a parent, before it is concluded.
+#[derive(Default)]
+pub(super) struct Pass {
+    pub(super) outcome: PassOutcome,
+    /// The versions that the pass left behind; None if the next reconcile must make a pass.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Whether it is a failure that the parent would not have with the module before.
+    pub(super) fails_newly: bool,
 }
 
-/// When to look at the parent again though nothing changed.
-pub(crate) enum Again {
-    Never,
-    After(Duration),
-    Backoff(Option<Duration>),
+/// Whether a reconcile made a pass.
+enum PassAttempt {
+    Passed(Box<Pass>),
+    Skipped(SkipReason),
 }
 
-impl Pass {
-    pub(crate) fn again(again: Again) -> Self {
-        Self {
-            verdict: None,
-            response: Response::default(),
-            status: None,
-            changes: Vec::new(),
-            again,
-            trouble: None,
-            fingerprint: None,
-            fails_newly: false,
-        }
-    }
-
-    /// The module gave nothing that may be applied.
-    pub(crate) fn undecided(undecided: Undecided, fingerprint: Fingerprint) -> Self {
-        match undecided {
-            Undecided::Failed(failure) => Self::failed(&failure, fingerprint),
-            Undecided::Denied(denied) => Self::denied(&denied, fingerprint),
-        }
-    }
-
-    fn failed(failure: &Failure, fingerprint: Fingerprint) -> Self {
-        let mut pass = Self::again(match failure {
-            Failure::Permanent(_) => Again::Never,
-            Failure::Temporary {
-                delay: Some(delay), ..
-            } => Again::After(*delay),
-            Failure::Temporary { delay: None, .. } | Failure::Fault(_) => Again::Backoff(None),
-        });
-        pass.verdict = Some(Verdict::of_failure(failure));
-        pass.fingerprint = Some(fingerprint);
-        pass
-    }
-
-    /// The handler would say the same again: it is asked when something changed.
-    fn denied(denied: &Denied, fingerprint: Fingerprint) -> Self {
-        let mut pass = Self::again(Again::Never);
-        pass.verdict = Some(Verdict::new(Reason::Denied, denied.to_string()));
-        pass.fingerprint = Some(fingerprint);
-        pass
-    }
-
-    /// What it came to, for those who count.
-    pub(crate) fn result(&self) -> PassResult {
-        match self.again {
-            Again::Never => PassResult::Success,
-            Again::After(_) => PassResult::RequeueAfter,
-            Again::Backoff(_) => PassResult::Error,
-        }
-    }
-
-    /// Whether the handler has nothing more to do for a parent that is being deleted.
-    pub(crate) fn has_nothing_left(&self) -> bool {
-        let is_answered = match &self.verdict {
-            Some(verdict) => matches!(verdict.reason, Reason::Reconciled | Reason::Waiting),
-            None => false,
+impl Controller {
+    /// Reconciles a parent, and notes what is to be reported.
+    pub(super) async fn reconcile(&self, key: &Key, is_retry: bool) -> PassResult {
+        let Some(parent) = self.parents.cache.get(key) else {
+            self.states.forget(key);
+            self.contested.retain(key, &[]);
+            self.queue.change(|queue| queue.cancel_timer(key));
+            return PassResult::Success;
         };
-        is_answered && self.response.children.is_empty() && self.changes.is_empty()
-    }
-
-    /// Whether something went wrong that another module may do better.
-    pub(crate) fn has_failed(&self) -> bool {
-        let verdict = self.verdict.as_ref();
-        verdict.is_some_and(|verdict| verdict.reason.is_modules_failure())
-    }
-
-    pub(crate) fn applied(
-        mut response: Response,
-        mut status: Option<Map<String, Value>>,
-        applied: Applied,
-        children: usize,
-    ) -> Self {
-        let refused = |verdict| (Some(verdict), Again::Backoff(None), true);
-        let mut trouble = None;
-        let (verdict, again, is_settled) = match applied.problem {
-            None => {
-                let verdict = match (&applied.awaited, &response.readiness) {
-                    (Some(child), _) => {
-                        let name = format!("{} {}", child.kind.kind, child.key.name);
-                        let message =
-                            format!("{name} is being deleted; it is made again when it is gone");
-                        Verdict::new(Reason::Waiting, message)
+        let running = self.running();
+        let module_before = running.before();
+        let facts = FinalizerFacts {
+            is_wanted: running.has_finalizer,
+            is_wanted_by_module_before: module_before.is_some_and(|it| it.has_finalizer),
+            is_set: parent.meta.finalizers.contains(&self.grant.finalizer()),
+            is_deleting: parent.is_deleting(),
+        };
+        let pass = match facts.step() {
+            FinalizerStep::Add => self.set_finalizer(&parent, true).await.into(),
+            FinalizerStep::Remove => self.set_finalizer(&parent, false).await.into(),
+            FinalizerStep::Nothing => Pass::default(),
+            FinalizerStep::WaitForModuleBefore => return PassResult::Success,
+            FinalizerStep::Reconcile => {
+                match self.pass_if_due(&running, key, &parent, is_retry).await {
+                    PassAttempt::Passed(pass) => *pass,
+                    PassAttempt::Skipped(reason) => {
+                        self.metrics.skipped(reason);
+                        return PassResult::Success;
                     }
-                    (None, Readiness::Ready) => Verdict::reconciled(children),
-                    (None, Readiness::Waiting(message)) => Verdict::new(Reason::Waiting, message),
-                };
-                let again = response.requeue_after.map_or(Again::Never, Again::After);
-                (Some(verdict), again, true)
+                }
             }
-            Some(Problem::Foreign(child)) => refused(Verdict::foreign(&child)),
-            Some(Problem::Rejected(child, message)) => refused(Verdict::rejected(&child, &message)),
-            Some(Problem::Unavailable(message, delay)) => {
-                trouble = Some(message);
-                (None, Again::Backoff(delay), false)
-            }
-            Some(Problem::Stale) => (None, Again::Backoff(None), false),
         };
-        // What the handler says of its children must not be told of children that were refused.
-        let is_applied = verdict
-            .as_ref()
-            .is_some_and(|verdict| verdict.reason.severity() == Severity::Normal);
-        if !is_applied {
-            status = None;
-            response.events.clear();
+        let result = pass.outcome.requeue.into();
+        self.conclude(&running, key, &parent, pass);
+        result
+    }
+
+    /// Observes the children, and makes a pass if there is anything to do.
+    async fn pass_if_due(
+        &self,
+        running: &RunningModule,
+        key: &Key,
+        parent: &Arc<Object>,
+        is_retry: bool,
+    ) -> PassAttempt {
+        let observed = observe(&self.children, parent, &self.grant.handler);
+        let fingerprint = Fingerprint::of(running.identity, parent, &observed);
+        let due = self.states.with(parent, |state| {
+            let is_unchanged = state.fingerprint.as_ref() == Some(&fingerprint);
+            PassDue::of(is_unchanged && !is_retry, &mut state.tokens, Instant::now())
+        });
+        match due {
+            PassDue::Now => {}
+            PassDue::Unchanged => return PassAttempt::Skipped(SkipReason::Unchanged),
+            PassDue::RateLimited { until } => {
+                let key = key.clone();
+                self.queue.change(|queue| queue.retry_by(key, until));
+                return PassAttempt::Skipped(SkipReason::RateLimited);
+            }
         }
+        let pass = self
+            .pass(running, key, parent, &observed, fingerprint)
+            .await;
+        if may_go(parent, &observed, &self.grant, &pass.outcome) {
+            let pass = self.set_finalizer(parent, false).await.into();
+            return PassAttempt::Passed(Box::new(pass));
+        }
+        PassAttempt::Passed(Box::new(pass))
+    }
+
+    async fn pass(
+        &self,
+        running: &RunningModule,
+        key: &Key,
+        parent: &Arc<Object>,
+        observed: &[(Kind, Arc<Object>)],
+        mut fingerprint: Fingerprint,
+    ) -> Pass {
+        let decided = decide(running, parent, observed, &self.metrics).await;
+        let (outcome, refused) = match decided {
+            Err(undecided) => {
+                self.contested.retain(key, &[]);
+                (PassOutcome::of_undecided(&undecided), None)
+            }
+            Ok(decision) => {
+                let outcome = self
+                    .apply(key, parent, observed, &decision, &mut fingerprint)
+                    .await;
+                (outcome, Some(decision.desired))
+            }
+        };
+        let fails_newly = match running.before().filter(|_| outcome.has_failed()) {
+            None => false,
+            Some(before) => {
+                let decided = decide(&before, parent, observed, &self.metrics).await;
+                Decision::is_better(&decided, refused.as_ref())
+            }
+        };
+        Pass {
+            outcome,
+            fingerprint: Some(fingerprint),
+            fails_newly,
+        }
+    }
+
+    /// Makes the children as the module decided.
+    async fn apply(
+        &self,
+        key: &Key,
+        parent: &Object,
+        observed: &[(Kind, Arc<Object>)],
+        decision: &Decision,
+        fingerprint: &mut Fingerprint,
+    ) -> PassOutcome {
+        let desired = &decision.desired;
+        let accepted = self.states.with(parent, |state| {
+            state
+                .accepted
+                .retain(|name, _| desired.iter().any(|child| child.name() == *name));
+            state.accepted.clone()
+        });
+        let steps = {
+            let _span = tracing::info_span!(target: TRACES, "plan").entered();
+            plan(desired, observed, &accepted, parent, &self.grant)
+        };
+        let executor = Executor {
+            client: &self.client,
+            grant: &self.grant,
+            kinds: &self.children,
+            parent,
+            effect: Effect::Real(PassMemory {
+                states: &self.states,
+                contested: &self.contested,
+                queue: &self.queue,
+                metrics: &self.metrics,
+            }),
+        };
+        let executed = executor.run(&steps).await;
+        self.contested.retain(key, &executed.contested);
+        for (kind, child) in executed.versions() {
+            fingerprint.applied(kind, child);
+        }
+        PassOutcome::of_applied(decision, executed.into_applied())
+    }
+}
+
+impl From<PassOutcome> for Pass {
+    fn from(outcome: PassOutcome) -> Self {
         Self {
-            verdict,
-            response,
-            status,
-            changes: applied.changes,
-            again,
-            trouble,
-            fingerprint: is_settled.then_some(applied.fingerprint),
-            fails_newly: false,
+            outcome,
+            ..Self::default()
         }
     }
 }

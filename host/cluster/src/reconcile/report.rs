@@ -1,7 +1,8 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use handler_host_core::{
-    ConditionChange, HandlerEvent, HandlerIdentity, Key, Object, Reason, Severity, StatusInput,
+    ConditionChange, HandlerEvent, HandlerIdentity, Key, Object, PassReport, Reason, StatusInput,
     Verdict, status_patch,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -15,36 +16,7 @@ use crate::api::{ApiError, answered, publish};
 use crate::metrics::Write;
 
 impl Controller {
-    /// Says a transition: one log line, one Event.
-    pub(crate) fn announce(
-        &self,
-        key: &Key,
-        verdict: &Verdict,
-        changes: &[String],
-        events: &mut Vec<HandlerEvent>,
-    ) {
-        let (handler, reason) = (&self.grant.handler, verdict.reason.as_str());
-        match verdict.reason.severity() {
-            Severity::Normal => {
-                tracing::debug!(%handler, object = %key, reason, "{}", verdict.message);
-            }
-            Severity::Warning => {
-                tracing::warn!(%handler, object = %key, reason, "{}", verdict.message);
-            }
-        }
-        let message = if verdict.reason == Reason::Reconciled && !changes.is_empty() {
-            changes.join(", ")
-        } else {
-            verdict.message.clone()
-        };
-        events.push(HandlerEvent {
-            severity: verdict.reason.severity(),
-            reason: reason.to_owned(),
-            message,
-        });
-    }
-
-    /// How parents are patched: in the name of the handler.
+    /// The parameters of patches of parents.
     pub(crate) fn patch_params(&self) -> PatchParams {
         PatchParams {
             field_manager: Some(self.grant.field_manager()),
@@ -52,24 +24,24 @@ impl Controller {
         }
     }
 
-    /// What is to be written into the parent's status; None if it says it already.
+    /// The patch of the parent's status; None if the status says the same already.
     pub(crate) fn patch_for(&self, observed: &Value, report: &Report) -> Option<Value> {
         let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let has_status = self.parents.served.has_status;
         status_patch(StatusInput {
             observed,
-            verdict: &report.verdict,
+            verdict: &report.told.verdict,
             handler: HandlerIdentity {
                 name: &self.grant.handler,
                 digest: report.digest,
             },
             generation: report.generation.filter(|_| has_status),
-            patch: report.status.as_ref(),
+            patch: report.told.status.as_ref(),
             now: &now,
         })
     }
 
-    /// Writes what is to be said about a parent: its status, then the Events.
+    /// Writes the report of a parent: first the status, then the Events.
     pub(crate) async fn report(&self, key: &Key) {
         let Some(parent) = self.parents.cache.get(key) else {
             self.states.forget(key);
@@ -81,7 +53,7 @@ impl Controller {
         let mut report = *report;
         let mut written = self.write_status(&parent, &report).await;
         if let Err(ApiError::Rejected(message)) = &written
-            && report.status.is_some()
+            && report.told.status.is_some()
         {
             report = self.without_handlers_status(&parent, &report, message);
             written = self.write_status(&parent, &report).await;
@@ -89,14 +61,14 @@ impl Controller {
         match written {
             Ok(()) => {
                 self.states.with(&parent, |state| state.unwritten = 0);
-                self.publish(&parent, &report.events).await;
+                self.publish(&parent, &report.told.events).await;
             }
-            // Somebody wrote the parent meanwhile: that change leads to another pass and its report. The
-            // appointment is for the case that the news of it is lost.
+            // The parent was changed meanwhile, which leads to another pass and its report. The appointment is for
+            // the case that this pass finds nothing to do.
             Err(ApiError::Conflict) => {
                 self.report_later(&parent, report, None);
             }
-            // The parent is gone, and the news of it is on its way; or its kind lost its status.
+            // The parent was deleted, and the watch will say so; or its kind lost its status subresource.
             Err(ApiError::NotFound(message)) => {
                 if self.report_later(&parent, report, None) > 2 {
                     tracing::error!(handler = %self.grant.handler, object = %key, "the status cannot be written: {message}");
@@ -111,24 +83,28 @@ impl Controller {
         }
     }
 
-    /// The report for a parent whose status the API server refused with the handler's fields in it.
+    /// The report for a parent when the API server refused the status with the handler's fields in it.
     fn without_handlers_status(&self, parent: &Object, report: &Report, message: &str) -> Report {
         let message = format!("the API server refused the status that the handler gave: {message}");
         let verdict = Verdict::new(Reason::Rejected, message);
         let mut events = Vec::new();
         if ConditionChange::of(&verdict, &parent.status()) == ConditionChange::Transition {
-            self.announce(&parent.key(), &verdict, &[], &mut events);
+            self.log_verdict(&parent.key(), &verdict);
+            events.push(verdict.announcement(&[]));
         }
-        Report {
+        let told = PassReport {
             verdict,
-            digest: report.digest,
-            generation: report.generation,
             status: None,
             events,
+        };
+        Report {
+            told,
+            digest: report.digest,
+            generation: report.generation,
         }
     }
 
-    /// Keeps a report that could not be written; tells how often that was so in a row.
+    /// Keeps a report that could not be written. Gives how many times in a row that happened.
     fn report_later(&self, parent: &Object, report: Report, least: Option<Duration>) -> u32 {
         let unwritten = self.states.with(parent, |state| {
             state.put_report(report);
@@ -137,7 +113,7 @@ impl Controller {
         });
         let delay = self.backoff.delay(unwritten, fastrand::f64());
         let at = Instant::now() + delay.max(least.unwrap_or_default());
-        self.work.change(|queue| queue.retry_by(parent.key(), at));
+        self.queue.change(|queue| queue.retry_by(parent.key(), at));
         unwritten
     }
 
@@ -145,7 +121,7 @@ impl Controller {
         let Some(status) = self.patch_for(&parent.status(), report) else {
             return Ok(());
         };
-        // The conditions are written as a whole list, so it must be the list that was seen.
+        // The conditions are written as a whole list, so the parent must be the one that was seen.
         let patch = json!({
             "metadata": {"resourceVersion": parent.meta.resource_version},
             "status": status,
@@ -171,7 +147,7 @@ impl Controller {
                 fingerprint.wrote_parent(&written);
             }
         });
-        self.parents.cache.insert(written);
+        self.parents.cache.insert(Arc::new(written));
         Ok(())
     }
 
@@ -190,8 +166,8 @@ impl Controller {
             self.metrics.wrote(Write::Event, (&published).into());
             match published {
                 Ok(()) => self.event_problems.resolve(),
-                // An Event lost is news lost, not work: the condition says the same.
-                Err(refusal) => self.event_problems.report(&refusal),
+                // An Event is not published again: the condition says the same.
+                Err(error) => self.event_problems.report(&error),
             }
         }
     }

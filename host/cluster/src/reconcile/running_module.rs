@@ -2,45 +2,37 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use handler_host_core::{
-    CallLimits, Description, Digest, Grant, GrantError, Invoke, Key, Trial, TrialFailure, TrialSoFar, Verdict,
+    CallLimits, Description, Digest, Grant, GrantError, Invoke, Key, Probation, TrialFailure, TrialSoFar,
+    TrialStep, Verdict,
 };
 use parking_lot::Mutex;
 
-/// A module to serve with: what is called, what it said it is, and the config it is called with.
+/// A module that can serve a handler, and how it is called.
 #[derive(Clone)]
 pub struct Active {
-    /// The handler.
+    /// The module, to be called.
     pub invoke: Arc<dyn Invoke>,
-    /// What it says it is.
+    /// What it described for this config.
     pub description: Description,
-    /// Its config, JSON text.
+    /// The handler's config, JSON text.
     pub config: Arc<str>,
-    /// What its calls may use.
+    /// What one call may use.
     pub limits: CallLimits,
 }
 
-/// A trial that failed, and the module it was of.
+/// The digest of a module that failed its trial, and how it failed.
 pub type FailedTrial = (Digest, TrialFailure);
 
-/// A module at work. A pass takes it once and keeps it to its end, whatever is swapped in meanwhile.
+/// The module that runs. A pass takes it once and keeps it to its end, even if the module is swapped meanwhile.
 pub(crate) struct RunningModule {
     pub(crate) invoke: Arc<dyn Invoke>,
     pub(crate) config: Arc<str>,
-    /// What is granted, less what the module does not describe.
+    /// The part of the grant that the module asks for.
     pub(crate) grant: Grant,
     pub(crate) has_finalizer: bool,
-    /// Differs where module, config or limits do: what one left behind is news to the other.
+    /// Differs where module, config or limits do, so that a swap has every parent passed over.
     pub(crate) identity: u64,
-    probation: Mutex<Probation>,
-}
-
-/// Whether a module must still prove itself.
-enum Probation {
-    Over,
-    /// Beside the module before, which is asked what it would have said.
-    Open(Trial, Arc<RunningModule>),
-    /// It failed; the module before is on its way back.
-    Failed(TrialFailure, Arc<RunningModule>),
+    probation: Mutex<Probation<Arc<RunningModule>>>,
 }
 
 impl RunningModule {
@@ -60,9 +52,9 @@ impl RunningModule {
     }
 
     /// Puts the module on trial beside the one before.
-    pub(crate) fn on_trial(self, trial: Trial, before: Arc<RunningModule>) -> Self {
+    pub(super) fn on_trial(self, max_failure_ratio: f64, before: Arc<RunningModule>) -> Self {
         Self {
-            probation: Mutex::new(Probation::Open(trial, before)),
+            probation: Mutex::new(Probation::open(max_failure_ratio, before)),
             ..self
         }
     }
@@ -71,50 +63,28 @@ impl RunningModule {
         self.invoke.digest()
     }
 
-    /// The module before, while this one is on trial or on its way out.
-    pub(crate) fn before(&self) -> Option<Arc<RunningModule>> {
-        match &*self.probation.lock() {
-            Probation::Open(_, before) | Probation::Failed(_, before) => Some(before.clone()),
-            Probation::Over => None,
-        }
+    /// The module before, while this one is on trial or has failed.
+    pub(super) fn before(&self) -> Option<Arc<RunningModule>> {
+        self.probation.lock().before().cloned()
     }
 
-    /// Notes what became of a parent. Whether a failure is to be withheld from the parent; and, once, that
-    /// the trial failed.
-    pub(crate) fn note(
+    /// Notes the outcome for one parent, of which there are `parents` in all.
+    pub(super) fn note(
         &self,
         parent: &Key,
         fails_newly: Option<&Verdict>,
         parents: usize,
-    ) -> (bool, Option<TrialFailure>) {
-        let mut probation = self.probation.lock();
-        match &mut *probation {
-            Probation::Over => (false, None),
-            Probation::Failed(..) => (fails_newly.is_some(), None),
-            Probation::Open(trial, before) => match trial.note(parent, fails_newly, parents) {
-                Ok(()) => (fails_newly.is_some(), None),
-                Err(failure) => {
-                    *probation = Probation::Failed(failure.clone(), before.clone());
-                    (true, Some(failure))
-                }
-            },
-        }
+    ) -> TrialStep {
+        self.probation.lock().note(parent, fails_newly, parents)
     }
 
-    /// How its trial stands, with so many parents there are.
-    pub(crate) fn trial(&self, parents: usize) -> TrialSoFar {
-        match &*self.probation.lock() {
-            Probation::Over => TrialSoFar::None,
-            Probation::Failed(failure, _) => TrialSoFar::Undecided(Err(failure.clone())),
-            Probation::Open(trial, _) => match trial.judge() {
-                Ok(()) if trial.is_representative(parents) => TrialSoFar::Proven,
-                judged => TrialSoFar::Undecided(judged),
-            },
-        }
+    /// The state of the trial, with so many parents in all.
+    pub(super) fn trial(&self, parents: usize) -> TrialSoFar {
+        self.probation.lock().so_far(parents)
     }
 
-    /// The trial is over, and passed.
-    pub(crate) fn pass_trial(&self) {
+    /// The trial is over, and the module passed.
+    pub(super) fn pass_trial(&self) {
         *self.probation.lock() = Probation::Over;
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handler_host_core::{GrantError, Rule, Trial, TrialFailure};
+use handler_host_core::{GrantError, Rule, TrialSoFar};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -10,27 +10,27 @@ use super::running_module::{Active, FailedTrial, RunningModule};
 use crate::api::ApiClients;
 use crate::watching::{ClusterError, WatchedKinds, rules_of};
 
-/// How a handler's parents stand.
+/// The parents of a handler, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ParentCounts {
-    /// Parents there are.
+    /// All parents.
     pub parents: usize,
-    /// Those whose last pass failed.
+    /// The parents whose last pass failed.
     pub failing: usize,
 }
 
-/// What happened to a handler that is served.
+/// An event of a handler that is served.
 #[derive(Debug)]
 pub enum ServingNews {
-    /// Its caches are filled, or as full as the API server lets them be.
+    /// Each watch has filled its cache, or was refused by the API server.
     Filled,
     /// The trial of a module failed.
     FailedTrial(FailedTrial),
-    /// A part of it ended by itself, which is a defect of the host.
+    /// A watch or a worker ended by itself, which is a defect of the host.
     Ended(ClusterError),
 }
 
-/// A handler that is being served, whose module can be swapped at any moment.
+/// A handler that is being served. Its module can be swapped at any moment.
 pub struct Serving {
     controller: Arc<Controller>,
     stop: Option<oneshot::Sender<Duration>>,
@@ -40,7 +40,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Starts to serve, as soon as what is observed is known.
+    /// Starts to serve. Parents are reconciled as soon as the caches are filled.
     ///
     /// # Errors
     ///
@@ -69,26 +69,27 @@ impl Serving {
         })
     }
 
-    /// Publishes another module. Calls under way end on the one before; then every parent is looked at
-    /// again. With a ratio the module is on trial until [`pass_trial`](Self::pass_trial): what fails newly is
-    /// withheld from the parents.
+    /// Swaps the module. Calls under way end on the one before, and then every parent is reconciled. With a ratio the
+    /// module is on trial until [`pass_trial`](Self::pass_trial): failures that the module before would not have had are
+    /// counted, and not written into statuses or Events.
     ///
     /// # Errors
     ///
-    /// When the module describes more than is granted; then nothing changes.
+    /// When the module describes more than is granted. Nothing changes then.
     pub fn swap(&self, active: Active, max_failure_ratio: Option<f64>) -> Result<(), GrantError> {
         let mut running = RunningModule::new(active, &self.controller.grant)?;
         if let Some(ratio) = max_failure_ratio {
             let current = self.controller.running();
-            // A module that replaces one on trial is measured by the one before both.
+            // A module that replaces one on trial is compared with the one before both.
             let before = current.before().unwrap_or(current);
-            running = running.on_trial(Trial::new(ratio), before);
+            running = running.on_trial(ratio, before);
         }
         self.controller.swap_in(running);
         Ok(())
     }
 
-    /// How the trial of the module that runs stands.
+    /// How the trial of the module that runs stands. One that has proven itself can be ended before its time, for
+    /// instance when another module comes.
     #[must_use]
     pub fn trial(&self) -> TrialSoFar {
         let parents = self.controller.parents.cache.len();
@@ -101,12 +102,12 @@ impl Serving {
         self.controller.revisit_all();
     }
 
-    /// Looks at every parent again: what was refused may be granted now.
+    /// Has every parent passed over, also if nothing changed: a request that was refused may be allowed now.
     pub fn look_again(&self) {
         self.controller.look_again();
     }
 
-    /// The rights that serving takes, with parents that get a finalizer or not.
+    /// The rights that serving the handler needs. `has_finalizer` says whether its parents get a finalizer.
     #[must_use]
     pub fn rules(&self, has_finalizer: bool) -> Vec<Rule> {
         let Controller {
@@ -119,13 +120,13 @@ impl Serving {
         rules_of(grant, &parents.served, children, has_finalizer)
     }
 
-    /// Whether its caches are filled, or as full as the API server lets them be.
+    /// Whether each watch has filled its cache, or was refused by the API server.
     #[must_use]
     pub fn is_filled(&self) -> bool {
         self.controller.fill_progress.is_filled()
     }
 
-    /// How its parents stand now.
+    /// Counts the parents.
     #[must_use]
     pub fn counts(&self) -> ParentCounts {
         ParentCounts {
@@ -134,7 +135,7 @@ impl Serving {
         }
     }
 
-    /// Waits for something to happen that is for whoever swaps.
+    /// Waits for the next event.
     pub async fn next(&mut self) -> ServingNews {
         let is_told_filled = self.is_told_filled;
         tokio::select! {
@@ -142,7 +143,7 @@ impl Serving {
                 self.is_told_filled = true;
                 ServingNews::Filled
             }
-            // The controller holds the sender as long as this lives.
+            // It never closes: the controller holds the sender.
             Some(failed) = self.failed_trials.recv() => ServingNews::FailedTrial(failed),
             ended = &mut self.task => ServingNews::Ended(match ended {
                 Ok(Ok(())) => ClusterError::Ended("no error".to_owned()),
@@ -152,17 +153,17 @@ impl Serving {
         }
     }
 
-    /// Stops for good, and takes the handler's finalizer off its parents: nobody would ever do so again.
+    /// Stops for good, and removes the handler's finalizer from its parents, which nothing else would do later.
     pub async fn retire(self, patience: Duration) {
         let controller = self.controller.clone();
         self.stop(patience).await;
-        controller.let_parents_go().await;
+        controller.release_parents().await;
     }
 
-    /// Stops: lets calls and writes under way end, for at most this long.
+    /// Stops. Calls and writes under way may take `patience` to end.
     pub async fn stop(mut self, patience: Duration) {
         if let Some(stop) = self.stop.take() {
-            // Nobody listens if it ended already.
+            // The receiver is gone if the task ended already.
             let _ = stop.send(patience);
         }
         let _ = (&mut self.task).await;
@@ -171,7 +172,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // Also where it was not stopped: watches and workers must not go on unseen.
+        // Without a stop, watches and workers would go on unseen.
         self.task.abort();
     }
 }

@@ -1,43 +1,25 @@
 use std::time::Duration;
 
-/// What stands behind a number, in nanoseconds; the longer first where one begins with another.
-const UNITS: [(&str, u128); 4] = [
-    ("ms", 1_000_000),
-    ("h", 3_600_000_000_000),
-    ("m", 60_000_000_000),
-    ("s", 1_000_000_000),
-];
-/// Beyond what any duration here may be, and far from what overflows.
-const MOST_DIGITS: usize = 16;
+/// The longest text that the CRD allows. In this length, numbers of at most 15 characters do not overflow.
+const LONGEST: usize = 32;
+const LONGEST_NUMBER: usize = 15;
+const UNITS: [char; 3] = ['h', 'm', 's'];
 
-/// Reads `1s`, `500ms`, `1.5h` or `1m30s`; None for what is none of these. Kubernetes' own form, less
-/// signs and units below milliseconds.
+/// Reads `1s`, `500ms`, `1.5h` or `1m30s`; None for what is none of these.
+///
+/// It is the form of Kubernetes, without signs, without units below milliseconds, and with a digit on both
+/// sides of a point.
 pub(super) fn parse(text: &str) -> Option<Duration> {
-    let (mut nanos, mut rest) = part(text)?;
-    while !rest.is_empty() {
-        let (more, behind) = part(rest)?;
-        nanos = nanos.checked_add(more)?;
-        rest = behind;
-    }
-    u64::try_from(nanos).ok().map(Duration::from_nanos)
-}
-
-/// The first number with its unit in nanoseconds, and what stands behind it.
-fn part(text: &str) -> Option<(u128, &str)> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, behind) = text.split_at(unit_at);
-    let (unit, nanos) = UNITS.iter().find(|(unit, _)| behind.starts_with(unit))?;
-    let (whole, fraction) = match number.split_once('.') {
-        Some((_, "")) => return None,
-        Some(parts) => parts,
-        None => (number, ""),
+    let is_amount = |number: &str| {
+        let is_whole =
+            |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        number.len() <= LONGEST_NUMBER && number.splitn(2, '.').all(is_whole)
     };
-    if whole.is_empty() || number.len() > MOST_DIGITS {
+    let mut numbers = text.split(UNITS).filter(|number| !number.is_empty());
+    if text.len() > LONGEST || !text.ends_with(UNITS) || !numbers.all(is_amount) {
         return None;
     }
-    let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
-    Some((digits * nanos / scale, &behind[unit.len()..]))
+    text.parse::<kube::core::Duration>().ok().map(Into::into)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 use handler_host_core::Digest;
 
-/// Whether a text names registry, repository, and tag or digest, as the rule of `spec.module.image` has it
-/// for the API server.
+/// Whether a text names registry, repository, and tag or digest. The CRD's rule of `spec.module.image` says the same.
 pub(super) fn is_reference(text: &str) -> bool {
     let (name, digest) = cut(text.split_once('@'), text);
     let Some((registry, path)) = name.split_once('/') else {

@@ -1,10 +1,9 @@
-//! The resource `Handler`: the administrator's word about one handler, read from a cluster or a file.
+//! The resource `Handler`, by which an administrator defines one handler. It is read from a cluster or a file.
 //!
-//! The types here are its YAML. What may stand in it is said twice, since files pass no API server: as
-//! the CRD's schema and rules, and as the conversion into [`Settings`](handler_host_core::Settings), which
-//! is all that the rest of the host sees.
+//! The types here are its YAML. Its rules are written twice, since a file passes no API server: as the schema and rules
+//! of the CRD, and as the conversion into [`Settings`](handler_host_core::Settings), which the rest of the host uses.
 
-// The derive of schemas repeats each type inside a function, as public as it is.
+// The derive of schemas repeats each public type inside a function.
 #![allow(unreachable_pub)]
 
 mod duration;
@@ -25,7 +24,7 @@ pub use kind::KindSpec;
 pub use limits::LimitsSpec;
 pub use read::{ReadError, read as read_handler};
 pub use rollout::{PreviewSpec, RolloutSpec};
-pub use source::{ConfigMapSource, ModuleSpec, PullSecret};
+pub use source::{ConfigMapEntry, ModuleSpec, PullSecret};
 pub use spec::{ChildSpec, Handler, HandlerSpec, ParentDeletion, ServiceAccountSpec};
 pub use status::{
     CandidateStatus, HandlerStatus, KindsStatus, ModuleStatus, PreviewCounts, RollbackStatus,

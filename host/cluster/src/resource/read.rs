@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::spec::Handler;
 
-/// Why a document is no Handler.
+/// Why a document is not a Handler.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// It is something else.
+    /// Another kind of object.
     #[error("{found} is no Handler of {}; write one", Handler::api_version(&()))]
     Kind {
-        /// What it says it is.
+        /// The apiVersion and kind that it has.
         found: String,
     },
     /// A field that Handlers do not have.
@@ -20,7 +20,7 @@ pub enum ReadError {
     Unknown {
         /// The field.
         path: String,
-        /// Those that stand beside it.
+        /// The fields that exist there.
         known: String,
     },
     /// A field that is not there.
@@ -39,17 +39,17 @@ pub enum ReadError {
         /// The type it should have.
         expected: String,
     },
-    /// A word that is none of those it could be.
+    /// A value that is not one of those allowed.
     #[error("{path} is {value}; write one of {known}")]
     Word {
         /// The field.
         path: String,
         /// What it holds.
         value: String,
-        /// What it could be.
+        /// The allowed values.
         known: String,
     },
-    /// Whatever else does not fit.
+    /// Any other mismatch.
     #[error("{path} does not fit ({problem}); correct it")]
     Other {
         /// The part of the document.
@@ -59,12 +59,12 @@ pub enum ReadError {
     },
 }
 
-/// Reads a Handler from a document that passed no API server. As that does under strict validation, it
-/// refuses fields by the names that the CRD's schema lacks; a null is a field that is not there.
+/// Reads a Handler from a document that passed no API server. Like the API server under strict validation, it refuses
+/// fields that the CRD's schema does not have. A field that is null counts as missing.
 ///
 /// # Errors
 ///
-/// When it is no Handler, or a field is unknown, missing or of another type.
+/// When the document is no Handler, or a field is unknown, missing or of another type.
 pub fn read(mut document: Value) -> Result<Handler, ReadError> {
     let text = |field: &str| document.get(field).and_then(Value::as_str);
     let (api_version, kind) = (text("apiVersion"), text("kind"));
@@ -76,7 +76,7 @@ pub fn read(mut document: Value) -> Result<Handler, ReadError> {
         return Err(ReadError::Kind { found });
     }
     if let Some(fields) = document.as_object_mut() {
-        // It is the host's to write; `kubectl get --output yaml` brings it along.
+        // Only the host writes the status, and the output of `kubectl get --output yaml` contains it.
         fields.remove("status");
     }
     check(&mut document)?;
@@ -102,7 +102,7 @@ fn check(document: &mut Value) -> Result<(), ReadError> {
     if let Some(properties) = &mut root.properties {
         properties.remove("status");
     }
-    // What every object has, the API server adds to a schema by itself.
+    // The API server adds the fields that every object has to a schema.
     let properties = root.properties.get_or_insert_default();
     for (name, type_) in [
         ("apiVersion", "string"),
@@ -122,7 +122,7 @@ fn check(document: &mut Value) -> Result<(), ReadError> {
     fit(document, &root, "")
 }
 
-/// Holds a value against its schema, and takes away the nulls that the API server would drop.
+/// Compares a value with its schema, and removes the nulls that the API server would drop.
 fn fit(value: &mut Value, schema: &JSONSchemaProps, path: &str) -> Result<(), ReadError> {
     let expected = schema.type_.as_deref().unwrap_or("object");
     let is_fitting = match value {

@@ -1,5 +1,4 @@
-//! What fields of one form may hold: said to the API server as a rule of its own, and in Rust for Handlers
-//! from files.
+//! The allowed values of fields: as rules of the CRD for the API server, and in Rust for Handlers from files.
 
 use std::time::Duration;
 
@@ -57,7 +56,7 @@ impl Bounds {
             example,
             ..
         } = self;
-        // The form first: `duration()` of anything else is an error, whose text says less.
+        // The form is checked first, since the error of `duration()` for another form says less.
         let rule = format!(
             "self.matches('^([0-9]+([.][0-9]+)?(h|m|s|ms))+$') && duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
         );

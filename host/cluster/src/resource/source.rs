@@ -3,8 +3,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rules;
 
-// Optional fields are written as `schemars(with)` of their type: without it they would be nullable, and
-// the API server would keep a null for `has()` to find, instead of dropping it.
+// Optional fields have `schemars(with)` of their type. Without it they would be nullable: the API server would keep a
+// null, and `has()` would find it.
 
 /// Where a module comes from: one of `path`, `configMap` and `image`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +22,8 @@ pub struct ModuleSpec {
     pub path: Option<String>,
     /// An entry of a ConfigMap's binaryData.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "ConfigMapSource")]
-    pub config_map: Option<ConfigMapSource>,
+    #[schemars(with = "ConfigMapEntry")]
+    pub config_map: Option<ConfigMapEntry>,
     /// An OCI image: `registry/repository:tag` is looked up again and again,
     /// `registry/repository@sha256:…` is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +55,7 @@ pub struct ModuleSpec {
 
 /// An entry of a ConfigMap's `binaryData`.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigMapSource {
+pub struct ConfigMapEntry {
     /// The ConfigMap's namespace.
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,

@@ -25,7 +25,7 @@ use super::status::HandlerStatus;
     validation = Rule::new(
         "self.metadata.name.size() <= 48 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
     ).message(Message::Expression(
-        // Of the metadata the API server names no field by itself.
+        // The API server names no field in the errors of rules about metadata.
         "'metadata.name \"' + self.metadata.name + '\" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc'".to_owned()
     )),
     printcolumn(name = "Parent", type_ = "string", json_path = ".spec.parent.kind", description = "The kind it is called for"),

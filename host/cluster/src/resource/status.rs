@@ -72,7 +72,7 @@ impl HandlerStatus {
     pub fn of<M: RolloutModule>(rollout: &Rollout<M>, conditions: &[HandlerCondition]) -> Self {
         let settings = rollout.settings();
         let RolloutStatus { record, candidate } = rollout.status();
-        let children = settings.children.iter().map(|(kind, _)| kind);
+        let children = settings.children.iter().map(|child| &child.kind);
         Self {
             module: record.module.map(ModuleStatus::from),
             described: rollout.described().map(|description| KindsStatus {

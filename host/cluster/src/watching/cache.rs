@@ -4,11 +4,11 @@ use std::sync::Arc;
 use handler_host_core::{Key, Object};
 use parking_lot::RwLock;
 
-/// How many deletions are remembered: more than writes can be under way.
+/// How many deletions are remembered. There are never as many writes under way.
 const DELETIONS: usize = 4096;
 
-/// The objects of one kind, as far as they were heard of: from the watch, and from answers to our own
-/// writes, which arrive first.
+/// The known objects of one kind. They come from the watch, and from the answers to the host's own writes, which
+/// arrive first.
 #[derive(Default)]
 pub(crate) struct Cache {
     contents: RwLock<Contents>,
@@ -20,7 +20,7 @@ struct Contents {
     by_uid: HashMap<Box<str>, Key>,
     /// The keys of the objects that name a parent's uid.
     by_parent: HashMap<Box<str>, Vec<Key>>,
-    /// The version at which an object went: the answer to a write of ours may arrive after that news.
+    /// The version at which an object was deleted. The answer to an earlier write may arrive after the deletion.
     deleted: HashMap<Key, u128>,
     deletions: VecDeque<Key>,
 }
@@ -57,8 +57,8 @@ impl Cache {
             .collect()
     }
 
-    /// Takes an object in, unless a later version of it is known already.
-    pub(crate) fn insert(&self, object: Object) -> Arc<Object> {
+    /// Stores an object, unless a later version of it is known already. Gives the one that is stored then.
+    pub(crate) fn insert(&self, object: Arc<Object>) -> Arc<Object> {
         let key = object.key();
         let mut contents = self.contents.write();
         if let Some(known) = contents.objects.get(&key)
@@ -66,7 +66,6 @@ impl Cache {
         {
             return known.clone();
         }
-        let object = Arc::new(object);
         if contents
             .deleted
             .get(&key)
@@ -88,7 +87,7 @@ impl Cache {
         object
     }
 
-    /// Forgets an object, unless a later one of that name is known already.
+    /// Removes an object, unless a later one of that name is known already.
     pub(crate) fn remove(&self, gone: &Object) {
         let key = gone.key();
         let mut contents = self.contents.write();
@@ -102,7 +101,8 @@ impl Cache {
         contents.remember_deletion(key, gone.version());
     }
 
-    /// After a list of a namespace (None: of everything): forgets what was not in it.
+    /// Removes the objects that were not in a list of a namespace, or of everything if `namespace` is None. Gives
+    /// them.
     pub(crate) fn retain(
         &self,
         namespace: Option<&str>,
@@ -151,11 +151,12 @@ mod tests {
 
     use super::*;
 
-    fn object(name: &str, version: u32, parent: &str) -> Object {
+    fn object(name: &str, version: u32, parent: &str) -> Arc<Object> {
         let text = format!(
             r#"{{"metadata":{{"name":"{name}","namespace":"ns","resourceVersion":"{version}","ownerReferences":[{{"uid":"{parent}"}}]}}}}"#
         );
-        Object::parse(&Kind::new("v1", "ConfigMap").unwrap(), &text).unwrap()
+        let kind = Kind::new("v1", "ConfigMap").unwrap();
+        Arc::new(Object::parse(&kind, &text).unwrap())
     }
 
     #[test]

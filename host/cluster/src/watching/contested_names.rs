@@ -15,9 +15,11 @@ use super::backoff::WatchBackoff;
 use super::work_queue::WorkQueue;
 use crate::api::{ProblemLog, Received, ServedKind, watch_problem};
 
-/// Names of children at which foreign objects stand. Those objects carry no label of ours, so the watch
-/// of children does not see them; while there is any, the metadata of their kind is watched without a
-/// selector, and a change or the end of one has its parents looked at again.
+/// The names of children at which foreign objects exist.
+///
+/// Those objects do not have the label that children are watched by. While there are any, the metadata of their
+/// kind is watched without a selector, and when one changes or is deleted, the parents that desire its name are
+/// reconciled.
 #[derive(Default)]
 pub(crate) struct ContestedNames {
     contested: Mutex<HashMap<ChildRef, Contested>>,
@@ -26,15 +28,16 @@ pub(crate) struct ContestedNames {
 
 #[derive(Default)]
 struct Contested {
+    /// The parents that desire a child of this name.
     parents: HashSet<Key>,
-    /// The foreign object's resource version; None while nobody looked, or when it is gone.
+    /// The foreign object's resource version; None before it was read, or when it is gone.
     version: Option<String>,
 }
 
 impl ContestedNames {
-    /// Something stands at this name; to be said before looking at it, so that no change between the
-    /// look and the note is missed.
-    pub(crate) fn contest(&self, child: &ChildRef, parent: &Key) {
+    /// Notes that an object exists at the name of a parent's child. It has to be noted before the object is read, so
+    /// that no change after the read is missed.
+    pub(crate) fn add(&self, child: &ChildRef, parent: &Key) {
         let mut contested = self.contested.lock();
         contested
             .entry(child.clone())
@@ -45,21 +48,21 @@ impl ContestedNames {
         self.changed.notify_waiters();
     }
 
-    /// It was looked at, and is foreign.
-    pub(crate) fn seen(&self, child: &ChildRef, object: &Object) {
+    /// Notes the version of the object, which was read and is foreign.
+    pub(crate) fn set_version(&self, child: &ChildRef, object: &Object) {
         if let Some(entry) = self.contested.lock().get_mut(child) {
             entry.version = Some(object.meta.resource_version.clone());
         }
     }
 
-    /// A pass over the parent ended; these of its children are contested still.
-    pub(crate) fn settle(&self, parent: &Key, still: &[ChildRef]) {
+    /// Notes that a pass over the parent ended, and which names of its children are still contested.
+    pub(crate) fn retain(&self, parent: &Key, contested_still: &[ChildRef]) {
         let mut contested = self.contested.lock();
         if contested.is_empty() {
             return;
         }
         contested.retain(|child, entry| {
-            if !still.contains(child) {
+            if !contested_still.contains(child) {
                 entry.parents.remove(parent);
             }
             !entry.parents.is_empty()
@@ -68,7 +71,7 @@ impl ContestedNames {
         self.changed.notify_waiters();
     }
 
-    /// Watches one kind while anything of it is contested.
+    /// Watches one kind while a name of it is contested, and never returns.
     pub(crate) async fn watch(
         self: Arc<Self>,
         served: ServedKind,
@@ -77,10 +80,10 @@ impl ContestedNames {
         work: Arc<WorkQueue>,
     ) {
         loop {
-            self.until(&served.kind, true).await;
+            self.wait_until(&served.kind, true).await;
             tokio::select! {
                 () = self.follow(&served, namespace.as_deref(), &client, &work) => {}
-                () = self.until(&served.kind, false) => {}
+                () = self.wait_until(&served.kind, false) => {}
             }
         }
     }
@@ -92,7 +95,7 @@ impl ContestedNames {
         client: &Client,
         work: &WorkQueue,
     ) {
-        let problems = ProblemLog::at(format!("watching foreign objects of {}", served.kind));
+        let problems = ProblemLog::of(format!("watching foreign objects of {}", served.kind));
         let client = client.clone();
         let api: Api<PartialObjectMeta<Received>> = match namespace {
             Some(namespace) => Api::namespaced_with(client, namespace, &served.resource),
@@ -113,13 +116,17 @@ impl ContestedNames {
                 Ok(Event::InitApply(object)) => {
                     let key = key_of(&object);
                     listed.insert(key.clone());
-                    self.news(&served.kind, &key, object.resource_version())
+                    self.parents_of_change(&served.kind, &key, object.resource_version())
                 }
-                Ok(Event::InitDone) => self.unlisted(&served.kind, namespace, &listed),
-                Ok(Event::Apply(object)) => {
-                    self.news(&served.kind, &key_of(&object), object.resource_version())
+                Ok(Event::InitDone) => self.parents_of_unlisted(&served.kind, namespace, &listed),
+                Ok(Event::Apply(object)) => self.parents_of_change(
+                    &served.kind,
+                    &key_of(&object),
+                    object.resource_version(),
+                ),
+                Ok(Event::Delete(object)) => {
+                    self.parents_of_change(&served.kind, &key_of(&object), None)
                 }
-                Ok(Event::Delete(object)) => self.news(&served.kind, &key_of(&object), None),
             };
             problems.resolve();
             for parent in retry {
@@ -128,8 +135,8 @@ impl ContestedNames {
         }
     }
 
-    /// The parents to look at again, now that the object has this version (None: is gone).
-    fn news(&self, kind: &Kind, key: &Key, version: Option<String>) -> Vec<Key> {
+    /// The parents to reconcile now that the object has this version; None if it is gone.
+    fn parents_of_change(&self, kind: &Kind, key: &Key, version: Option<String>) -> Vec<Key> {
         let child = ChildRef {
             kind: kind.clone(),
             key: key.clone(),
@@ -143,7 +150,13 @@ impl ContestedNames {
         }
     }
 
-    fn unlisted(&self, kind: &Kind, namespace: Option<&str>, listed: &HashSet<Key>) -> Vec<Key> {
+    /// The parents to reconcile after a list: those of names at which no object was listed.
+    fn parents_of_unlisted(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        listed: &HashSet<Key>,
+    ) -> Vec<Key> {
         let contested = self.contested.lock();
         let is_gone = |child: &ChildRef| {
             let is_in_scope = namespace.is_none() || child.key.namespace.as_deref() == namespace;
@@ -154,11 +167,11 @@ impl ContestedNames {
             .collect()
     }
 
-    /// Waits until something of the kind is contested, or nothing.
-    async fn until(&self, kind: &Kind, is_contested: bool) {
+    /// Waits until a name of the kind is contested, or none is.
+    async fn wait_until(&self, kind: &Kind, is_contested: bool) {
         loop {
             let mut changed = pin!(self.changed.notified());
-            // From here on no change is missed.
+            // No change is missed from here on.
             changed.as_mut().enable();
             if self
                 .contested
@@ -197,19 +210,19 @@ mod tests {
     }
 
     #[test]
-    fn only_news_of_a_contested_name_has_its_parents_looked_at_again() {
-        let conflicts = ContestedNames::default();
+    fn only_a_change_at_a_contested_name_has_its_parents_reconciled() {
+        let names = ContestedNames::default();
         let parent = Key::new(Some("ns"), "p");
-        let news = |version: Option<&str>| {
-            conflicts.news(&child().kind, &child().key, version.map(str::to_owned))
+        let changed = |version: Option<&str>| {
+            names.parents_of_change(&child().kind, &child().key, version.map(str::to_owned))
         };
-        assert!(news(Some("1")).is_empty());
-        conflicts.contest(&child(), &parent);
-        conflicts.seen(&child(), &object("5"));
-        assert!(news(Some("5")).is_empty());
-        assert_eq!(news(Some("6")), std::slice::from_ref(&parent));
-        assert_eq!(news(None), std::slice::from_ref(&parent));
-        conflicts.settle(&parent, &[]);
-        assert!(news(Some("7")).is_empty());
+        assert!(changed(Some("1")).is_empty());
+        names.add(&child(), &parent);
+        names.set_version(&child(), &object("5"));
+        assert!(changed(Some("5")).is_empty());
+        assert_eq!(changed(Some("6")), std::slice::from_ref(&parent));
+        assert_eq!(changed(None), std::slice::from_ref(&parent));
+        names.retain(&parent, &[]);
+        assert!(changed(Some("7")).is_empty());
     }
 }

@@ -3,14 +3,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// How far the first filling of a cache is.
+/// Whether the first list of one watch is over.
 pub(crate) struct Fill {
     is_settled: AtomicBool,
     settled: Arc<Notify>,
 }
 
 impl Fill {
-    /// Just begun; the end is told there.
+    /// A list that has just begun. Its end is notified there.
     fn new(settled: &Arc<Notify>) -> Self {
         Self {
             is_settled: AtomicBool::new(false),
@@ -18,11 +18,12 @@ impl Fill {
         }
     }
 
-    /// It is full, or the API server refuses what would fill it.
+    /// Whether the cache was filled, or the API server refused the list.
     fn is_settled(&self) -> bool {
         self.is_settled.load(Ordering::Acquire)
     }
 
+    /// Notes that the list is over.
     pub(super) fn settle(&self) {
         if !self.is_settled.swap(true, Ordering::AcqRel) {
             self.settled.notify_one();
@@ -30,7 +31,7 @@ impl Fill {
     }
 }
 
-/// How far the first filling of all caches is.
+/// Whether the first lists of all watches are over.
 #[derive(Clone, Default)]
 pub(crate) struct FillProgress {
     fills: Vec<Arc<Fill>>,
@@ -38,13 +39,14 @@ pub(crate) struct FillProgress {
 }
 
 impl FillProgress {
-    pub(super) fn one_more(&mut self) -> Arc<Fill> {
+    /// One more watch.
+    pub(super) fn add_watch(&mut self) -> Arc<Fill> {
         let fill = Arc::new(Fill::new(&self.settled));
         self.fills.push(fill.clone());
         fill
     }
 
-    /// Whether each watch has come as far as it can: its cache is filled, or the API server refuses it.
+    /// Whether each watch has filled its cache, or was refused by the API server.
     pub(crate) fn is_filled(&self) -> bool {
         self.fills.iter().all(|fill| fill.is_settled())
     }

@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use handler_host_core::{Key, Kind, Object, Scope};
+use handler_host_core::{Key, Object, Scope};
 use kube::Client;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
@@ -15,7 +15,7 @@ use super::fill::Fill;
 use super::watched_kind::WatchedKind;
 use crate::api::{ProblemLog, Received, ServedKind, watch_problem};
 
-/// One watch: of a kind, in a namespace or in all, filled into a cache.
+/// One watch that fills a cache: of one kind, in one namespace or in all.
 pub(crate) struct KindWatch {
     pub(crate) served: ServedKind,
     pub(crate) namespace: Option<String>,
@@ -26,7 +26,8 @@ pub(crate) struct KindWatch {
 }
 
 impl KindWatch {
-    /// That of a kind in a namespace, or in all; objects that are in none are watched everywhere.
+    /// The watch of a kind in a namespace, or in all of them if there is none. Cluster-scoped kinds are watched as a
+    /// whole.
     pub(crate) fn of(
         kind: &WatchedKind,
         namespace: Option<&String>,
@@ -44,8 +45,8 @@ impl KindWatch {
         }
     }
 
-    /// Fills the cache for ever, and tells of each object that came, changed or went. `filled` is told
-    /// once, when everything that existed is in the cache.
+    /// Keeps the cache up to date for ever. `on_change` gets each object that was created, changed or deleted.
+    /// `filled` is notified once, when every object that existed is in the cache.
     pub(crate) async fn run(
         self,
         client: Client,
@@ -67,7 +68,7 @@ impl KindWatch {
         filled: oneshot::Sender<()>,
         on_change: impl Fn(&Object),
     ) {
-        let problems = ProblemLog::at(format!("watching {}", self.place()));
+        let problems = ProblemLog::of(format!("watching {}", self.name()));
         let mut filled = Some(filled);
         let mut listed: HashSet<Key> = HashSet::new();
         let mut stream = pin!(stream);
@@ -82,7 +83,7 @@ impl KindWatch {
                     continue;
                 }
             };
-            // A list begins before the API server has answered.
+            // This event comes before the API server has answered.
             if !matches!(event, Event::Init) {
                 problems.resolve();
             }
@@ -91,7 +92,7 @@ impl KindWatch {
                 Event::InitApply(object) => {
                     if let Some(object) = self.read(object) {
                         listed.insert(object.key());
-                        self.take_in(object, &on_change);
+                        self.insert(object, &on_change);
                     }
                 }
                 Event::InitDone => {
@@ -100,12 +101,12 @@ impl KindWatch {
                     }
                     listed = HashSet::new();
                     self.fill.settle();
-                    // Nobody listens any more only while the host stops.
+                    // The receiver is gone only while the host stops.
                     let _ = filled.take().map(|filled| filled.send(()));
                 }
                 Event::Apply(object) => {
                     if let Some(object) = self.read(object) {
-                        self.take_in(object, &on_change);
+                        self.insert(object, &on_change);
                     }
                 }
                 Event::Delete(object) => {
@@ -118,19 +119,20 @@ impl KindWatch {
         }
     }
 
-    /// Whoever the object belonged to before has news too.
-    fn take_in(&self, object: Object, on_change: &impl Fn(&Object)) {
+    /// Puts an object into the cache. A parent that it belonged to before is notified too.
+    fn insert(&self, object: Object, on_change: &impl Fn(&Object)) {
         if let Some(before) = self.cache.get(&object.key()) {
             on_change(&before);
         }
-        on_change(&self.cache.insert(object));
+        on_change(&self.cache.insert(Arc::new(object)));
     }
 
     fn read(&self, object: Received) -> Option<Object> {
         object.into_object(&self.served.kind)
     }
 
-    fn place(&self) -> String {
+    /// What is watched, for people.
+    fn name(&self) -> String {
         match &self.namespace {
             Some(namespace) => format!("{} in {namespace}", self.served.kind),
             None => self.served.kind.to_string(),
@@ -138,7 +140,7 @@ impl KindWatch {
     }
 }
 
-/// Whether the API server will say the same until somebody grants a right or defines a kind.
+/// Whether the API server refuses the watch until a right is granted or a kind is defined.
 fn is_refused(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status)) => {

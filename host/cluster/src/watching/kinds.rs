@@ -1,9 +1,11 @@
-use handler_host_core::{Grant, GrantError, GrantRequest, Kind, Resource, Rule, Scope, rules};
+use handler_host_core::{
+    ChildPolicy, Grant, GrantError, GrantRequest, Kind, Resource, Rule, Scope, rules,
+};
 use kube::Client;
 
 use crate::api::{ApiError, NotServed, ServedKind, find, missing, served};
 
-/// Why the kinds of a handler cannot be told.
+/// Why the kinds of a handler could not be found in the cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum KindsError {
     /// The kinds, as they are served, can never be granted.
@@ -15,17 +17,17 @@ pub enum KindsError {
     /// The API server refused a request that only reads.
     #[error("{action}: {message}; ask as somebody who may")]
     Refused {
-        /// What was asked for.
+        /// The request, for people.
         action: String,
-        /// Why not.
+        /// The answer of the API server.
         message: String,
     },
     /// The API server cannot answer.
     #[error("{action}: {message}; ask again when the API server answers")]
     Unavailable {
-        /// What was asked for.
+        /// The request, for people.
         action: String,
-        /// Why not.
+        /// The answer of the API server.
         message: String,
     },
 }
@@ -39,8 +41,8 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    /// Waits until the API server serves all kinds, however long that takes. `waits` is told what is waited
-    /// for, each time it is looked for in vain.
+    /// Waits until the API server serves all kinds, however long that takes. `waits` gets the reason after each
+    /// attempt that fails.
     ///
     /// # Errors
     ///
@@ -52,27 +54,27 @@ impl Kinds {
     ) -> Result<Self, GrantError> {
         let parents = served(client, &request.parent, &waits).await;
         let mut children = Vec::new();
-        for (kind, _) in &request.children {
+        for ChildPolicy { kind, .. } in &request.children {
             children.push(served(client, kind, &waits).await);
         }
         Self::of(request, parents, children)
     }
 
-    /// As the API server serves them now; one that is missing is an error.
+    /// The kinds as the API server serves them now. A kind that is not served is an error.
     ///
     /// # Errors
     ///
     /// When a kind is not served, or can never be granted.
     pub async fn now(client: &Client, request: &GrantRequest) -> Result<Self, KindsError> {
-        let parents = discover(client, &request.parent).await?;
+        let parents = find_served(client, &request.parent).await?;
         let mut children = Vec::new();
-        for (kind, _) in &request.children {
-            children.push(discover(client, kind).await?);
+        for ChildPolicy { kind, .. } in &request.children {
+            children.push(find_served(client, kind).await?);
         }
         Ok(Self::of(request, parents, children)?)
     }
 
-    /// As they are likely to be served: by a plural that is guessed, namespaced, with a status.
+    /// A guess how the kinds are served, without a cluster: by their usual plurals, namespaced, with a status.
     ///
     /// # Errors
     ///
@@ -80,7 +82,7 @@ impl Kinds {
     pub fn guessed(request: &GrantRequest) -> Result<Self, GrantError> {
         let children = request.children.iter();
         let children = children
-            .map(|(kind, _)| ServedKind::guessed(kind))
+            .map(|child| ServedKind::guessed(&child.kind))
             .collect();
         Self::of(request, ServedKind::guessed(&request.parent), children)
     }
@@ -108,7 +110,7 @@ impl Kinds {
         &self.grant
     }
 
-    /// The rights that serving takes, with parents that get a finalizer or not.
+    /// The rights that serving the handler needs. `has_finalizer` says whether its parents get a finalizer.
     #[must_use]
     pub fn rules(&self, has_finalizer: bool) -> Vec<Rule> {
         rules_of(
@@ -126,17 +128,17 @@ pub(crate) fn rules_of<'a>(
     children: impl Iterator<Item = &'a ServedKind>,
     has_finalizer: bool,
 ) -> Vec<Rule> {
-    let children: Vec<Resource> = children.map(ServedKind::as_rights_name_it).collect();
+    let children: Vec<Resource> = children.map(ServedKind::resource_of_rights).collect();
     rules(
         grant,
-        &parents.as_rights_name_it(),
+        &parents.resource_of_rights(),
         &children,
         has_finalizer,
     )
 }
 
-/// How a kind is served; that it is not is an error at once.
-async fn discover(client: &Client, kind: &Kind) -> Result<ServedKind, KindsError> {
+/// How a kind is served now.
+async fn find_served(client: &Client, kind: &Kind) -> Result<ServedKind, KindsError> {
     match find(client, kind).await {
         Ok(Some(served)) => Ok(served),
         Ok(None) => Err(KindsError::NotServed(kind.clone())),

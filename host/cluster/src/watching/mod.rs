@@ -1,5 +1,5 @@
-//! What is known of the objects of a handler: its kinds, their watches, their caches, and the queue of parents
-//! that have work.
+//! The objects of a handler in the cluster: its kinds, their watches and caches, and the queue of parents to
+//! reconcile.
 
 mod backoff;
 mod cache;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::cache::Cache;
 use crate::api::ServedKind;
 
-/// One kind of parents or children: how to reach it, and what is known of it.
+/// The kind of the parents, or one kind of children: how it is served, and the cache of its objects.
 pub(crate) struct WatchedKind {
     pub(crate) served: ServedKind,
     pub(crate) cache: Arc<Cache>,

@@ -16,28 +16,28 @@ use super::watched_kind::WatchedKind;
 use super::work_queue::WorkQueue;
 use crate::metrics::HandlerMetrics;
 
-/// The kinds of a handler as they are watched, whether a module is there to serve them or not: a host that
-/// stands by has its caches filled already when its turn comes.
+/// The kinds of a handler, which are watched whether a module serves them yet or not. A host that stands by has
+/// filled caches when it becomes the leader.
 pub struct WatchedKinds {
     pub(crate) grant: Grant,
     pub(crate) parents: WatchedKind,
     pub(crate) children: Vec<WatchedKind>,
-    pub(crate) conflicts: Arc<ContestedNames>,
-    /// For those who serve.
-    pub(crate) work: Arc<WorkQueue>,
+    pub(crate) contested: Arc<ContestedNames>,
+    /// The parents to reconcile. It takes none before there are workers.
+    pub(crate) queue: Arc<WorkQueue>,
     pub(crate) metrics: Arc<HandlerMetrics>,
     pub(crate) watches: JoinSet<()>,
-    /// Each is told when its cache is filled.
+    /// Each is notified when its cache is filled.
     pub(crate) filled: Vec<oneshot::Receiver<()>>,
     pub(crate) fill_progress: FillProgress,
 }
 
 impl Kinds {
-    /// Starts every watch; with no namespaces, of all.
+    /// Starts the watches of all kinds, in these namespaces, or in all if there are none.
     ///
     /// # Errors
     ///
-    /// When namespaces are named for parents that live in none.
+    /// When namespaces are named, but the parents are cluster-scoped.
     pub fn observe(
         self,
         client: &Client,
@@ -57,8 +57,8 @@ impl Kinds {
             grant,
             parents: WatchedKind::new(parents),
             children: children.into_iter().map(WatchedKind::new).collect(),
-            conflicts: Arc::default(),
-            work: Arc::new(WorkQueue::new(metrics.clone())),
+            contested: Arc::default(),
+            queue: Arc::new(WorkQueue::new(metrics.clone())),
             metrics,
             watches: JoinSet::new(),
             filled: Vec::new(),
@@ -77,44 +77,44 @@ impl Kinds {
 }
 
 impl WatchedKinds {
-    /// The rights that serving takes, with parents that get a finalizer or not.
+    /// The rights that serving the handler needs. `has_finalizer` says whether its parents get a finalizer.
     #[must_use]
     pub fn rules(&self, has_finalizer: bool) -> Vec<Rule> {
         let children = self.children.iter().map(|child| &child.served);
         rules_of(&self.grant, &self.parents.served, children, has_finalizer)
     }
 
-    /// Whether its caches are filled, or as full as the API server lets them be.
+    /// Whether each watch has filled its cache, or was refused by the API server.
     #[must_use]
     pub fn is_filled(&self) -> bool {
         self.fill_progress.is_filled()
     }
 
-    /// Waits until they are.
+    /// Waits until [`is_filled`](Self::is_filled).
     pub async fn filled(&self) {
         self.fill_progress.filled().await;
     }
 
     fn watch(&mut self, client: &Client, namespace: Option<&String>) {
-        let work = self.work.clone();
-        let on_parent = move |parent: &Object| work.note(parent.key());
-        let fill = self.fill_progress.one_more();
+        let queue = self.queue.clone();
+        let on_parent = move |parent: &Object| queue.add(parent.key());
+        let fill = self.fill_progress.add_watch();
         let watch = KindWatch::of(&self.parents, namespace, String::new(), fill);
         self.start(watch, client, on_parent);
         for child in 0..self.children.len() {
             let labels = format!("{HANDLER_LABEL}={}", self.grant.handler);
-            let fill = self.fill_progress.one_more();
+            let fill = self.fill_progress.add_watch();
             let watch = KindWatch::of(&self.children[child], namespace, labels, fill);
-            let conflicts = self.conflicts.clone();
-            self.watches.spawn(conflicts.watch(
+            let contested = self.contested.clone();
+            self.watches.spawn(contested.watch(
                 watch.served.clone(),
                 namespace.cloned(),
                 client.clone(),
-                self.work.clone(),
+                self.queue.clone(),
             ));
-            let (parents, work) = (self.parents.cache.clone(), self.work.clone());
+            let (parents, queue) = (self.parents.cache.clone(), self.queue.clone());
             self.start(watch, client, move |child| {
-                child_changed(child, &parents, &work);
+                child_changed(child, &parents, &queue);
             });
         }
     }
@@ -132,10 +132,10 @@ impl WatchedKinds {
     }
 }
 
-fn child_changed(child: &Object, parents: &Cache, work: &WorkQueue) {
+fn child_changed(child: &Object, parents: &Cache, queue: &WorkQueue) {
     for uid in child.parent_uids() {
         if let Some(parent) = parents.key_of(uid) {
-            work.note(parent);
+            queue.add(parent);
         }
     }
 }

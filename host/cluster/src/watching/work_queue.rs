@@ -8,11 +8,11 @@ use tokio::sync::Notify;
 use crate::health::Heartbeat;
 use crate::metrics::HandlerMetrics;
 
-/// The queue as workers share it: they sleep while there is nothing to do.
+/// The queue of parents to reconcile, shared by workers, who sleep while there is nothing to do.
 pub(crate) struct WorkQueue {
     queue: Mutex<Queue<Key>>,
     metrics: Arc<HandlerMetrics>,
-    /// Whether the workers move; there is none before they begin.
+    /// Beats when a worker makes progress; there is none before the workers begin.
     heartbeat: OnceLock<Heartbeat>,
     added: Notify,
     ended: Notify,
@@ -29,22 +29,21 @@ impl WorkQueue {
         }
     }
 
-    /// From now on there are workers, and this tells whether they move.
-    pub(crate) fn begins(&self, heartbeat: Heartbeat) {
+    /// From now on there are workers. This heartbeat shows that they make progress.
+    pub(crate) fn begin(&self, heartbeat: Heartbeat) {
         let _ = self.heartbeat.set(heartbeat);
         self.change(|_| {});
     }
 
-    /// Notes a change that somebody saw. Before there are workers nobody needs to know: they begin with
-    /// everything there is.
-    pub(crate) fn note(&self, key: Key) {
+    /// Adds a parent that changed. Before there are workers it is not added, since they begin with all parents.
+    pub(crate) fn add(&self, key: Key) {
         if self.heartbeat.get().is_some() {
             self.change(|queue| queue.add(key));
         }
     }
 
-    /// The workers move.
-    pub(crate) fn moves(&self) {
+    /// Notes that a worker makes progress.
+    pub(crate) fn beat(&self) {
         if let Some(heartbeat) = self.heartbeat.get() {
             heartbeat.beat();
         }
@@ -74,14 +73,14 @@ impl WorkQueue {
             let next = self.take();
             match next {
                 Next::Run(task) => {
-                    self.moves();
-                    // There may be more: one wake-up starts one worker, which starts the next.
+                    self.beat();
+                    // There may be more to do: each worker that begins wakes the next one.
                     self.added.notify_one();
                     return task;
                 }
                 Next::Wait => self.added.notified().await,
                 Next::WaitUntil(at) => {
-                    // Whether time or an addition ended the wait makes no difference.
+                    // The queue is asked again, whether time or an addition ended the wait.
                     let _ = tokio::time::timeout_at(at.into(), self.added.notified()).await;
                 }
             }
@@ -92,7 +91,7 @@ impl WorkQueue {
         let mut queue = self.queue.lock();
         let before = queue.added();
         let next = queue.next(Instant::now());
-        // Appointments whose time has come become due here.
+        // The parents of appointments whose time has come were added here.
         self.metrics.queue_is(queue.depth(), queue.added() - before);
         self.metrics.taken(queue.waited());
         next
@@ -100,13 +99,13 @@ impl WorkQueue {
 
     /// The work on a parent ended.
     pub(crate) fn done(&self, key: &Key) {
-        self.moves();
+        self.beat();
         self.change(|queue| queue.done(key));
         self.ended.notify_one();
     }
 
-    /// Takes no more reconciles and waits until what runs and what is to be reported has ended, or the
-    /// patience has.
+    /// Drops the parents that are due, and waits until running work and all reports are done, but not longer than
+    /// `patience`.
     pub(crate) async fn stop(&self, patience: Duration) {
         self.change(Queue::stop_reconciling);
         let quiet = async {
@@ -114,7 +113,7 @@ impl WorkQueue {
                 self.ended.notified().await;
             }
         };
-        // Whoever is not done by then is cut off; a restart finds out what is missing.
+        // Work that takes longer is cut off. After a restart every parent is reconciled anyway.
         let _ = tokio::time::timeout(patience, quiet).await;
     }
 }

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::record::RolloutRecord;
 use crate::{
     Description, Digest, FetchedModule, HandlerCondition, KeptModules, Refused, RolledBack,
-    Settings, TrialFailure,
+    Settings, TrialFailure, TrialSoFar,
 };
 
 /// A module that may take over: compiled, described for the config of a spec, and within its grant.
@@ -30,18 +30,6 @@ pub struct Now {
     pub instant: Instant,
     /// For statuses.
     pub time: SystemTime,
-}
-
-/// How the trial of the module that runs stands, as far as parents were called.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum TrialSoFar {
-    /// No module is on trial, or nothing is served yet.
-    #[default]
-    None,
-    /// Too few parents were called to tell. This is how the module would be judged now.
-    Undecided(Result<(), TrialFailure>),
-    /// The module did well with enough parents.
-    Proven,
 }
 
 /// What is known beside an event when it is handled.

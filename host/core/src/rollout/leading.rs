@@ -2,12 +2,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Common;
 use super::event::{
-    Action, Facts, PreviewSummary, Purpose, Recalled, RolloutModule, RolloutNote, TrialSoFar,
-    TrialTerms,
+    Action, Facts, PreviewSummary, Purpose, Recalled, RolloutModule, RolloutNote, TrialTerms,
 };
 use super::record::{RollbackRecord, RolloutRecord, SwapRecord};
 use super::running::Running;
-use crate::{Digest, FetchedModule, PreviewPolicy, Refused, TrialFailure};
+use crate::{Digest, FetchedModule, GrantRequest, PreviewPolicy, Refused, TrialFailure, TrialSoFar};
 
 /// After what time a load or a preview is tried again that a busy host or API server made fail.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
@@ -174,7 +173,7 @@ impl<M: RolloutModule> Leading<M> {
 
     /// Other kinds are granted: what runs is what is still granted.
     pub(super) fn regrant(&mut self, common: &Common, facts: &Facts) -> Vec<Action<M>> {
-        let grant = common.settings.likely_grant().ok();
+        let grant = GrantRequest::from(&common.settings).grant().ok();
         let is_granted = |module: &M| {
             let grant = grant.as_ref();
             grant.is_some_and(|grant| grant.narrowed_to(module.description()).is_ok())

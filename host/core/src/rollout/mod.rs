@@ -26,13 +26,15 @@ use std::time::Instant;
 
 pub use event::{
     Action, Facts, Now, PreviewSummary, Purpose, Recalled, RolloutEvent, RolloutModule,
-    RolloutNote, TrialSoFar, TrialTerms,
+    RolloutNote, TrialTerms,
 };
 use leading::{Candidate, Leading};
 pub use record::{ModuleRecord, RollbackRecord, RolloutRecord, SwapRecord};
 pub use status::{HeldModule, RolloutStatus, ServingState};
 
-use crate::{Description, Digest, FetchedModule, HandlerCondition, Refused, Settings};
+use crate::{
+    Description, Digest, FetchedModule, GrantRequest, HandlerCondition, Refused, Settings,
+};
 
 /// How many modules are kept loaded while a host stands by: the one that runs elsewhere, the one it would
 /// return to, and one that came since.
@@ -267,7 +269,8 @@ impl<M: RolloutModule> Rollout<M> {
         let is_changed = before.spec != settings.spec;
         let approved = settings.approved;
         let is_moved = before.module != settings.module;
-        let is_regranted = before.is_granted_otherwise(settings);
+        let is_regranted = GrantRequest::from(&before) != GrantRequest::from(settings)
+            || before.account != settings.account;
         let mut actions = self.on_leading(|leading, _| {
             leading.spec_refused = None;
             if !is_changed {

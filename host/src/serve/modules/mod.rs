@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use handler_host_cluster::Active;
 use handler_host_core::{
-    Description, Digest, Fault, FetchedModule, HandlerReason, Refused, RolloutModule, Settings,
+    Description, Digest, Fault, FetchedModule, GrantRequest, HandlerReason, Refused, RolloutModule, Settings,
 };
 use handler_host_engine::{Component, DescribeError, Tally};
 use handler_host_registry::FetchError;
@@ -38,7 +38,7 @@ impl RolloutModule for LoadedModule {
     }
 
     fn world(&self) -> String {
-        self.component.world().to_string()
+        self.component.world().name().to_owned()
     }
 }
 
@@ -120,7 +120,7 @@ fn describe(
             | DescribeError::Kind(_) => refused,
         }
     })?;
-    let grant = settings.likely_grant();
+    let grant = GrantRequest::from(settings).grant();
     let narrowed = grant.and_then(|grant| grant.narrowed_to(&description));
     narrowed.map_err(|error| Refused::new(HandlerReason::NotGranted, &error.to_string()))?;
     Ok(description)

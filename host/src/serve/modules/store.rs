@@ -18,12 +18,12 @@ impl HostContext {
     }
 
     pub(crate) async fn keep_rolled_back(self: &Arc<Self>, key: &str, module: RolledBack) {
-        let keep = self.with_store(key, move |store, key| store.reject(key, &module));
+        let keep = self.with_store(key, move |store, key| store.keep_rolled_back(key, &module));
         keep.await;
     }
 
     pub(crate) async fn forget_rolled_back(self: &Arc<Self>, key: &str) {
-        let forget = self.with_store(key, |store, key| store.clear_rejected(key));
+        let forget = self.with_store(key, |store, key| store.clear_rolled_back(key));
         forget.await;
     }
 

@@ -2,7 +2,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use handler_host_core::{
-    APPROVE_ANNOTATION, Account, CallLimits, Digest, Image, Kind, Limits, ModuleLocation, ModuleSource, OnParentDelete,
+    APPROVE_ANNOTATION, Account, CallLimits, ChildPolicy, Digest, Image, Kind, Limits,
+    ModuleLocation, ModuleSource,
     RolloutPolicy, Settings, is_handler_name,
 };
 use serde_json::Value;
@@ -10,14 +11,14 @@ use serde_json::Value;
 use super::error::{MOST_CHILDREN, MOST_KINDS, SettingsError};
 use super::limits::LimitsSpec;
 use super::rollout::RolloutSpec;
-use super::source::{ConfigMapSource, ModuleSpec};
+use super::source::{ConfigMapEntry, ModuleSpec};
 use super::spec::{ChildSpec, Handler, ServiceAccountSpec};
 use super::{image, rules};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Checks all that the CRD's rules check, since a Handler from a file never met them. Only the lengths that
-/// keep those rules cheap are left out.
+/// Checks everything that the rules of the CRD check, since a Handler from a file was never checked by the API server.
+/// The maximal lengths, which only keep those rules cheap, are left out.
 impl TryFrom<&Handler> for Settings {
     type Error = SettingsError;
 
@@ -28,7 +29,7 @@ impl TryFrom<&Handler> for Settings {
             return Err(SettingsError::Name(name));
         }
         let parent = kind("spec.parent", &spec.parent.api_version, &spec.parent.kind)?;
-        // Maps of `serde_json` are sorted, so one spec has one text.
+        // Maps of `serde_json` are sorted, so equal specs have equal texts.
         let text =
             serde_json::to_vec(spec).map_err(|error| SettingsError::Json(error.to_string()))?;
         Ok(Self {
@@ -54,24 +55,24 @@ fn kind(field: &str, api_version: &str, kind: &str) -> Result<Kind, SettingsErro
     })
 }
 
-fn children(
-    specs: &[ChildSpec],
-    parent: &Kind,
-) -> Result<Vec<(Kind, OnParentDelete)>, SettingsError> {
+fn children(specs: &[ChildSpec], parent: &Kind) -> Result<Vec<ChildPolicy>, SettingsError> {
     if specs.len() > MOST_KINDS {
         return Err(SettingsError::Kinds(specs.len()));
     }
-    let mut children: Vec<(Kind, OnParentDelete)> = Vec::with_capacity(specs.len());
+    let mut children: Vec<ChildPolicy> = Vec::with_capacity(specs.len());
     for (index, child) in specs.iter().enumerate() {
         let field = format!("spec.children[{index}]");
         let kind = kind(&field, &child.api_version, &child.kind)?;
         if kind == *parent {
             return Err(SettingsError::ParentAsChild(kind));
         }
-        if children.iter().any(|(known, _)| *known == kind) {
+        if children.iter().any(|known| known.kind == kind) {
             return Err(SettingsError::Twice(kind));
         }
-        children.push((kind, child.on_parent_delete.into()));
+        children.push(ChildPolicy {
+            kind,
+            on_parent_delete: child.on_parent_delete.into(),
+        });
     }
     Ok(children)
 }
@@ -132,7 +133,7 @@ fn filled(field: &'static str, text: &str) -> Result<String, SettingsError> {
     Ok(text.to_owned())
 }
 
-fn config_map(entry: &ConfigMapSource) -> Result<ModuleLocation, SettingsError> {
+fn config_map(entry: &ConfigMapEntry) -> Result<ModuleLocation, SettingsError> {
     Ok(ModuleLocation::ConfigMap {
         namespace: filled("spec.module.configMap.namespace", &entry.namespace)?,
         name: filled("spec.module.configMap.name", &entry.name)?,
@@ -193,7 +194,7 @@ fn rollout(rollout: &RolloutSpec) -> Result<RolloutPolicy, SettingsError> {
     })
 }
 
-/// What is no digest approves nothing: the condition goes on to say what would.
+/// The approved digest. A value that is no digest approves nothing; the condition says which digest would.
 fn approved(handler: &Handler) -> Option<Digest> {
     let annotations = handler.metadata.annotations.as_ref();
     let approval = annotations.and_then(|annotations| annotations.get(APPROVE_ANNOTATION));

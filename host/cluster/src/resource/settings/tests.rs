@@ -1,4 +1,4 @@
-use handler_host_core::PreviewPolicy;
+use handler_host_core::{OnParentDelete, PreviewPolicy};
 use rstest::rstest;
 use serde_json::json;
 
@@ -42,6 +42,13 @@ fn kind_of(api_version: &str, kind: &str) -> Kind {
     Kind::new(api_version, kind).unwrap()
 }
 
+fn child_of(kind: Kind, on_parent_delete: OnParentDelete) -> ChildPolicy {
+    ChildPolicy {
+        kind,
+        on_parent_delete,
+    }
+}
+
 #[test]
 fn what_a_handler_leaves_out_has_a_default() {
     let settings = settings(&json!({})).unwrap();
@@ -53,7 +60,7 @@ fn what_a_handler_leaves_out_has_a_default() {
             pinned: None,
         },
         parent: kind_of("kopf.dev/v1", "EphemeralVolumeClaim"),
-        children: vec![(
+        children: vec![child_of(
             kind_of("v1", "PersistentVolumeClaim"),
             OnParentDelete::Delete,
         )],
@@ -103,8 +110,8 @@ fn what_a_handler_says_is_taken() {
         }
     );
     let children = [
-        (kind_of("v1", "Secret"), OnParentDelete::Orphan),
-        (kind_of("v1", "ConfigMap"), OnParentDelete::Delete),
+        child_of(kind_of("v1", "Secret"), OnParentDelete::Orphan),
+        child_of(kind_of("v1", "ConfigMap"), OnParentDelete::Delete),
     ];
     assert_eq!(settings.children, children);
     assert_eq!(settings.account, Account::new("team-a", "evc").ok());

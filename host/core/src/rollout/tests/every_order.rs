@@ -7,7 +7,7 @@ use super::scenario::Step::{
     Restart, Rights,
 };
 use super::scenario::{Scenario, Step, WINDOW, digest};
-use crate::ConditionType;
+use crate::{ConditionType, GrantRequest};
 
 const STEPS: [Step; 16] = [
     Lead,
@@ -66,7 +66,7 @@ fn hold(scenario: &Scenario, steps: &[&Step]) {
     }
     // What serves is granted what it describes.
     if let Some(description) = rollout.described() {
-        let grant = rollout.settings().likely_grant().unwrap();
+        let grant = GrantRequest::from(rollout.settings()).grant().unwrap();
         assert!(grant.narrowed_to(description).is_ok(), "{steps:?}: {told}");
     }
     // A module that was rolled back under this spec does not serve.

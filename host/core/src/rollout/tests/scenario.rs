@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use crate::rollout::{
     Action, Facts, Now, PreviewSummary, Purpose, Recalled, Rollout, RolloutEvent, RolloutModule,
-    RolloutNote, RolloutRecord, ServingState, TrialSoFar,
+    RolloutNote, RolloutRecord, ServingState,
 };
 use crate::{
-    CallLimits, ConditionType, Description, Digest, FetchedModule, HandlerCondition, HandlerReason,
+    CallLimits, ChildPolicy, ConditionType, Description, Digest, FetchedModule, GrantRequest, HandlerCondition, HandlerReason,
     KeptModules, Kind, Limits, ModuleLocation, ModuleSource, OnParentDelete, PreviewPolicy,
-    Refused, RolloutPolicy, Settings, TrialFailure,
+    Refused, RolloutPolicy, Settings, TrialFailure, TrialSoFar,
 };
 
 /// How long a trial takes here.
@@ -163,9 +163,14 @@ fn settings(preview: PreviewPolicy) -> Settings {
     settings
 }
 
-fn children(kinds: &[&str]) -> Vec<(Kind, OnParentDelete)> {
+fn children(kinds: &[&str]) -> Vec<ChildPolicy> {
     let kinds = kinds.iter().map(|name| kind(name));
-    kinds.map(|kind| (kind, OnParentDelete::Delete)).collect()
+    kinds
+        .map(|kind| ChildPolicy {
+            kind,
+            on_parent_delete: OnParentDelete::Delete,
+        })
+        .collect()
 }
 
 impl Scenario {
@@ -436,7 +441,7 @@ impl Scenario {
             },
             has_finalizer: false,
         };
-        let grant = self.settings.likely_grant().unwrap();
+        let grant = GrantRequest::from(&self.settings).grant().unwrap();
         let result = match name.as_str() {
             "broken" => refused(HandlerReason::InvalidModule),
             "busy" => refused(HandlerReason::DescribeFailed).map_err(Refused::temporary),

@@ -1,0 +1,140 @@
+use std::time::Instant;
+
+use handler_host_core::{
+    ConditionChange, Key, Object, PassOutcome, Requeue, Severity, TrialStep, Verdict,
+};
+use serde_json::Value;
+
+use super::controller::Controller;
+use super::parent_states::Report;
+use super::pass::Pass;
+use super::running_module::RunningModule;
+use crate::metrics::PassResult;
+
+impl Controller {
+    /// Remembers what a pass came to, makes the next appointment, and has a report written if there is news.
+    pub(super) fn conclude(&self, running: &RunningModule, key: &Key, parent: &Object, pass: Pass) {
+        let Pass {
+            outcome,
+            fingerprint,
+            fails_newly,
+        } = pass;
+        let outcome = self.tried(running, key, outcome, fails_newly);
+        self.log_problem(parent, outcome.problem.as_deref());
+        let requeue = outcome.requeue;
+        match requeue {
+            Requeue::Backoff { .. } => self.metrics.put_off(),
+            Requeue::Never | Requeue::After(_) => {}
+        }
+        let now = Instant::now();
+        let retry_at = self.states.with(parent, |state| {
+            state.fingerprint = fingerprint.filter(|_| outcome.is_settled());
+            let jitter = fastrand::f64();
+            let delay = requeue.delay(&mut state.failures, self.backoff, jitter);
+            delay.map(|delay| now + delay)
+        });
+        self.queue.change(|queue| match retry_at {
+            Some(at) => queue.retry_at(key.clone(), at),
+            None => queue.cancel_timer(key),
+        });
+        self.put_report(running, key, parent, outcome, now);
+    }
+
+    /// The outcome as far as the parent is told of it: what a module on trial fails newly is withheld.
+    fn tried(
+        &self,
+        running: &RunningModule,
+        key: &Key,
+        outcome: PassOutcome,
+        fails_newly: bool,
+    ) -> PassOutcome {
+        let Some(verdict) = &outcome.verdict else {
+            return outcome;
+        };
+        let new_failure = fails_newly.then_some(verdict);
+        match running.note(key, new_failure, self.parents.cache.len()) {
+            TrialStep::Report => outcome,
+            TrialStep::Withhold => outcome.withheld(),
+            TrialStep::Fail(failure) => {
+                self.trial_failed(running, failure);
+                outcome.withheld()
+            }
+        }
+    }
+
+    fn log_problem(&self, parent: &Object, problem: Option<&str>) {
+        let had_problem = self.states.with(parent, |state| {
+            std::mem::replace(&mut state.has_problem, problem.is_some())
+        });
+        match problem {
+            Some(problem) => self.write_problems.report(&problem),
+            None if had_problem => self.write_problems.resolve(),
+            None => {}
+        }
+    }
+
+    fn put_report(
+        &self,
+        running: &RunningModule,
+        key: &Key,
+        parent: &Object,
+        outcome: PassOutcome,
+        now: Instant,
+    ) {
+        let Some(verdict) = &outcome.verdict else {
+            return;
+        };
+        self.states.with(parent, |state| {
+            state.is_failing = verdict.reason.is_failure();
+        });
+        let status = parent.status();
+        let change = self.change(parent, &status, verdict);
+        if change == ConditionChange::Transition {
+            self.log_verdict(key, verdict);
+        }
+        let Some(told) = outcome.report(change) else {
+            return;
+        };
+        let report = Report {
+            told,
+            digest: running.digest(),
+            generation: parent.meta.generation,
+        };
+        if !report.told.events.is_empty() || self.patch_for(&status, &report).is_some() {
+            self.states.with(parent, |state| state.put_report(report));
+            self.queue.change(|queue| queue.report(key.clone(), now));
+        }
+    }
+
+    /// Compares a verdict with what will be written, if that is known already, else with what the parent says.
+    fn change(&self, parent: &Object, status: &Value, verdict: &Verdict) -> ConditionChange {
+        let pending = self.states.with(parent, |state| {
+            let report = state.report.as_ref()?;
+            Some(ConditionChange::between(&report.told.verdict, verdict))
+        });
+        pending.unwrap_or_else(|| ConditionChange::of(verdict, status))
+    }
+
+    /// Logs a transition.
+    pub(super) fn log_verdict(&self, key: &Key, verdict: &Verdict) {
+        let (handler, reason) = (&self.grant.handler, verdict.reason.as_str());
+        match verdict.reason.severity() {
+            Severity::Normal => {
+                tracing::debug!(%handler, object = %key, reason, "{}", verdict.message);
+            }
+            Severity::Warning => {
+                tracing::warn!(%handler, object = %key, reason, "{}", verdict.message);
+            }
+        }
+    }
+}
+
+impl From<Requeue> for PassResult {
+    fn from(requeue: Requeue) -> Self {
+        match requeue {
+            Requeue::Never => Self::Success,
+            Requeue::After(_) => Self::RequeueAfter,
+            Requeue::Backoff { .. } => Self::Error,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What a handler may do: the grant, and the rights in the cluster that serving the handler needs.
+
+mod account;
+mod child_policy;
+mod claims;
+mod grant;
+mod request;
+mod rights;
+
+pub use self::account::{Account, AccountError};
+pub use self::child_policy::{ChildPolicy, OnParentDelete};
+pub use self::claims::{Claims, Taken};
+pub use self::grant::{ChildGrant, Grant, GrantError, Limits, Scope, is_handler_name};
+pub use self::request::GrantRequest;
+pub use self::rights::{Resource, Right, Rule, Verb, rights, rights_in_words, rules};

@@ -1,0 +1,68 @@
+use super::child_policy::{ChildPolicy, OnParentDelete};
+use super::grant::{Grant, GrantError, Limits, Scope};
+use crate::{Description, Kind, Settings};
+
+/// What a handler asks to be granted. The scopes of its kinds, which only a cluster knows, are not in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRequest {
+    /// The handler's name.
+    pub name: String,
+    /// The kind of its parents.
+    pub parent: Kind,
+    /// The kinds of its children, and what becomes of each when its parent goes.
+    pub children: Vec<ChildPolicy>,
+    /// How much one response may hold.
+    pub limits: Limits,
+}
+
+impl GrantRequest {
+    /// Asks for everything that a module describes.
+    #[must_use]
+    pub fn of_description(
+        name: &str,
+        description: &Description,
+        on_parent_delete: OnParentDelete,
+    ) -> Self {
+        let children = description.children.iter();
+        Self {
+            name: name.to_owned(),
+            parent: description.parent.clone(),
+            children: children
+                .map(|kind| ChildPolicy {
+                    kind: kind.clone(),
+                    on_parent_delete,
+                })
+                .collect(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The grant without a cluster: every kind is taken for namespaced.
+    ///
+    /// # Errors
+    ///
+    /// When the kinds can never be granted.
+    pub fn grant(&self) -> Result<Grant, GrantError> {
+        self.grant_in(|_| Scope::Namespaced)
+    }
+
+    /// The grant, where `scope` gives the scope of a kind.
+    ///
+    /// # Errors
+    ///
+    /// When the kinds, with these scopes, can never be granted.
+    pub fn grant_in(&self, scope: impl Fn(&Kind) -> Scope) -> Result<Grant, GrantError> {
+        Grant::new(&self.name, &self.parent, &self.children, self.limits, scope)
+    }
+}
+
+impl From<&Settings> for GrantRequest {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            name: settings.name.clone(),
+            parent: settings.parent.clone(),
+            children: settings.children.clone(),
+            limits: settings.limits,
+        }
+    }
+}

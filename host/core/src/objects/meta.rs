@@ -1,0 +1,71 @@
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::Deserializer;
+
+/// The parts of `metadata` that decisions rest on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Meta {
+    /// Unique within a namespace and kind.
+    pub name: String,
+    /// None for cluster-scoped kinds.
+    pub namespace: Option<String>,
+    /// Unique over the cluster's life.
+    pub uid: String,
+    /// Changes at every write.
+    pub resource_version: String,
+    /// Changes with the spec, where the kind has a status subresource.
+    pub generation: Option<i64>,
+    /// Labels.
+    pub labels: Pairs,
+    /// Annotations.
+    pub annotations: Pairs,
+    /// Owner references.
+    #[serde(rename = "ownerReferences")]
+    pub owners: Vec<Owner>,
+    /// Finalizers.
+    pub finalizers: Vec<String>,
+    /// Set once deletion was asked for.
+    pub deletion_timestamp: Option<String>,
+}
+
+/// Labels or annotations. They are a list, since an object has only a handful of them: a tree of three entries would
+/// take half a kilobyte for each of many objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs(Box<[(Box<str>, Box<str>)]>);
+
+impl Pairs {
+    /// The value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.0.iter();
+        pairs
+            .find(|(known, _)| **known == *name)
+            .map(|(_, value)| &**value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The API server leaves empty maps out, but a file for `render` may say null.
+        let pairs = Option::<BTreeMap<Box<str>, Box<str>>>::deserialize(deserializer)?;
+        Ok(Self(pairs.unwrap_or_default().into_iter().collect()))
+    }
+}
+
+/// An owner reference, of which only the uid is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Owner {
+    /// The owner's uid.
+    pub uid: String,
+}
+
+/// A resource version as a number. Resource versions are decimal numbers that grow with each write and are
+/// comparable within a kind: documented since Kubernetes 1.35, true of every release before. A version that is
+/// no number counts as the oldest.
+#[must_use]
+pub fn version_number(resource_version: &str) -> u128 {
+    resource_version.parse().unwrap_or_default()
+}

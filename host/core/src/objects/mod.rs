@@ -1,0 +1,20 @@
+//! Kubernetes objects: their kinds, keys, metadata and text, and how two of them differ.
+
+mod change;
+mod compare;
+mod digest;
+mod key;
+mod kind;
+mod meta;
+mod object;
+mod quantity;
+
+pub use self::change::Change;
+pub use self::compare::{projection, stands};
+pub use self::digest::{Digest, DigestError};
+pub use self::key::Key;
+pub(crate) use self::kind::is_dns_subdomain;
+pub use self::kind::{Kind, KindError};
+pub use self::meta::{Meta, Owner, Pairs, version_number};
+pub use self::object::{Object, ObjectError};
+pub use self::quantity::{canonical, whole};

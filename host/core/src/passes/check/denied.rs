@@ -1,0 +1,75 @@
+use crate::{Key, Kind};
+
+/// A response outside the grant. Nothing of it is applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("handler `{handler}` {reason}")]
+pub struct Denied {
+    /// The handler.
+    pub handler: String,
+    /// The rule that was broken.
+    pub reason: Box<DenyReason>,
+}
+
+/// The rules of a grant. Each message has the value that broke the rule, and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each message says what its variant is")]
+pub enum DenyReason {
+    #[error("returned {count} children, its limit is {limit}; return fewer")]
+    Count { count: usize, limit: usize },
+    #[error("returned a child of {bytes} bytes, its limit is {limit}; make it smaller")]
+    Size { bytes: usize, limit: usize },
+    #[error(
+        "returned child {index}, which is no Kubernetes object in JSON ({rule}); return an object with apiVersion, kind and metadata.name"
+    )]
+    NotAnObject { index: usize, rule: String },
+    #[error(
+        "returned a status patch that is no JSON object ({rule}); return an object such as {{\"size\": \"1G\"}}"
+    )]
+    Status { rule: String },
+    #[error(
+        "may not apply {kind}, which it does not describe; let `describe` name it, or drop the child"
+    )]
+    Kind { kind: Kind },
+    #[error(
+        "returned {kind} with the name {name:?}, which cannot stand in a path; use at most 253 letters, digits, `-`, `.`, `_` and `:`"
+    )]
+    Name { kind: Kind, name: String },
+    #[error("returned {kind} {key} twice; return each child once")]
+    Twice { kind: Kind, key: Key },
+    #[error(
+        "returned {kind} {name} in namespace {namespace:?}, its parent lives in {parent:?}; drop metadata.namespace"
+    )]
+    Namespace {
+        kind: Kind,
+        name: String,
+        namespace: String,
+        parent: String,
+    },
+    #[error(
+        "returned {kind} {name} without a namespace for a cluster-scoped parent; set metadata.namespace"
+    )]
+    NoNamespace { kind: Kind, name: String },
+    #[error(
+        "returned {kind} {name} in namespace {namespace:?}, which is no DNS label; use at most 63 of a-z, 0-9 and `-`"
+    )]
+    NoSuchNamespace {
+        kind: Kind,
+        name: String,
+        namespace: String,
+    },
+    #[error(
+        "returned the cluster-scoped {kind} {name} with namespace {namespace:?}; drop metadata.namespace"
+    )]
+    ClusterScoped {
+        kind: Kind,
+        name: String,
+        namespace: String,
+    },
+    #[error("returned {kind} {name} with `{field}`, which {whose}; drop it")]
+    Field {
+        kind: Kind,
+        name: String,
+        field: String,
+        whose: &'static str,
+    },
+}

@@ -1,0 +1,257 @@
+mod denied;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+pub use self::denied::{Denied, DenyReason};
+use super::children::{Checked, Child, Children, Desired};
+use crate::objects::is_dns_subdomain;
+use crate::{
+    APPLIED_ANNOTATION, ChildGrant, Digest, Grant, HANDLER_LABEL, HOST, Key, Kind,
+    MANAGED_BY_LABEL, Object, OnParentDelete, PARENT_UID_LABEL, Scope,
+};
+
+/// The fields of `metadata` that a handler may not set, and why.
+const NOT_THE_HANDLERS: [(&str, &str); 10] = [
+    ("ownerReferences", "the host sets"),
+    ("finalizers", "could keep the child from being deleted"),
+    ("generateName", "would name a new child at every call"),
+    ("uid", "the API server sets"),
+    ("resourceVersion", "the API server sets"),
+    ("generation", "the API server sets"),
+    ("creationTimestamp", "the API server sets"),
+    ("deletionTimestamp", "the API server sets"),
+    ("managedFields", "the API server sets"),
+    ("selfLink", "the API server sets"),
+];
+
+/// Checks the children of a response against the grant, and adds namespace, owner reference, labels, and the digest by
+/// which the host later knows that nothing changed.
+///
+/// # Errors
+///
+/// At the first rule that is broken. None of the children may be applied then.
+pub fn check(
+    desired: Children<Desired>,
+    parent: &Object,
+    grant: &Grant,
+) -> Result<Children<Checked>, Denied> {
+    let denied = |reason| Denied {
+        handler: grant.handler.clone(),
+        reason: Box::new(reason),
+    };
+    let count = desired.children.len();
+    let limit = grant.limits.children;
+    if count > limit {
+        return Err(denied(DenyReason::Count { count, limit }));
+    }
+    let mut seen = BTreeSet::new();
+    let mut children = Vec::with_capacity(count);
+    for (index, Desired(text)) in desired.children.into_iter().enumerate() {
+        let child = check_one(index, &text, parent, grant).map_err(denied)?;
+        if !seen.insert((child.kind.clone(), child.key.clone())) {
+            let (kind, key) = (child.kind, child.key);
+            return Err(denied(DenyReason::Twice { kind, key }));
+        }
+        children.push(Checked(child));
+    }
+    Ok(Children { children })
+}
+
+/// Checks the patch of the parent's status in a response.
+///
+/// # Errors
+///
+/// When the patch is no JSON object.
+pub fn check_status(
+    patch: Option<&str>,
+    grant: &Grant,
+) -> Result<Option<Map<String, Value>>, Denied> {
+    let fields = patch.map(serde_json::from_str).transpose();
+    fields.map_err(|error| Denied {
+        handler: grant.handler.clone(),
+        reason: Box::new(DenyReason::Status {
+            rule: error.to_string(),
+        }),
+    })
+}
+
+fn check_one(
+    index: usize,
+    text: &str,
+    parent: &Object,
+    grant: &Grant,
+) -> Result<Child, DenyReason> {
+    let (bytes, limit) = (text.len(), grant.limits.child_bytes);
+    if bytes > limit {
+        return Err(DenyReason::Size { bytes, limit });
+    }
+    let not_an_object = |rule: String| DenyReason::NotAnObject { index, rule };
+    let mut body: Map<String, Value> =
+        serde_json::from_str(text).map_err(|error| not_an_object(error.to_string()))?;
+    let kind = Kind::new(text_of(&body, "apiVersion"), text_of(&body, "kind"))
+        .map_err(|error| not_an_object(error.to_string()))?;
+    let Some(granted) = grant.child(&kind) else {
+        return Err(DenyReason::Kind { kind });
+    };
+    let Some(Value::Object(mut metadata)) = body.remove("metadata") else {
+        return Err(not_an_object("metadata is missing".to_owned()));
+    };
+    let name = text_of(&metadata, "name").to_owned();
+    if !is_path_segment(&name) {
+        return Err(DenyReason::Name { kind, name });
+    }
+    check_fields(&kind, &name, &body, &metadata)?;
+    let namespace = namespace_of(granted, &name, &metadata, parent, grant.parent_scope)?;
+    stamp(&mut metadata, namespace.as_deref(), parent, grant, granted)
+        .map_err(|rule| not_an_object(rule.to_owned()))?;
+    body.insert("metadata".to_owned(), Value::Object(metadata));
+    let mut body = Value::Object(body);
+    let digest = Digest::of(body.to_string().as_bytes());
+    body["metadata"]["annotations"][APPLIED_ANNOTATION] = Value::String(digest.to_string());
+    Ok(Child {
+        key: Key::new(namespace.as_deref(), &name),
+        kind,
+        body,
+        digest,
+    })
+}
+
+fn check_fields(
+    kind: &Kind,
+    name: &str,
+    body: &Map<String, Value>,
+    metadata: &Map<String, Value>,
+) -> Result<(), DenyReason> {
+    let refused = |field: String, whose| DenyReason::Field {
+        kind: kind.clone(),
+        name: name.to_owned(),
+        field,
+        whose,
+    };
+    if body.contains_key("status") {
+        return Err(refused(
+            "status".to_owned(),
+            "belongs to the child's own controller",
+        ));
+    }
+    for (field, whose) in NOT_THE_HANDLERS {
+        if metadata.contains_key(field) {
+            return Err(refused(format!("metadata.{field}"), whose));
+        }
+    }
+    Ok(())
+}
+
+/// The namespace a child goes to; None for a cluster-scoped kind.
+fn namespace_of(
+    granted: &ChildGrant,
+    name: &str,
+    metadata: &Map<String, Value>,
+    parent: &Object,
+    parent_scope: Scope,
+) -> Result<Option<String>, DenyReason> {
+    let (kind, name) = (granted.policy.kind.clone(), name.to_owned());
+    let asked = text_of(metadata, "namespace").to_owned();
+    match (granted.scope, parent_scope) {
+        (Scope::Cluster, _) if asked.is_empty() => Ok(None),
+        (Scope::Cluster, _) => Err(DenyReason::ClusterScoped {
+            kind,
+            name,
+            namespace: asked,
+        }),
+        (Scope::Namespaced, Scope::Cluster) if asked.is_empty() => {
+            Err(DenyReason::NoNamespace { kind, name })
+        }
+        (Scope::Namespaced, Scope::Cluster) if is_dns_label(&asked) => Ok(Some(asked)),
+        (Scope::Namespaced, Scope::Cluster) => Err(DenyReason::NoSuchNamespace {
+            kind,
+            name,
+            namespace: asked,
+        }),
+        (Scope::Namespaced, Scope::Namespaced) => {
+            let own = parent.meta.namespace.clone().unwrap_or_default();
+            if asked.is_empty() || asked == own {
+                Ok(Some(own))
+            } else {
+                Err(DenyReason::Namespace {
+                    kind,
+                    name,
+                    namespace: asked,
+                    parent: own,
+                })
+            }
+        }
+    }
+}
+
+/// Adds the fields that the host sets. Its labels replace those of the handler: a handler that copies its parent's labels
+/// must not be refused because the parent is the child of another handler.
+fn stamp(
+    metadata: &mut Map<String, Value>,
+    namespace: Option<&str>,
+    parent: &Object,
+    grant: &Grant,
+    granted: &ChildGrant,
+) -> Result<(), &'static str> {
+    if let Some(namespace) = namespace {
+        metadata.insert("namespace".to_owned(), json!(namespace));
+    }
+    let labels = text_map(metadata, "labels").ok_or("metadata.labels is not a map of strings")?;
+    labels.insert(MANAGED_BY_LABEL.to_owned(), json!(HOST));
+    labels.insert(HANDLER_LABEL.to_owned(), json!(grant.handler));
+    labels.insert(PARENT_UID_LABEL.to_owned(), json!(parent.meta.uid));
+    let annotations =
+        text_map(metadata, "annotations").ok_or("metadata.annotations is not a map of strings")?;
+    annotations.remove(APPLIED_ANNOTATION);
+    match granted.policy.on_parent_delete {
+        OnParentDelete::Orphan => {}
+        OnParentDelete::Delete => {
+            let owner = json!([{
+                "apiVersion": grant.parent.api_version,
+                "kind": grant.parent.kind,
+                "name": parent.meta.name,
+                "uid": parent.meta.uid,
+                "controller": true,
+                "blockOwnerDeletion": true,
+            }]);
+            metadata.insert("ownerReferences".to_owned(), owner);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name can be part of a path: with a `/`, `?` or `%` in it, a request would become another one. Most kinds are
+/// stricter, but not all: `system:node` is a valid name of a ClusterRole. The API server checks the rules of a kind.
+fn is_path_segment(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    (1..=253).contains(&name.len()) && !matches!(name, "." | "..") && name.bytes().all(is_plain)
+}
+
+fn is_dns_label(name: &str) -> bool {
+    name.len() <= 63 && !name.contains('.') && is_dns_subdomain(name)
+}
+
+/// The map of strings at a field, which is created if it is missing or null. None if the field has another type.
+fn text_map<'a>(
+    metadata: &'a mut Map<String, Value>,
+    field: &str,
+) -> Option<&'a mut Map<String, Value>> {
+    let value = metadata.entry(field).or_insert(Value::Null);
+    if value.is_null() {
+        *value = json!({});
+    }
+    let map = value.as_object_mut()?;
+    map.values().all(Value::is_string).then_some(map)
+}
+
+fn text_of<'a>(object: &'a Map<String, Value>, field: &str) -> &'a str {
+    object
+        .get(field)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+use rstest::rstest;
+
+use super::*;
+use crate::{ChildPolicy, Limits};
+
+fn kind(kind: &str) -> Kind {
+    Kind::new("v1", kind).unwrap()
+}
+
+fn parent(scope: Scope) -> Object {
+    let namespace = match scope {
+        Scope::Namespaced => r#","namespace":"ns""#,
+        Scope::Cluster => "",
+    };
+    let text = format!(r#"{{"metadata":{{"name":"p","uid":"u1"{namespace}}}}}"#);
+    Object::parse(&kind("Pod"), &text).unwrap()
+}
+
+fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
+    let child = |name, scope| ChildGrant {
+        policy: ChildPolicy {
+            kind: kind(name),
+            on_parent_delete,
+        },
+        scope,
+    };
+    Grant {
+        handler: "evc".to_owned(),
+        parent: kind("Pod"),
+        parent_scope,
+        children: vec![
+            child("ConfigMap", Scope::Namespaced),
+            child("Node", Scope::Cluster),
+        ],
+        limits: Limits {
+            children: 2,
+            child_bytes: 400,
+        },
+    }
+}
+
+fn check_in(scope: Scope, texts: &[&str]) -> Result<Children<Checked>, Denied> {
+    let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+    let grant = grant(scope, OnParentDelete::Delete);
+    check(Children::desired(texts), &parent(scope), &grant)
+}
+
+const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}"#;
+
+fn with_metadata(extra: &str) -> String {
+    CONFIG_MAP.replace(r#""name":"a""#, &format!(r#""name":"a",{extra}"#))
+}
+
+#[rstest]
+#[case::kind(&[r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"}}"#],
+    "handler `evc` may not apply v1 Secret, which it does not describe; let `describe` name it, or drop the child")]
+#[case::count(&[CONFIG_MAP, CONFIG_MAP, CONFIG_MAP],
+    "handler `evc` returned 3 children, its limit is 2; return fewer")]
+#[case::twice(&[CONFIG_MAP, CONFIG_MAP],
+    "handler `evc` returned v1 ConfigMap ns/a twice; return each child once")]
+#[case::name(&[&*CONFIG_MAP.replace("\"a\"", "\"a/b\"")],
+    "handler `evc` returned v1 ConfigMap with the name \"a/b\", which cannot stand in a path; use at most 253 letters, digits, `-`, `.`, `_` and `:`")]
+#[case::no_name(&[&*CONFIG_MAP.replace("\"name\":\"a\"", "")],
+    "handler `evc` returned v1 ConfigMap with the name \"\", which cannot stand in a path; use at most 253 letters, digits, `-`, `.`, `_` and `:`")]
+#[case::namespace(&[&*with_metadata(r#""namespace":"kube-system""#)],
+    "handler `evc` returned v1 ConfigMap a in namespace \"kube-system\", its parent lives in \"ns\"; drop metadata.namespace")]
+#[case::owner(&[&*with_metadata(r#""ownerReferences":[]"#)],
+    "handler `evc` returned v1 ConfigMap a with `metadata.ownerReferences`, which the host sets; drop it")]
+#[case::finalizer(&[&*with_metadata(r#""finalizers":["x/y"]"#)],
+    "handler `evc` returned v1 ConfigMap a with `metadata.finalizers`, which could keep the child from being deleted; drop it")]
+#[case::uid(&[&*with_metadata(r#""uid":"u""#)],
+    "handler `evc` returned v1 ConfigMap a with `metadata.uid`, which the API server sets; drop it")]
+#[case::status(&[&*CONFIG_MAP.replace("\"metadata\"", "\"status\":{},\"metadata\"")],
+    "handler `evc` returned v1 ConfigMap a with `status`, which belongs to the child's own controller; drop it")]
+#[case::scope(&[&*with_metadata(r#""namespace":"ns""#).replace("ConfigMap", "Node")],
+    "handler `evc` returned the cluster-scoped v1 Node a with namespace \"ns\"; drop metadata.namespace")]
+#[case::labels(&[&*with_metadata(r#""labels":{"a":1}"#)],
+    "handler `evc` returned child 0, which is no Kubernetes object in JSON (metadata.labels is not a map of strings); return an object with apiVersion, kind and metadata.name")]
+fn what_is_outside_the_grant_is_denied_with_rule_and_remedy(
+    #[case] children: &[&str],
+    #[case] message: &str,
+) {
+    assert_eq!(
+        check_in(Scope::Namespaced, children)
+            .unwrap_err()
+            .to_string(),
+        message
+    );
+}
+
+#[rstest]
+#[case::not_json("nonsense")]
+#[case::a_list("[]")]
+#[case::no_kind(r#"{"metadata":{"name":"a"}}"#)]
+#[case::no_metadata(r#"{"apiVersion":"v1","kind":"ConfigMap"}"#)]
+fn what_is_no_object_is_denied(#[case] child: &str) {
+    let denied = check_in(Scope::Namespaced, &[child]).unwrap_err();
+    assert!(
+        matches!(*denied.reason, DenyReason::NotAnObject { index: 0, .. }),
+        "{denied}"
+    );
+}
+
+#[test]
+fn a_child_over_the_size_limit_is_denied() {
+    let big = CONFIG_MAP.replace(
+        "\"metadata\"",
+        &format!("\"data\":{{\"a\":\"{}\"}},\"metadata\"", "x".repeat(400)),
+    );
+    let denied = check_in(Scope::Namespaced, &[&big]).unwrap_err();
+    assert!(
+        matches!(*denied.reason, DenyReason::Size { limit: 400, .. }),
+        "{denied}"
+    );
+}
+
+#[rstest]
+#[case::namespaced_child_of_cluster_parent(Scope::Cluster, CONFIG_MAP, None)]
+#[case::named_namespace(Scope::Cluster, &with_metadata(r#""namespace":"b""#), Some("b/a"))]
+#[case::cluster_child(Scope::Cluster, &CONFIG_MAP.replace("ConfigMap", "Node"), Some("a"))]
+#[case::own_namespace_repeated(Scope::Namespaced, &with_metadata(r#""namespace":"ns""#), Some("ns/a"))]
+#[case::inherited(Scope::Namespaced, CONFIG_MAP, Some("ns/a"))]
+#[case::a_path_for_a_namespace(Scope::Cluster, &with_metadata(r#""namespace":"b/secrets/c?""#), None)]
+fn the_namespace_follows_from_both_scopes(
+    #[case] scope: Scope,
+    #[case] child: &str,
+    #[case] key: Option<&str>,
+) {
+    let checked = check_in(scope, &[child]).ok();
+    let found = checked.as_ref().and_then(|children| children.iter().next());
+    assert_eq!(found.map(|child| child.key.to_string()).as_deref(), key);
+}
+
+#[test]
+fn the_host_adds_namespace_owner_labels_and_digest() {
+    let carried = with_metadata(r#""labels":{"app":"x","handler-host.dev/handler":"other"}"#);
+    let checked = check_in(Scope::Namespaced, &[&carried]).unwrap();
+    let child = checked.iter().next().unwrap();
+    let metadata = &child.body["metadata"];
+    assert_eq!(metadata["namespace"], "ns");
+    assert_eq!(metadata["ownerReferences"][0]["uid"], "u1");
+    assert_eq!(
+        metadata["labels"],
+        json!({"app": "x", MANAGED_BY_LABEL: HOST, HANDLER_LABEL: "evc", PARENT_UID_LABEL: "u1"})
+    );
+    assert_eq!(
+        metadata["annotations"],
+        json!({APPLIED_ANNOTATION: child.digest.to_string()})
+    );
+}
+
+#[test]
+fn an_orphan_has_no_owner_reference_but_is_still_found_by_its_labels() {
+    let grant = grant(Scope::Namespaced, OnParentDelete::Orphan);
+    let parent = parent(Scope::Namespaced);
+    let checked = check(
+        Children::desired(vec![CONFIG_MAP.to_owned()]),
+        &parent,
+        &grant,
+    )
+    .unwrap();
+    let child = checked.iter().next().unwrap();
+    assert!(child.body["metadata"].get("ownerReferences").is_none());
+    let object = Object::parse(&child.kind, &child.body.to_string()).unwrap();
+    assert!(object.is_child_of(&parent, "evc"));
+}
+
+#[test]
+fn the_order_of_fields_does_not_change_the_digest() {
+    let digest = |text: &str| {
+        let checked = check_in(Scope::Namespaced, &[text]).unwrap();
+        checked.iter().next().map(|child| child.digest).unwrap()
+    };
+    let turned = r#"{"metadata":{"name":"a"},"kind":"ConfigMap","apiVersion":"v1"}"#;
+    assert_eq!(digest(CONFIG_MAP), digest(turned));
+}
+
+#[rstest]
+#[case::a_dns_name("a.b-1", true)]
+#[case::of_a_role("system:node", true)]
+#[case::longest(&"a".repeat(253), true)]
+#[case::too_long(&"a".repeat(254), false)]
+#[case::empty("", false)]
+#[case::here(".", false)]
+#[case::up("..", false)]
+#[case::a_path("a/b", false)]
+#[case::an_escape("a%2fb", false)]
+#[case::a_query("a?force=true", false)]
+#[case::a_fragment("a#b", false)]
+#[case::a_space("a b", false)]
+#[case::beyond_ascii("ä", false)]
+fn a_name_is_what_can_stand_in_a_path(#[case] name: &str, #[case] is_name: bool) {
+    assert_eq!(is_path_segment(name), is_name);
+}

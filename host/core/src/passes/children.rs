@@ -1,0 +1,91 @@
+use serde_json::Value;
+
+use crate::{Digest, Key, Kind};
+
+/// The children of one parent at a stage. Only `Children<Checked>` can be planned and applied, and only
+/// [`check`](crate::check) makes them.
+#[derive(Clone, Debug)]
+pub struct Children<Stage> {
+    pub(crate) children: Vec<Stage>,
+}
+
+/// A child as the handler returned it, as JSON text that is not trusted.
+#[derive(Clone, Debug)]
+pub struct Desired(pub(crate) String);
+
+/// A child within the grant, completed by the host.
+#[derive(Clone, Debug)]
+pub struct Checked(pub(crate) Child);
+
+/// A child to apply.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace and name.
+    pub key: Key,
+    /// The whole object to apply.
+    pub body: Value,
+    /// The digest of `body` without the annotation that carries this digest.
+    pub digest: Digest,
+}
+
+/// The name of a child: kind, namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChildRef {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace and name.
+    pub key: Key,
+}
+
+impl Child {
+    /// The child's kind and key.
+    #[must_use]
+    pub fn name(&self) -> ChildRef {
+        ChildRef {
+            kind: self.kind.clone(),
+            key: self.key.clone(),
+        }
+    }
+}
+
+impl Children<Desired> {
+    /// What a handler returned.
+    #[must_use]
+    pub fn desired(texts: Vec<String>) -> Self {
+        Self {
+            children: texts.into_iter().map(Desired).collect(),
+        }
+    }
+}
+
+impl Children<Checked> {
+    /// The children in the handler's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Child> {
+        self.children.iter().map(|Checked(child)| child)
+    }
+
+    /// Whether these are the same children, in any order.
+    #[must_use]
+    pub fn are_same_as(&self, others: &Self) -> bool {
+        let names = |children: &Self| {
+            let mut names: Vec<_> = children.iter().map(|c| (c.name(), c.digest)).collect();
+            names.sort_by(|(one, _), (other, _)| one.cmp(other));
+            names
+        };
+        names(self) == names(others)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Whether none is desired.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+}

@@ -1,0 +1,28 @@
+//! One pass over a parent: whether it is due, what the handler's response means within its grant, which steps
+//! follow, and what the parent is told.
+
+mod applied;
+mod check;
+mod children;
+mod decision;
+mod due;
+mod finalizer;
+mod outcome;
+mod plan;
+mod preview;
+mod status;
+mod verdict;
+
+pub use self::applied::{Applied, AppliedChange, ChildProblem, Done};
+pub use self::check::{Denied, DenyReason, check, check_status};
+pub use self::children::{Checked, Child, ChildRef, Children, Desired};
+pub use self::decision::{Decision, Undecided};
+pub use self::due::PassDue;
+pub use self::finalizer::{FinalizerFacts, FinalizerStep, may_go};
+pub use self::outcome::{FinalizerWrite, PassOutcome, PassReport, Requeue};
+pub use self::plan::{Step, accepted_mark, plan};
+pub use self::preview::{ChildChange, NewFailure, ParentPreview, Preview};
+pub use self::status::{
+    ConditionChange, HandlerIdentity, StatusInput, reported_failure, status_patch,
+};
+pub use self::verdict::{Reason, Verdict};

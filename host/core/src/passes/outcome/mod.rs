@@ -1,0 +1,273 @@
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::applied::{Applied, AppliedChange, ChildProblem};
+use super::children::ChildRef;
+use super::decision::{Decision, Undecided};
+use super::status::ConditionChange;
+use super::verdict::{Reason, Verdict};
+use crate::{Backoff, Failure, HandlerEvent, Readiness};
+
+/// What the API server made of a parent's finalizer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FinalizerWrite {
+    /// It was written.
+    Written,
+    /// The parent is gone, or not what it was taken for.
+    Stale,
+    /// The API server refused it, with this message.
+    Rejected(String),
+    /// The API server cannot answer.
+    Unavailable {
+        /// The problem, for people.
+        message: String,
+        /// How long the API server asks to wait; None if it does not say.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// What one pass over a parent came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PassOutcome {
+    /// The verdict on the parent. None leaves its condition `Ready` as it is: the API server did not answer, the
+    /// cluster changed during the pass, or there was nothing to judge.
+    pub verdict: Option<Verdict>,
+    /// The merge patch of the parent's status that the handler gave. None unless its children are applied.
+    pub status: Option<Map<String, Value>>,
+    /// The Events that the handler gave. Empty unless its children are applied.
+    pub events: Vec<HandlerEvent>,
+    /// How many children the handler desires.
+    pub desired: usize,
+    /// The children that were written.
+    pub changes: Vec<AppliedChange>,
+    /// When the next pass is due though nothing changes.
+    pub requeue: Requeue,
+    /// What kept the API server from answering.
+    pub problem: Option<String>,
+}
+
+/// When a parent is passed over again though nothing changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Requeue {
+    /// Not at all.
+    #[default]
+    Never,
+    /// After this time.
+    After(Duration),
+    /// After the backoff of a parent that fails, and not before `at_least` is over.
+    Backoff {
+        /// Zero unless the API server asks for more.
+        at_least: Duration,
+    },
+}
+
+/// What a parent's users are told of a pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassReport {
+    /// What the condition `Ready` says.
+    pub verdict: Verdict,
+    /// The handler's merge patch of the status.
+    pub status: Option<Map<String, Value>>,
+    /// The Events to publish, in order.
+    pub events: Vec<HandlerEvent>,
+}
+
+impl PassOutcome {
+    /// The module gave nothing that may be applied. Another call would mostly give the same, so only failures
+    /// that may pass are tried again.
+    #[must_use]
+    pub fn of_undecided(undecided: &Undecided) -> Self {
+        let requeue = match undecided {
+            Undecided::Denied(_) | Undecided::Failed(Failure::Permanent(_)) => Requeue::Never,
+            Undecided::Failed(Failure::Temporary {
+                delay: Some(delay), ..
+            }) => Requeue::After(*delay),
+            Undecided::Failed(Failure::Temporary { delay: None, .. } | Failure::Fault(_)) => {
+                Requeue::backoff(None)
+            }
+        };
+        Self {
+            verdict: Some(undecided.verdict()),
+            requeue,
+            ..Self::default()
+        }
+    }
+
+    /// The steps for what the module decided were carried out, as far as that was possible.
+    #[must_use]
+    pub fn of_applied(decision: &Decision, applied: Applied) -> Self {
+        let response = &decision.response;
+        let mut outcome = Self {
+            desired: decision.desired.len(),
+            changes: applied.changes,
+            ..Self::default()
+        };
+        match applied.problem {
+            None => {
+                outcome.verdict = Some(verdict_of(decision, applied.awaited.as_ref()));
+                outcome.requeue = response.requeue_after.into();
+                // Only here: what the handler says of its children does not hold for children that were refused.
+                outcome.status = decision.status.clone();
+                outcome.events = response.events.clone();
+            }
+            Some(ChildProblem::Foreign(child)) => outcome.fail(Verdict::foreign(&child)),
+            Some(ChildProblem::Rejected(child, message)) => {
+                outcome.fail(Verdict::rejected(&child, &message));
+            }
+            Some(ChildProblem::Unavailable {
+                message,
+                retry_after,
+                ..
+            }) => {
+                outcome.problem = Some(message);
+                outcome.requeue = Requeue::backoff(retry_after);
+            }
+            Some(ChildProblem::Stale(_)) => outcome.requeue = Requeue::backoff(None),
+        }
+        outcome
+    }
+
+    /// The finalizer was to be set or removed, and nothing else.
+    #[must_use]
+    pub fn of_finalizer(write: FinalizerWrite) -> Self {
+        let mut outcome = Self::default();
+        match write {
+            // The change of the parent leads to its next pass.
+            FinalizerWrite::Written => {}
+            FinalizerWrite::Stale => outcome.requeue = Requeue::backoff(None),
+            FinalizerWrite::Rejected(message) => {
+                let message = format!("the API server refused the finalizer: {message}");
+                outcome.fail(Verdict::new(Reason::Rejected, message));
+            }
+            FinalizerWrite::Unavailable {
+                message,
+                retry_after,
+            } => {
+                outcome.problem = Some(message);
+                outcome.requeue = Requeue::backoff(retry_after);
+            }
+        }
+        outcome
+    }
+
+    fn fail(&mut self, verdict: Verdict) {
+        self.verdict = Some(verdict);
+        self.requeue = Requeue::backoff(None);
+    }
+
+    /// Whether something went wrong that another module may do better.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let verdict = self.verdict.as_ref();
+        verdict.is_some_and(|verdict| verdict.reason.is_modules_failure())
+    }
+
+    /// Whether the handler has nothing more to do for a parent that is being deleted.
+    #[must_use]
+    pub fn has_nothing_left(&self) -> bool {
+        let verdict = self.verdict.as_ref();
+        verdict.is_some_and(|verdict| !verdict.reason.is_failure())
+            && self.desired == 0
+            && self.changes.is_empty()
+    }
+
+    /// Whether the versions that the pass left behind need no other pass. Without a verdict the next look at
+    /// the parent is a pass.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.verdict.is_some()
+    }
+
+    /// The outcome, of which the parent is told nothing: most likely the failure is the fault of the module on
+    /// trial. The parent is passed over again when the trial is over.
+    #[must_use]
+    pub fn withheld(self) -> Self {
+        Self {
+            verdict: None,
+            ..self
+        }
+    }
+
+    /// What the parent's users are told; None without a verdict. `change` says whether the verdict is news to
+    /// them: a transition gets an Event of its own, and the handler's Events come with one or with changes.
+    #[must_use]
+    pub fn report(self, change: ConditionChange) -> Option<PassReport> {
+        let verdict = self.verdict?;
+        let mut events = Vec::new();
+        match change {
+            ConditionChange::Transition => {
+                events = self.events;
+                events.push(verdict.announcement(&self.changes));
+            }
+            ConditionChange::Same if !self.changes.is_empty() => events = self.events,
+            ConditionChange::Same => {}
+        }
+        Some(PassReport {
+            verdict,
+            status: self.status,
+            events,
+        })
+    }
+}
+
+fn verdict_of(decision: &Decision, awaited: Option<&ChildRef>) -> Verdict {
+    match (awaited, &decision.response.readiness) {
+        (Some(child), _) => {
+            let name = format!("{} {}", child.kind.kind, child.key.name);
+            let message = format!("{name} is being deleted; it is made again when it is gone");
+            Verdict::new(Reason::Waiting, message)
+        }
+        (None, Readiness::Ready) => Verdict::reconciled(decision.desired.len()),
+        (None, Readiness::Waiting(message)) => Verdict::new(Reason::Waiting, message),
+    }
+}
+
+impl Verdict {
+    /// The Event that announces the verdict. For a parent that was reconciled it says what was changed.
+    #[must_use]
+    pub fn announcement(&self, changes: &[AppliedChange]) -> HandlerEvent {
+        let message = if self.reason == Reason::Reconciled && !changes.is_empty() {
+            let changes: Vec<_> = changes.iter().map(AppliedChange::to_string).collect();
+            changes.join(", ")
+        } else {
+            self.message.clone()
+        };
+        HandlerEvent {
+            severity: self.reason.severity(),
+            reason: self.reason.as_str().to_owned(),
+            message,
+        }
+    }
+}
+
+impl Requeue {
+    fn backoff(at_least: Option<Duration>) -> Self {
+        Self::Backoff {
+            at_least: at_least.unwrap_or_default(),
+        }
+    }
+
+    /// How long to wait for the next pass; None if none is due. `failures` counts the passes in a row that are
+    /// tried again with backoff, and is brought up to date. `jitter` is a random number of 0 to 1.
+    pub fn delay(self, failures: &mut u32, backoff: Backoff, jitter: f64) -> Option<Duration> {
+        *failures = match self {
+            Self::Never | Self::After(_) => 0,
+            Self::Backoff { .. } => failures.saturating_add(1),
+        };
+        match self {
+            Self::Never => None,
+            Self::After(delay) => Some(delay),
+            Self::Backoff { at_least } => Some(backoff.delay(*failures, jitter).max(at_least)),
+        }
+    }
+}
+
+impl From<Option<Duration>> for Requeue {
+    fn from(delay: Option<Duration>) -> Self {
+        delay.map_or(Self::Never, Self::After)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::children::{Checked, Child, ChildRef, Children};
+use crate::{Digest, Grant, Kind, Object, projection, stands};
+
+/// One thing to do for one child. A child that is as desired needs none.
+#[derive(Clone, Debug)]
+pub enum Step<'a> {
+    /// The child was not observed. Create it, but only if no object of its name exists.
+    Create(&'a Child),
+    /// The child was observed and differs. Apply it to the object that was observed, and to no other.
+    Update {
+        /// The desired child.
+        child: &'a Child,
+        /// The object that was observed.
+        observed: &'a Object,
+    },
+    /// The child is desired, but the observed object is being deleted. When it is gone, another plan creates the child.
+    AwaitDeletion(ChildRef),
+    /// The child was observed and is not desired. Delete the object that was observed, and no other.
+    Delete {
+        /// The child.
+        child: ChildRef,
+        /// The uid of the object that may be deleted.
+        uid: String,
+    },
+}
+
+/// The steps that make the observed children of a parent the desired ones, deletions last.
+///
+/// Of a parent that is being deleted, children that are granted to outlive it are not deleted: that is the
+/// administrator's decision, and a handler that desires nothing in the end does not change it.
+///
+/// `accepted` has the marks of children that the API server changes when they are applied, such as by a webhook or a
+/// write-only field. A child that is observed with the same mark is as desired.
+#[must_use]
+pub fn plan<'a>(
+    desired: &'a Children<Checked>,
+    observed: &'a [(Kind, Arc<Object>)],
+    accepted: &HashMap<ChildRef, Digest>,
+    parent: &Object,
+    grant: &Grant,
+) -> Vec<Step<'a>> {
+    let mut left: BTreeMap<ChildRef, &'a Object> = observed
+        .iter()
+        .map(|(kind, object)| {
+            (
+                ChildRef {
+                    kind: kind.clone(),
+                    key: object.key(),
+                },
+                &**object,
+            )
+        })
+        .collect();
+    let mut steps = Vec::new();
+    for child in desired.iter() {
+        let name = child.name();
+        match left.remove(&name) {
+            None => steps.push(Step::Create(child)),
+            Some(object) if object.is_deleting() => steps.push(Step::AwaitDeletion(name)),
+            Some(object) if is_as_desired(child, object, accepted.get(&name)) => {}
+            Some(observed) => steps.push(Step::Update { child, observed }),
+        }
+    }
+    let is_orphaned = |child: &ChildRef| parent.is_deleting() && grant.keeps(&child.kind);
+    let undesired = left
+        .into_iter()
+        .filter(|(child, object)| !object.is_deleting() && !is_orphaned(child));
+    steps.extend(undesired.map(|(child, object)| Step::Delete {
+        child,
+        uid: object.meta.uid.clone(),
+    }));
+    steps
+}
+
+fn is_as_desired(child: &Child, object: &Object, accepted: Option<&Digest>) -> bool {
+    // The text came from the API server and was read once already.
+    let Ok(observed) = serde_json::from_str::<Value>(object.text()) else {
+        return false;
+    };
+    stands(&child.body, &observed)
+        || accepted.is_some_and(|mark| *mark == mark_of(child, &observed))
+}
+
+/// The mark of what the API server made of an applied child; None if the child is as desired.
+#[must_use]
+pub fn accepted_mark(child: &Child, answer: &Object) -> Option<Digest> {
+    let answered = serde_json::from_str::<Value>(answer.text()).ok()?;
+    (!stands(&child.body, &answered)).then(|| mark_of(child, &answered))
+}
+
+fn mark_of(child: &Child, observed: &Value) -> Digest {
+    let made = projection(&child.body, observed);
+    Digest::of(format!("{} {made}", child.digest).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{ChildPolicy, GrantRequest, Limits, OnParentDelete, check};
+
+    fn config_map() -> Kind {
+        Kind::new("v1", "ConfigMap").unwrap()
+    }
+
+    fn grant(on_parent_delete: OnParentDelete) -> Grant {
+        let request = GrantRequest {
+            name: "evc".to_owned(),
+            parent: Kind::new("v1", "Pod").unwrap(),
+            children: vec![ChildPolicy {
+                kind: config_map(),
+                on_parent_delete,
+            }],
+            limits: Limits::default(),
+        };
+        request.grant().unwrap()
+    }
+
+    fn parent(deletion: Option<&str>) -> Object {
+        let metadata = json!({
+            "name": "p", "namespace": "ns", "uid": "u", "deletionTimestamp": deletion,
+        });
+        let text = json!({"metadata": metadata}).to_string();
+        Object::parse(&Kind::new("v1", "Pod").unwrap(), &text).unwrap()
+    }
+
+    fn checked(parts: &[(&str, &str)]) -> Children<Checked> {
+        let texts = parts.iter().map(|(name, value)| {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": value}}).to_string()
+        });
+        let desired = Children::desired(texts.collect());
+        check(desired, &parent(None), &grant(OnParentDelete::Delete)).unwrap()
+    }
+
+    /// The steps for a parent that stays.
+    fn planned(
+        desired: &Children<Checked>,
+        observed: &[(Kind, Arc<Object>)],
+        accepted: &HashMap<ChildRef, Digest>,
+    ) -> Vec<String> {
+        let grant = grant(OnParentDelete::Delete);
+        in_words(&plan(desired, observed, accepted, &parent(None), &grant))
+    }
+
+    /// The object as the API server would hold it once the child was applied, changed by `edit`.
+    fn applied(child: &Child, edit: impl Fn(&mut Value)) -> (Kind, Arc<Object>) {
+        let mut body = child.body.clone();
+        body["metadata"]["uid"] = json!("child-uid");
+        body["metadata"]["resourceVersion"] = json!("7");
+        edit(&mut body);
+        (
+            child.kind.clone(),
+            Arc::new(Object::parse(&child.kind, &body.to_string()).unwrap()),
+        )
+    }
+
+    fn in_words(steps: &[Step<'_>]) -> Vec<String> {
+        let say = |step: &Step<'_>| match step {
+            Step::Create(child) => format!("create {}", child.key),
+            Step::Update { child, observed } => {
+                format!("update {} {}", child.key, observed.meta.uid)
+            }
+            Step::AwaitDeletion(child) => format!("await {}", child.key),
+            Step::Delete { child, uid } => format!("delete {} {uid}", child.key),
+        };
+        steps.iter().map(say).collect()
+    }
+
+    #[rstest]
+    #[case::as_it_was(|_: &mut Value| {}, &[])]
+    #[case::others_added_something(|o: &mut Value| o["data"]["b"] = json!("x"), &[])]
+    #[case::edited(|o: &mut Value| o["data"]["a"] = json!("x"), &["update ns/a child-uid"])]
+    #[case::label_gone(|o: &mut Value| o["metadata"]["labels"] = json!({}), &["update ns/a child-uid"])]
+    #[case::owner_gone(|o: &mut Value| o["metadata"]["ownerReferences"] = json!([]), &["update ns/a child-uid"])]
+    #[case::applied_from_another_desire(
+        |o: &mut Value| o["metadata"]["annotations"]["handler-host.dev/applied"] = json!("sha256:0"),
+        &["update ns/a child-uid"])]
+    #[case::being_deleted(|o: &mut Value| o["metadata"]["deletionTimestamp"] = json!("now"), &["await ns/a"])]
+    fn an_observed_child_is_changed_only_where_it_differs(
+        #[case] edit: fn(&mut Value),
+        #[case] steps: &[&str],
+    ) {
+        let desired = checked(&[("a", "1")]);
+        let observed = [applied(desired.iter().next().unwrap(), edit)];
+        assert_eq!(planned(&desired, &observed, &HashMap::new()), steps);
+    }
+
+    #[test]
+    fn missing_children_are_made_and_undesired_ones_deleted_last() {
+        let before = checked(&[("a", "1"), ("b", "1")]);
+        let observed: Vec<_> = before.iter().map(|child| applied(child, |_| {})).collect();
+        let desired = checked(&[("c", "1"), ("b", "1")]);
+        let steps = planned(&desired, &observed, &HashMap::new());
+        assert_eq!(steps, ["create ns/c", "delete ns/a child-uid"]);
+    }
+
+    #[test]
+    fn what_the_server_makes_of_a_child_is_accepted_until_it_changes_again() {
+        let desired = checked(&[("a", "1")]);
+        let child = desired.iter().next().unwrap();
+        let answer = applied(child, |o| o["data"]["a"] = json!("rewritten"));
+        let mark = accepted_mark(child, &answer.1).unwrap();
+        let accepted = HashMap::from([(child.name(), mark)]);
+        let seen_again = std::slice::from_ref(&answer);
+        assert_eq!(planned(&desired, seen_again, &accepted), [""; 0]);
+
+        let edited = applied(child, |o| o["data"]["a"] = json!("edited"));
+        assert_eq!(
+            planned(&desired, &[edited], &accepted),
+            ["update ns/a child-uid"]
+        );
+        let other_desire = checked(&[("a", "2")]);
+        assert_eq!(
+            planned(&other_desire, &[answer], &accepted),
+            ["update ns/a child-uid"]
+        );
+    }
+
+    #[rstest]
+    #[case::it_stays(None, OnParentDelete::Delete, &["delete ns/a child-uid"])]
+    #[case::it_stays_and_the_child_may_too(None, OnParentDelete::Orphan, &["delete ns/a child-uid"])]
+    #[case::it_goes(Some("now"), OnParentDelete::Delete, &["delete ns/a child-uid"])]
+    #[case::it_goes_and_the_child_stays(Some("now"), OnParentDelete::Orphan, &[])]
+    fn an_undesired_child_is_deleted_unless_it_outlives_a_parent_that_goes(
+        #[case] deletion: Option<&str>,
+        #[case] on_parent_delete: OnParentDelete,
+        #[case] steps: &[&str],
+    ) {
+        let before = checked(&[("a", "1")]);
+        let observed = [applied(before.iter().next().unwrap(), |_| {})];
+        let (desired, accepted) = (checked(&[]), HashMap::new());
+        let (parent, grant) = (parent(deletion), grant(on_parent_delete));
+        let planned = plan(&desired, &observed, &accepted, &parent, &grant);
+        assert_eq!(in_words(&planned), steps);
+    }
+}

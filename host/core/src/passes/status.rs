@@ -1,0 +1,296 @@
+use serde_json::{Map, Value, json};
+
+use super::verdict::{Reason, Verdict};
+use crate::Digest;
+
+/// What the status of a parent is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusInput<'a> {
+    /// The parent's status as observed; null if it has none.
+    pub observed: &'a Value,
+    /// The verdict of the pass.
+    pub verdict: &'a Verdict,
+    /// The handler that gave it.
+    pub handler: HandlerIdentity<'a>,
+    /// The generation of the parent that the verdict is about. None for a kind without a status subresource: there each
+    /// write of the status raises the generation, so that a status with the generation would have to be written for ever.
+    pub generation: Option<i64>,
+    /// The handler's own merge patch of the status.
+    pub patch: Option<&'a Map<String, Value>>,
+    /// The present time, in RFC 3339 with seconds.
+    pub now: &'a str,
+}
+
+/// The field `status.handler`.
+#[derive(Clone, Copy, Debug)]
+pub struct HandlerIdentity<'a> {
+    /// The handler's name.
+    pub name: &'a str,
+    /// The digest of its module.
+    pub digest: Digest,
+}
+
+/// Whether a verdict changes what the parent's condition `Ready` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionChange {
+    /// The condition says the same.
+    Same,
+    /// The condition says something else, or there is none.
+    Transition,
+}
+
+impl ConditionChange {
+    /// Compares a verdict with the condition `Ready` in an observed status.
+    #[must_use]
+    pub fn of(verdict: &Verdict, status: &Value) -> Self {
+        let Some(before) = ready_in(status) else {
+            return Self::Transition;
+        };
+        let says = |reason: &str, message: &str| {
+            before["reason"] == reason
+                && (verdict.reason.is_ready() || before["message"] == message)
+        };
+        Self::unless(says(verdict.reason.as_str(), &verdict.message))
+    }
+
+    /// Compares a verdict with an earlier one that is not written yet.
+    #[must_use]
+    pub fn between(earlier: &Verdict, verdict: &Verdict) -> Self {
+        Self::unless(earlier == verdict)
+    }
+
+    fn unless(is_same: bool) -> Self {
+        if is_same {
+            Self::Same
+        } else {
+            Self::Transition
+        }
+    }
+}
+
+/// The reason of the condition `Ready` in an observed status, if it is a failure.
+#[must_use]
+pub fn reported_failure(status: &Value) -> Option<Reason> {
+    let reason = ready_in(status)?["reason"].as_str()?;
+    Reason::parse(reason).filter(|reason| reason.is_failure())
+}
+
+/// The merge patch (RFC 7386) that makes the observed status say the verdict; None if it says the same already.
+///
+/// Conditions of other types are kept. Those of the handler's patch get a `lastTransitionTime`, since a handler has no
+/// clock.
+#[must_use]
+pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
+    let mut patch = input.patch.cloned().unwrap_or_default();
+    let observed_conditions = conditions_of(input.observed);
+    let wanted = match patch.remove("conditions") {
+        Some(Value::Array(conditions)) => conditions,
+        _ => observed_conditions.to_vec(),
+    };
+    let mut conditions: Vec<Value> = Vec::new();
+    let mut ready = Some(ready_condition(&input));
+    for condition in wanted {
+        if condition["type"] == "Ready" {
+            conditions.extend(ready.take());
+        } else {
+            conditions.push(with_transition_time(
+                condition,
+                observed_conditions,
+                input.now,
+            ));
+        }
+    }
+    conditions.extend(ready);
+    patch.insert("conditions".to_owned(), Value::Array(conditions));
+    let handler = json!({"name": input.handler.name, "digest": input.handler.digest.to_string()});
+    patch.insert("handler".to_owned(), handler);
+
+    let mut merged = input.observed.clone();
+    let patch = Value::Object(patch);
+    json_patch::merge(&mut merged, &patch);
+    (!is_same(&merged, input.observed)).then_some(patch)
+}
+
+/// Equality, except that a number written as `1.0` equals one stored as `1`.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let is_in_other = |(name, field): (&String, &Value)| {
+                other.get(name).is_some_and(|there| is_same(field, there))
+            };
+            one.len() == other.len() && one.iter().all(is_in_other)
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| is_same(a, b))
+        }
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || one.as_f64() == other.as_f64()
+        }
+        _ => one == other,
+    }
+}
+
+fn ready_condition(input: &StatusInput<'_>) -> Value {
+    let is_ready = input.verdict.reason.is_ready();
+    let mut condition = json!({
+        "type": "Ready",
+        "status": if is_ready { "True" } else { "False" },
+        "reason": input.verdict.reason.as_str(),
+        "message": input.verdict.message,
+    });
+    if let Some(generation) = input.generation {
+        condition["observedGeneration"] = json!(generation);
+    }
+    with_transition_time(condition, conditions_of(input.observed), input.now)
+}
+
+/// Adds `lastTransitionTime`: the time of the last change of the field `status`, as the API conventions define it.
+fn with_transition_time(mut condition: Value, observed: &[Value], now: &str) -> Value {
+    let Some(fields) = condition.as_object_mut() else {
+        return condition;
+    };
+    let before = observed
+        .iter()
+        .find(|before| before["type"] == fields.get("type").cloned().unwrap_or_default());
+    let kept = before
+        .filter(|before| Some(&before["status"]) == fields.get("status"))
+        .and_then(|before| before.get("lastTransitionTime").cloned());
+    fields.insert(
+        "lastTransitionTime".to_owned(),
+        kept.unwrap_or_else(|| json!(now)),
+    );
+    condition
+}
+
+fn conditions_of(status: &Value) -> &[Value] {
+    status["conditions"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn ready_in(status: &Value) -> Option<&Value> {
+    conditions_of(status)
+        .iter()
+        .find(|condition| condition["type"] == "Ready")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const NOW: &str = "2026-01-01T00:00:00Z";
+
+    fn patch_of(observed: &Value, verdict: &Verdict, patch: Option<Value>) -> Option<Value> {
+        let patch = patch.and_then(|patch| patch.as_object().cloned());
+        status_patch(StatusInput {
+            observed,
+            verdict,
+            handler: HandlerIdentity {
+                name: "evc",
+                digest: Digest::of(b""),
+            },
+            generation: Some(1),
+            patch: patch.as_ref(),
+            now: NOW,
+        })
+    }
+
+    fn applied(observed: &Value, patch: &Value) -> Value {
+        let mut status = observed.clone();
+        json_patch::merge(&mut status, patch);
+        status
+    }
+
+    #[test]
+    fn a_new_parent_gets_condition_and_handler() {
+        let patch = patch_of(&Value::Null, &Verdict::reconciled(1), None).unwrap();
+        assert_eq!(
+            patch["conditions"][0],
+            json!({
+                "type": "Ready", "status": "True", "reason": "Reconciled", "message": "1 child is as desired.",
+                "observedGeneration": 1, "lastTransitionTime": NOW,
+            })
+        );
+        assert_eq!(patch["handler"]["name"], "evc");
+    }
+
+    #[test]
+    fn a_status_that_says_it_already_is_not_written() {
+        let verdict = Verdict::reconciled(1);
+        let own = || Some(json!({"phase": "Bound", "old": null, "share": 1.0}));
+        let mut status = applied(
+            &Value::Null,
+            &patch_of(&Value::Null, &verdict, own()).unwrap(),
+        );
+        status["share"] = json!(1);
+        assert_eq!(patch_of(&status, &verdict, own()), None);
+    }
+
+    #[test]
+    fn the_transition_time_changes_with_the_status_only() {
+        let early = json!({"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "early"}]});
+        let failed = Verdict::new(Reason::PermanentFailure, "no");
+        let still_false = patch_of(&early, &failed, None).unwrap();
+        assert_eq!(still_false["conditions"][0]["lastTransitionTime"], "early");
+        let now_true = patch_of(&early, &Verdict::reconciled(0), None).unwrap();
+        assert_eq!(now_true["conditions"][0]["lastTransitionTime"], NOW);
+    }
+
+    #[test]
+    fn conditions_of_others_are_kept_in_place() {
+        let observed = json!({"conditions": [
+            {"type": "Ready", "status": "False"}, {"type": "Backup", "status": "True", "lastTransitionTime": "t"},
+        ]});
+        let patch = patch_of(&observed, &Verdict::reconciled(1), None).unwrap();
+        assert_eq!(patch["conditions"][0]["status"], "True");
+        assert_eq!(patch["conditions"][1], observed["conditions"][1]);
+    }
+
+    #[test]
+    fn a_handler_adds_conditions_but_not_ready_and_not_its_identity() {
+        let own = json!({
+            "conditions": [{"type": "Ready", "status": "Maybe"}, {"type": "Resizing", "status": "True"}],
+            "handler": {"name": "somebody else"},
+            "size": "1G",
+        });
+        let patch = patch_of(&Value::Null, &Verdict::reconciled(1), Some(own)).unwrap();
+        assert_eq!(patch["conditions"][0]["status"], "True");
+        assert_eq!(
+            patch["conditions"][1],
+            json!({"type": "Resizing", "status": "True", "lastTransitionTime": NOW})
+        );
+        assert_eq!(patch["handler"]["name"], "evc");
+        assert_eq!(patch["size"], "1G");
+    }
+
+    #[rstest]
+    #[case::no_status(json!(null), None)]
+    #[case::no_condition(json!({"conditions": [{"type": "Bound", "reason": "Denied"}]}), None)]
+    #[case::ready(json!({"conditions": [{"type": "Ready", "reason": "Reconciled"}]}), None)]
+    #[case::waiting(json!({"conditions": [{"type": "Ready", "reason": "Waiting"}]}), None)]
+    #[case::denied(json!({"conditions": [{"type": "Ready", "reason": "Denied"}]}), Some(Reason::Denied))]
+    #[case::conflict(json!({"conditions": [{"type": "Ready", "reason": "Conflict"}]}), Some(Reason::Conflict))]
+    #[case::another_hosts(json!({"conditions": [{"type": "Ready", "reason": "Failed"}]}), None)]
+    fn a_status_tells_a_failure_or_none(#[case] status: Value, #[case] told: Option<Reason>) {
+        assert_eq!(reported_failure(&status), told);
+    }
+
+    #[rstest]
+    #[case::first_verdict(json!(null), Reason::Reconciled, "m", ConditionChange::Transition)]
+    #[case::ready_again(json!({"type": "Ready", "reason": "Reconciled", "message": "x"}), Reason::Reconciled, "m", ConditionChange::Same)]
+    #[case::same_failure(json!({"type": "Ready", "reason": "Denied", "message": "m"}), Reason::Denied, "m", ConditionChange::Same)]
+    #[case::failure_says_more(json!({"type": "Ready", "reason": "Denied", "message": "x"}), Reason::Denied, "m", ConditionChange::Transition)]
+    #[case::other_reason(json!({"type": "Ready", "reason": "Denied", "message": "m"}), Reason::Rejected, "m", ConditionChange::Transition)]
+    fn only_news_is_a_transition(
+        #[case] before: Value,
+        #[case] reason: Reason,
+        #[case] message: &str,
+        #[case] observed: ConditionChange,
+    ) {
+        let status = json!({"conditions": [before]});
+        assert_eq!(
+            ConditionChange::of(&Verdict::new(reason, message), &status),
+            observed
+        );
+    }
+}

@@ -1,0 +1,173 @@
+use super::children::ChildRef;
+use crate::text::truncated;
+use crate::{Failure, Fault, Severity};
+
+/// The longest message of a verdict, in bytes.
+const LONGEST_MESSAGE: usize = 4096;
+
+/// The result of one pass for its parent: reason and message of the condition `Ready`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The condition's reason.
+    pub reason: Reason,
+    /// The condition's message.
+    pub message: String,
+}
+
+/// The reasons of the condition `Ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The children are as desired, and the handler calls that ready.
+    Reconciled,
+    /// The children are as desired, but the handler waits for something.
+    Waiting,
+    /// An object of a child's name exists and is not the parent's.
+    Conflict,
+    /// The handler says that the input is wrong.
+    PermanentFailure,
+    /// The handler says that it may work later.
+    TemporaryFailure,
+    /// The handler trapped.
+    Trapped,
+    /// The handler ran longer than its deadline.
+    DeadlineExceeded,
+    /// The handler asked for more memory than its limit.
+    MemoryLimitExceeded,
+    /// The response was outside the grant.
+    Denied,
+    /// The API server refused a child.
+    Rejected,
+}
+
+impl Reason {
+    /// All reasons.
+    const ALL: [Self; 10] = [
+        Self::Reconciled,
+        Self::Waiting,
+        Self::Conflict,
+        Self::PermanentFailure,
+        Self::TemporaryFailure,
+        Self::Trapped,
+        Self::DeadlineExceeded,
+        Self::MemoryLimitExceeded,
+        Self::Denied,
+        Self::Rejected,
+    ];
+
+    /// The reason with this spelling.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
+    /// The reason as conditions and Events spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reconciled => "Reconciled",
+            Self::Waiting => "Waiting",
+            Self::Conflict => "Conflict",
+            Self::PermanentFailure => "PermanentFailure",
+            Self::TemporaryFailure => "TemporaryFailure",
+            Self::Trapped => "Trapped",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::MemoryLimitExceeded => "MemoryLimitExceeded",
+            Self::Denied => "Denied",
+            Self::Rejected => "Rejected",
+        }
+    }
+
+    /// Whether the condition `Ready` is `True`.
+    #[must_use]
+    pub fn is_ready(self) -> bool {
+        self == Self::Reconciled
+    }
+
+    /// Whether the parent's children are not as desired because something went wrong.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        self.severity() == Severity::Warning
+    }
+
+    /// Whether something went wrong that another module might do better. A foreign object at a child's name is not the
+    /// fault of a module.
+    #[must_use]
+    pub fn is_modules_failure(self) -> bool {
+        self.is_failure() && self != Self::Conflict
+    }
+
+    /// The type of the Event that announces the reason.
+    #[must_use]
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::Reconciled | Self::Waiting => Severity::Normal,
+            Self::Conflict
+            | Self::PermanentFailure
+            | Self::TemporaryFailure
+            | Self::Trapped
+            | Self::DeadlineExceeded
+            | Self::MemoryLimitExceeded
+            | Self::Denied
+            | Self::Rejected => Severity::Warning,
+        }
+    }
+}
+
+impl Verdict {
+    /// A verdict. The message is cut at 4096 bytes, so that a handler cannot fill its parents' statuses. Control
+    /// characters become spaces, so that a handler cannot write lines of its own into the host's log.
+    #[must_use]
+    pub fn new(reason: Reason, message: impl AsRef<str>) -> Self {
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let message: String = message.as_ref().chars().map(printable).collect();
+        Self {
+            reason,
+            message: truncated(message, LONGEST_MESSAGE),
+        }
+    }
+
+    /// The verdict when all children are as desired.
+    #[must_use]
+    pub fn reconciled(children: usize) -> Self {
+        let message = match children {
+            0 => "No child is desired.".to_owned(),
+            1 => "1 child is as desired.".to_owned(),
+            _ => format!("{children} children are as desired."),
+        };
+        Self::new(Reason::Reconciled, message)
+    }
+
+    /// The verdict when a foreign object has a child's name.
+    #[must_use]
+    pub fn foreign(child: &ChildRef) -> Self {
+        let (kind, name) = (&child.kind.kind, &child.key.name);
+        let message = format!(
+            "{kind} {name} exists and is not this object's; delete or rename it, or rename this object"
+        );
+        Self::new(Reason::Conflict, message)
+    }
+
+    /// The verdict when the API server refused a child.
+    #[must_use]
+    pub fn rejected(child: &ChildRef, why: &str) -> Self {
+        let (kind, name) = (&child.kind.kind, &child.key.name);
+        let message = format!("the API server refused {kind} {name}: {why}");
+        Self::new(Reason::Rejected, message)
+    }
+
+    /// The verdict on a call that gave no desired children.
+    #[must_use]
+    pub fn of_failure(failure: &Failure) -> Self {
+        match failure {
+            Failure::Permanent(message) => Self::new(Reason::PermanentFailure, message),
+            Failure::Temporary { message, .. } => Self::new(Reason::TemporaryFailure, message),
+            Failure::Fault(fault) => {
+                let reason = match fault {
+                    Fault::Trap(_) => Reason::Trapped,
+                    Fault::Deadline(_) => Reason::DeadlineExceeded,
+                    Fault::Memory(_) => Reason::MemoryLimitExceeded,
+                };
+                Self::new(reason, fault.to_string())
+            }
+        }
+    }
+}
