@@ -40,6 +40,10 @@ e2e filter="": _node control-plane build image
     cargo --config "target.'cfg(all())'.runner = '{{ justfile_directory() }}/tests/node/run'" \
         test --locked --workspace --test e2e -- --ignored --test-threads 1 --show-output {{ filter }}
 
+# Write the pages of docs/reference that are made from the program anew
+docs:
+    UPDATE_DOCS=1 cargo test --locked --package handler-host reference
+
 # Measure what claims and swaps cost, in comparison with a bare client; the optimised build takes minutes
 bench: control-plane (_guest "guest-evc") (_guest "tests/guests/chameleon")
     cargo build --locked --release --workspace --bins --bench claims --bench swap

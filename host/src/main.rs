@@ -10,6 +10,8 @@ mod module;
 mod probes;
 mod push;
 mod rbac;
+#[cfg(test)]
+mod reference;
 mod render;
 mod run;
 mod serve;

@@ -14,6 +14,7 @@
 //! | [`servers`] | how the program `control-plane` starts the servers of a control plane and of a node |
 //! | [`control_plane`] | a control plane for tests, and ways to reach it |
 //! | [`deployment`] | the manifests of `host/deploy` |
+//! | [`docs`] | the console blocks of the documents, and a shell session that runs them |
 //! | [`registry`] | image registries |
 //! | [`operator`] | a running host: its log, its HTTP endpoints, its traces, its memory |
 //! | [`namespace`] | a namespace for each test, and the operators that serve it |
@@ -23,6 +24,7 @@ pub mod accounts;
 pub mod audit;
 pub mod control_plane;
 pub mod deployment;
+pub mod docs;
 pub mod guests;
 pub mod namespace;
 pub mod node;

@@ -12,6 +12,7 @@ mod config_maps;
 mod conflicts;
 mod control_plane;
 mod crd;
+mod docs;
 mod evc;
 mod faults;
 mod finalizers;

@@ -203,10 +203,10 @@ mod tests {
         (export $failure "failure" (type $failure_))
         (func $describe (param "config" string) (result (result $description (error string)))
             (canon lift (core func $code "describe")
-                (memory $memory) (realloc (func $realloc))))
+                (memory $memory) (realloc (core func $realloc))))
         (func $reconcile (param "request" $request) (result (result $response (error $failure)))
             (canon lift (core func $code "reconcile")
-                (memory $memory) (realloc (func $realloc))))
+                (memory $memory) (realloc (core func $realloc))))
         (export "describe" (func $describe))
         (export "reconcile" (func $reconcile)))"#;
 

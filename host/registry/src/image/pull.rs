@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 use super::credentials::Credentials;
 use super::reference::parse;
-use super::session::{SessionPurpose, Session};
+use super::session::{Session, SessionPurpose};
 use crate::fetched::{check_pin, fetched};
 use crate::{Access, FetchError, LARGEST, RegistryProblem};
 

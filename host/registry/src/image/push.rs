@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::credentials::Credentials;
 use super::manifest::{CONFIG, Descriptor, LAYER, Manifest};
 use super::reference::parse;
-use super::session::{SessionPurpose, Session};
+use super::session::{Session, SessionPurpose};
 use crate::{Access, PushError, RegistryProblem};
 
 /// How a module is pushed.
