@@ -4,7 +4,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 
 target := "wasm32-wasip2"
 # The suites mostly wait for a cluster, so running more of them at once than there are cores keeps the cores busy.
-threads := env("RUST_TEST_THREADS", "6")
+threads := env("RUST_TEST_THREADS", "4")
 # The directory of the control plane that tests/control-plane/build makes, unless the user names another one.
 built_assets := absolute_path(env("CARGO_TARGET_DIR", "target")) / "kubebuilder-assets"
 export KUBEBUILDER_ASSETS := if env("KUBEBUILDER_ASSETS", "") == "" { built_assets } else { env("KUBEBUILDER_ASSETS") }
@@ -42,7 +42,7 @@ e2e filter="": _node control-plane build image
 
 # Write the pages of docs/reference that are made from the program anew
 docs:
-    UPDATE_DOCS=1 cargo test --locked --package handler-host reference
+    UPDATE_DOCS=1 cargo test --locked --workspace --bin handler-host reference
 
 # Measure what claims and swaps cost, in comparison with a bare client; the optimised build takes minutes
 bench: control-plane (_guest "guest-evc") (_guest "tests/guests/chameleon")

@@ -46,7 +46,10 @@ pub(crate) struct HandlerClient {
 }
 
 impl Clients {
-    pub(crate) async fn connect(arguments: &ClusterArguments, layers: ClientLayers) -> Result<Self> {
+    pub(crate) async fn connect(
+        arguments: &ClusterArguments,
+        layers: ClientLayers,
+    ) -> Result<Self> {
         let config = configure(arguments).await?;
         let own = build(config.clone(), &layers, None)?;
         Ok(Self {

@@ -3,9 +3,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use handler_host_cluster::{
-    Active, Candidate, PREVIEW_CALLS, PreviewProgress, preview,
-};
+use handler_host_cluster::{Active, Candidate, PREVIEW_CALLS, PreviewProgress, preview};
 use handler_host_core::{
     Change, ChildChange, GrantRequest, Key, Kind, NewFailure, Preview, Settings,
 };

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use handler_host_cluster::{Election, Fence, LeaseName, ServingOptions, watch_handlers};
 use handler_host_core::{
-    Digest, FetchedModule, GrantRequest, HOST, Kind, ModuleSource, OnParentDelete, ModuleLocation, RolloutPolicy, Settings,
+    Digest, FetchedModule, GrantRequest, HOST, Kind, ModuleLocation, ModuleSource, OnParentDelete,
+    RolloutPolicy, Settings,
 };
 use handler_host_engine::{Component, Memo, Runtime};
 use handler_host_registry::{Access, Store, read_file, suggested_name};
@@ -14,11 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::arguments::{OnlyArguments, RunArguments, TelemetryArguments};
-use crate::client::{Clients, ClientLayers};
+use crate::client::{ClientLayers, Clients};
 use crate::probes::{Monitoring, ProbeServer};
-use crate::serve::{
-    DeclaredHandler, HandlerOrigin, HostContext, Supervisor, load, quoted,
-};
+use crate::serve::{DeclaredHandler, HandlerOrigin, HostContext, Supervisor, load, quoted};
 use crate::traces::Traces;
 use crate::{client, handlers, module, telemetry};
 
@@ -60,7 +59,10 @@ async fn run_until_stopped(arguments: RunArguments) -> Result<()> {
 }
 
 /// Answers those who look at the monitoring, if anybody is to.
-async fn probes(arguments: &TelemetryArguments, monitoring: &Monitoring) -> Result<Option<ProbeServer>> {
+async fn probes(
+    arguments: &TelemetryArguments,
+    monitoring: &Monitoring,
+) -> Result<Option<ProbeServer>> {
     let Some(address) = arguments.listen else {
         return Ok(None);
     };

@@ -160,7 +160,8 @@ async fn two_hosts_on_one_parent_slow_down() {
     let _other = puppets.another(&["--name", "other"]).await;
     puppets.apply("a", &desire_entry("a", "a")).await;
     // The hosts overwrite each other's condition Ready, and every such write is a change for the other host.
-    let calls = puppets.wait_for_calls("a", 24).await;
-    let pause = calls[23].duration_since(calls[20]).as_secs_f64();
+    // On a slow machine the first twenty passes take seconds, in which more passes are earned.
+    let calls = puppets.wait_for_calls("a", 34).await;
+    let pause = calls[33].duration_since(calls[30]).as_secs_f64();
     assert!(pause > 2.0, "three calls within {pause} s");
 }

@@ -6,9 +6,9 @@ use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use handler_host_tests::docs::{Block, Document, Ran, Run, Session, documents};
-use handler_host_tests::handlers::{Hosted, names};
-use handler_host_tests::{ControlPlane, LISTEN, Probes, paths};
+use handler_host_tests::docs::{Block, Document, Ran, Run, ShellSession, documents};
+use handler_host_tests::objects::names;
+use handler_host_tests::{ControlPlane, Hosted, LISTEN, ProbeClient, paths};
 
 /// A test for each document that has console blocks to run.
 macro_rules! played {
@@ -40,7 +40,7 @@ async fn play(path: &str) {
     let document = Document::read(path);
     let crd = paths::workspace().join("guest-evc/crd.yaml");
     let control_plane = ControlPlane::own(vec![crd]).await;
-    let mut session = Session::start(&control_plane).await;
+    let mut session = ShellSession::start(&control_plane).await;
     let mut not_run = String::new();
     for block in &document.blocks {
         if let Err(error) = play_block(&mut session, block).await {
@@ -60,7 +60,7 @@ async fn play(path: &str) {
     );
 }
 
-async fn play_block(session: &mut Session, block: &Block) -> Result<()> {
+async fn play_block(session: &mut ShellSession, block: &Block) -> Result<()> {
     match &block.run {
         Run::Yes => {
             for step in &block.steps {
@@ -190,7 +190,7 @@ async fn the_reference_lists_every_metric_that_a_host_exports() {
     let lease = format!("default/{test}");
     let arguments = [LISTEN[0], LISTEN[1], "--lease", &lease];
     let mut hosted = Hosted::start_with(test, &arguments).await;
-    let probes = Probes::of(&mut hosted.operator).await;
+    let probes = ProbeClient::of(&mut hosted.operator).await;
     let one = hosted.put("evc.wasm", "one", "ok");
     hosted.apply("evc", &hosted.claims_from("evc.wasm")).await;
     hosted.serves("evc", &one).await;

@@ -118,6 +118,7 @@ async fn these_are_the_metrics_with_their_types_and_labels() {
     counter   handler_host_memo_hits_total {handler}
     gauge     handler_host_module_info {digest, handler}
     gauge     handler_host_parents {handler}
+    counter   handler_host_skipped_passes_total {handler, reason}
     counter   handler_host_swaps_total {handler, outcome}
     gauge     handler_host_watches {state}
     counter   handler_host_writes_total {handler, outcome, write}

@@ -245,7 +245,10 @@ mod tests {
 
     #[test]
     fn a_refusal_has_one_line_of_bounded_length() {
-        let refused = Refused::new(HandlerReason::InvalidModule, &format!("a\n{}", "ä".repeat(4096)));
+        let refused = Refused::new(
+            HandlerReason::InvalidModule,
+            &format!("a\n{}", "ä".repeat(4096)),
+        );
         assert!(refused.message.starts_with(r"a\nä") && refused.message.ends_with('…'));
         assert!(refused.message.len() <= LONGEST_MESSAGE);
     }

@@ -44,7 +44,7 @@ pub use passes::{
 };
 pub use queue::{Backoff, Next, Queue, Task, TokenBucket};
 pub use rollout::{
-    Action, Facts, HeldModule, ModuleRecord, Now, PreviewSummary, Purpose, Recalled,
+    Action, Facts, HeldModule, LoadPurpose, ModuleRecord, Now, PreviewSummary, Recalled,
     RollbackRecord, Rollout, RolloutEvent, RolloutModule, RolloutNote, RolloutRecord,
     RolloutStatus, ServingState, SwapRecord, TrialTerms,
 };

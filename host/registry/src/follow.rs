@@ -1,7 +1,7 @@
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use handler_host_core::{Digest, FetchedModule, ModuleLocation, ModuleSource};
 
-use crate::config_map::{ConfigMapEntry, ConfigMapFollower};
+use crate::config_map::{ConfigMapFollower, ConfigMapPlace};
 use crate::file::{FileFollower, fetch_file};
 use crate::image::{ImageFollower, fetch_image};
 use crate::{Access, FetchError};
@@ -78,8 +78,8 @@ fn once_for_ever(error: FetchError) -> BoxStream<'static, Result<FetchedModule, 
     stream::iter([Err(error)]).chain(stream::pending()).boxed()
 }
 
-fn entry(namespace: &str, name: &str, key: &str, pinned: Option<Digest>) -> ConfigMapEntry {
-    ConfigMapEntry {
+fn entry(namespace: &str, name: &str, key: &str, pinned: Option<Digest>) -> ConfigMapPlace {
+    ConfigMapPlace {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         key: key.to_owned(),

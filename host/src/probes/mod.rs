@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use handler_host_cluster::{Metrics, RequestLayer, Liveness, Stalled};
+use handler_host_cluster::{Liveness, Metrics, RequestLayer, Stalled};
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::check::{Check, answer};
-use super::{ProbeAnswers, MetricsFormat};
+use super::{MetricsFormat, ProbeAnswers};
 
 /// How many connections are served at the same time; further ones wait.
 const CONNECTIONS: usize = 32;

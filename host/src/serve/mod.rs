@@ -22,7 +22,7 @@ use crate::client::Clients;
 use crate::probes::Monitoring;
 
 pub(crate) use declared::{DeclaredHandler, HandlerOrigin};
-pub(crate) use modules::{LoadedModule, load};
+pub(crate) use modules::load;
 pub(crate) use rights::quoted;
 pub(crate) use supervisor::Supervisor;
 

@@ -11,10 +11,10 @@ use handler_host_core::{
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::HostContext;
 use super::declared::{DeclaredHandler, HandlerOrigin};
 use super::manager::{Assignment, HandlerManager, Mailbox, ManagerCommand, TICK, store_key};
 use super::reporter::StatusReporter;
-use super::HostContext;
 
 /// Looks after all handlers of a host. Each has a manager of its own, so that none disturbs another.
 pub(crate) struct Supervisor {
@@ -71,7 +71,11 @@ impl Supervisor {
     ) -> Result<()> {
         let (mut news, mut stop) = (std::pin::pin!(news), std::pin::pin!(stop));
         let what = "the supervisor of all handlers".to_owned();
-        let heartbeat = self.host.monitoring.liveness.heartbeat(HeartbeatOf::Loop, what);
+        let heartbeat = self
+            .host
+            .monitoring
+            .liveness
+            .heartbeat(HeartbeatOf::Loop, what);
         let mut tick = tokio::time::interval(TICK);
         loop {
             heartbeat.beat();
@@ -109,7 +113,9 @@ impl Supervisor {
     async fn lead(&mut self) {
         let leads = *self.leads.borrow_and_update();
         for managed in self.managed.values() {
-            managed.assignment.send_replace(assignment(leads, &managed.declared));
+            managed
+                .assignment
+                .send_replace(assignment(leads, &managed.declared));
             if let Err(error) = &managed.declared.settings {
                 managed.refuse(Refused::new(HandlerReason::InvalidSpec, &error.to_string()));
             }
@@ -141,7 +147,8 @@ impl Supervisor {
                 self.host.monitoring.readiness.handlers_are_read();
             }
             HandlerNews::Applied(handler) => {
-                self.declare(DeclaredHandler::of(*handler, &self.origin)).await;
+                self.declare(DeclaredHandler::of(*handler, &self.origin))
+                    .await;
             }
             HandlerNews::Gone(name) => self.remove(&name).await,
         }
@@ -298,7 +305,11 @@ impl Supervisor {
             // The manager may have reported after it was removed.
             self.host.monitoring.readiness.remove(name);
         }
-        let waiting: Vec<_> = self.waiting.values().map(|it| it.declared.clone()).collect();
+        let waiting: Vec<_> = self
+            .waiting
+            .values()
+            .map(|it| it.declared.clone())
+            .collect();
         for declared in waiting {
             if declared.settings.is_ok() {
                 self.declare(declared).await;

@@ -1,4 +1,4 @@
-//! The host is uninstalled as docs/cluster.md says. Only the children that handlers made are left.
+//! The host is uninstalled as docs/how-to/run-in-a-cluster.md says. Only the children that handlers made are left.
 
 use std::time::Duration;
 

@@ -39,7 +39,7 @@ pub struct Block {
     /// Whether it is run.
     pub run: Run,
     /// Its commands.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ShellStep>,
 }
 
 /// Whether a block is run.
@@ -58,7 +58,7 @@ pub enum Run {
 
 /// A command and what it prints.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct ShellStep {
     /// What is typed behind `$ `, with the lines that belong to it.
     pub command: String,
     /// What it prints, of which `…` stands for anything.
@@ -212,8 +212,8 @@ fn mark(comment: &str) -> Option<Run> {
 }
 
 /// The commands of a block. One goes on in the next line behind a backslash, and to the end of its here-document.
-fn steps(text: &str) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
+fn steps(text: &str) -> Vec<ShellStep> {
+    let mut steps: Vec<ShellStep> = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let Some(command) = line.strip_prefix("$ ") else {
@@ -237,7 +237,7 @@ fn steps(text: &str) -> Vec<Step> {
             }
         }
         let expected = Vec::new();
-        steps.push(Step { command, expected });
+        steps.push(ShellStep { command, expected });
     }
     steps
 }
@@ -274,7 +274,7 @@ mod tests {
     fn a_block_is_commands_with_what_they_print() {
         let text = "```console\n$ a \\\n  b\nx\n\ny\n$ c - <<END >d\nspec\nEND\n$ e\n```\n";
         let blocks = parse(text).blocks;
-        let step = |command: &str, expected: &[&str]| Step {
+        let step = |command: &str, expected: &[&str]| ShellStep {
             command: command.to_owned(),
             expected: expected.iter().map(|line| (*line).to_owned()).collect(),
         };

@@ -7,9 +7,9 @@ mod session;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use self::markdown::{Block, Document, Link, Run, Step};
+pub use self::markdown::{Block, Document, Link, Run, ShellStep};
 pub use self::output::shows;
-pub use self::session::{Ran, Session};
+pub use self::session::{Ran, ShellSession};
 use crate::paths;
 
 /// Where the Markdown that people read lies: files, or directories that are searched as a whole.

@@ -14,8 +14,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Step, shows};
-use crate::{ControlPlane, Identity, paths};
+use super::{ShellStep, shows};
+use crate::{ControlPlane, TestAccount, paths};
 
 /// How long a command may take; one of them may compile a guest.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -34,7 +34,7 @@ const LOOKS: [&str; 6] = [
 ];
 
 /// A shell session. What it started ends with it, also when the session is dropped in the middle.
-pub struct Session {
+pub struct ShellSession {
     shell: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -51,7 +51,7 @@ pub struct Ran {
     pub printed: String,
 }
 
-impl Session {
+impl ShellSession {
     /// Starts a shell as the administrator of a control plane, with `kubectl` and `handler-host` at hand, in a copy of
     /// the checkout: what a document writes there harms nothing. Panics if it cannot.
     ///
@@ -80,8 +80,8 @@ impl Session {
             .args(["--noprofile", "--norc"])
             .current_dir(path)
             .env("PATH", search_path(path)?)
-            .env("KUBECONFIG", control_plane.kubeconfig(Identity::Admin))
-            .env("DEPLOYED", control_plane.kubeconfig(Identity::Deployed))
+            .env("KUBECONFIG", control_plane.kubeconfig(TestAccount::Admin))
+            .env("DEPLOYED", control_plane.kubeconfig(TestAccount::Deployed))
             .env("KUBECACHEDIR", path.join(".kube"))
             .env("XDG_STATE_HOME", path.join(".state"))
             .env("BUILDS", paths::target().join("docs"))
@@ -134,7 +134,7 @@ impl Session {
 
     /// Runs a step of a document; the error says what it printed instead of what the document shows. What only looks
     /// is run again until it sees that.
-    pub async fn play(&mut self, step: &Step) -> Result<()> {
+    pub async fn play(&mut self, step: &ShellStep) -> Result<()> {
         let is_look = LOOKS.iter().any(|look| step.command.starts_with(look));
         let end = Instant::now() + DEADLINE;
         loop {

@@ -167,7 +167,7 @@ impl Reviewer {
                     Lack::Rights(missing)
                 }
             }
-            // Every user may review its own rights. A error means that the host may not impersonate the account.
+            // Every user may review its own rights. An error means that the host may not impersonate the account.
             Err(ApiError::Rejected(_)) if self.account.is_some() => Lack::Impersonation,
             Err(error) => return Err(error),
         };

@@ -161,7 +161,9 @@ impl HandlerMetrics {
             }
             stays
         });
-        family.get_or_create(&labels).set(condition.is_true().into());
+        family
+            .get_or_create(&labels)
+            .set(condition.is_true().into());
         if !changing.conditions.contains(&labels) {
             changing.conditions.push(labels);
         }

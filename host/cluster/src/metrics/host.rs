@@ -163,7 +163,10 @@ mod tests {
         handler.module_is(None, 0);
         assert_eq!(about(&metrics, "_module_info{"), [""; 0]);
         handler.condition_is(&condition(ConditionType::Ready, HandlerReason::Pending));
-        handler.condition_is(&condition(ConditionType::ModuleLoaded, HandlerReason::Loaded));
+        handler.condition_is(&condition(
+            ConditionType::ModuleLoaded,
+            HandlerReason::Loaded,
+        ));
         handler.condition_is(&condition(ConditionType::Ready, HandlerReason::Serving));
         let conditions = about(&metrics, "handler_condition{");
         assert_eq!(conditions.len(), 2, "{conditions:?}");

@@ -17,6 +17,10 @@ pub(crate) struct Executed<'a> {
 }
 
 /// What one child became.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each child of one parent, until its pass ends"
+)]
 pub(crate) enum ChildWrite<'a> {
     /// It was created.
     Created(Arc<Object>),

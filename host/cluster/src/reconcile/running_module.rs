@@ -2,8 +2,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use handler_host_core::{
-    CallLimits, Description, Digest, Grant, GrantError, Invoke, Key, Probation, TrialFailure, TrialSoFar,
-    TrialStep, Verdict,
+    CallLimits, Description, Digest, Grant, GrantError, Invoke, Key, Probation, TrialFailure,
+    TrialSoFar, TrialStep, Verdict,
 };
 use parking_lot::Mutex;
 

@@ -307,7 +307,9 @@ impl From<RollbackRecord> for RollbackStatus {
     fn from(record: RollbackRecord) -> Self {
         Self {
             digest: record.digest.to_string(),
-            to: record.good.map_or_else(String::new, |good| good.to_string()),
+            to: record
+                .good
+                .map_or_else(String::new, |good| good.to_string()),
             error: record.error,
             at: time(record.at),
         }

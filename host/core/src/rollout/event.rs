@@ -43,7 +43,7 @@ pub struct Facts {
 
 /// Why a module is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum LoadPurpose {
     /// To be at hand when this host begins to lead.
     Preload,
     /// To serve at once when this host begins to lead: the module was good before.
@@ -106,7 +106,7 @@ pub enum RolloutEvent<M> {
     /// A load that was asked for ended.
     Loaded {
         /// Why it was asked for.
-        purpose: Purpose,
+        purpose: LoadPurpose,
         /// The digest of the spec for which the module was loaded.
         spec: Digest,
         /// The module, or why it may not take over.
@@ -156,7 +156,7 @@ pub enum Action<M> {
     /// Load a module: compile it unless it is known, describe it for the settings, compare with the grant.
     Load {
         /// Why.
-        purpose: Purpose,
+        purpose: LoadPurpose,
         /// The module.
         module: FetchedModule,
     },

@@ -1,12 +1,13 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Common;
+use super::candidate::{CandidateState, HeldPreview};
 use super::event::{
-    Action, Facts, PreviewSummary, Purpose, Recalled, RolloutModule, RolloutNote, TrialTerms,
+    Action, Facts, LoadPurpose, PreviewSummary, Recalled, RolloutModule, RolloutNote, TrialTerms,
 };
 use super::record::{RollbackRecord, RolloutRecord, SwapRecord};
 use super::running::Running;
-use crate::{Digest, FetchedModule, GrantRequest, PreviewPolicy, Refused, TrialFailure, TrialSoFar};
+use crate::{Digest, FetchedModule, GrantRequest, PreviewPolicy, Refused};
 
 /// After what time a load or a preview is tried again that a busy host or API server made fail.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
@@ -15,7 +16,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct Leading<M> {
     pub(super) running: Running<M>,
-    pub(super) candidate: Candidate<M>,
+    pub(super) candidate: CandidateState<M>,
     /// The module that failed its trial under the present spec, whether or not the source still gives it.
     pub(super) rolled_back: Option<RollbackRecord>,
     /// Why the spec as it is now cannot be served. The one before goes on.
@@ -33,40 +34,6 @@ pub(super) struct Served {
     pub(super) origin: String,
     pub(super) loaded_at: SystemTime,
     pub(super) last_swap: Option<SwapRecord>,
-}
-
-/// What became of the module that the spec asks for.
-#[derive(Clone, Debug)]
-pub(super) enum Candidate<M> {
-    /// It is not known yet.
-    Pending,
-    /// It runs.
-    Running,
-    /// It may not take over.
-    Refused {
-        refused: Refused,
-        /// When it is tried again, where another try may succeed.
-        retry_at: Option<Instant>,
-    },
-    /// It waits for approval.
-    Held { module: M, preview: HeldPreview },
-    /// It failed its trial under this spec, now or before.
-    RolledBack(RollbackRecord),
-}
-
-/// What a module that waits for approval would change.
-#[derive(Clone, Debug)]
-pub(super) enum HeldPreview {
-    /// It is being found out.
-    UnderWay,
-    /// This.
-    Done(PreviewSummary),
-    /// It could not be found out.
-    Failed {
-        error: String,
-        /// When it is tried again.
-        retry_at: Option<Instant>,
-    },
 }
 
 /// Whether a module that was loaded takes over.
@@ -112,14 +79,15 @@ impl<M: RolloutModule> Leading<M> {
         let mut known = preloaded.iter();
         let proven = known.find(|module| Some(module.digest()) == proven);
         let good = proven.map(|module| module.fetched().clone()).or(kept.good);
-        let is_pinned = |good: &FetchedModule| settings.module.pinned.is_none_or(|pin| pin == good.digest);
+        let is_pinned =
+            |good: &FetchedModule| settings.module.pinned.is_none_or(|pin| pin == good.digest);
         let recall = good.filter(is_pinned).map(|module| Action::Load {
-            purpose: Purpose::Recall,
+            purpose: LoadPurpose::Recall,
             module,
         });
         let mut leading = Self {
             running: Running::Nothing,
-            candidate: Candidate::Pending,
+            candidate: CandidateState::Pending,
             rolled_back,
             spec_refused: None,
             served: Served {
@@ -140,7 +108,7 @@ impl<M: RolloutModule> Leading<M> {
     /// All modules that are loaded, the one that serves last.
     pub(super) fn into_modules(self) -> Vec<M> {
         let mut modules = self.preloaded;
-        if let Candidate::Held { module, .. } = self.candidate {
+        if let CandidateState::Held { module, .. } = self.candidate {
             modules.push(module);
         }
         match self.running {
@@ -154,11 +122,11 @@ impl<M: RolloutModule> Leading<M> {
     /// The loaded module of this digest.
     pub(super) fn known(&self, digest: Digest) -> Option<&M> {
         let held = match &self.candidate {
-            Candidate::Held { module, .. } => Some(module),
-            Candidate::Pending
-            | Candidate::Running
-            | Candidate::Refused { .. }
-            | Candidate::RolledBack(_) => None,
+            CandidateState::Held { module, .. } => Some(module),
+            CandidateState::Pending
+            | CandidateState::Running
+            | CandidateState::Refused { .. }
+            | CandidateState::RolledBack(_) => None,
         };
         let loaded = [self.running.module(), self.running.good(), held];
         let mut loaded = loaded.into_iter().flatten().chain(&self.preloaded);
@@ -168,7 +136,7 @@ impl<M: RolloutModule> Leading<M> {
     /// Another spec is another try of everything.
     pub(super) fn begin_anew(&mut self) {
         self.rolled_back = None;
-        self.candidate = Candidate::Pending;
+        self.candidate = CandidateState::Pending;
     }
 
     /// Other kinds are granted: what runs is what is still granted.
@@ -200,7 +168,7 @@ impl<M: RolloutModule> Leading<M> {
         match self.running.module() {
             Some(running) if latest.map(|latest| latest.digest) != Some(running.digest()) => {
                 vec![Action::Load {
-                    purpose: Purpose::Renew,
+                    purpose: LoadPurpose::Renew,
                     module: running.fetched().clone(),
                 }]
             }
@@ -217,12 +185,12 @@ impl<M: RolloutModule> Leading<M> {
             && running.digest() == fetched.digest
             && running.spec() == common.settings.spec
         {
-            self.candidate = Candidate::Running;
+            self.candidate = CandidateState::Running;
             self.served.origin.clone_from(&fetched.origin);
             return Vec::new();
         }
         vec![Action::Load {
-            purpose: Purpose::Candidate,
+            purpose: LoadPurpose::Candidate,
             module: fetched.clone(),
         }]
     }
@@ -230,35 +198,35 @@ impl<M: RolloutModule> Leading<M> {
     /// A load ended.
     pub(super) fn loaded(
         &mut self,
-        purpose: Purpose,
+        purpose: LoadPurpose,
         result: Result<M, Refused>,
         common: &Common,
         facts: &Facts,
     ) -> Vec<Action<M>> {
         let is_on_trial = matches!(self.running, Running::OnTrial { .. });
         let mut actions = match (purpose, result) {
-            (Purpose::Candidate, Ok(module)) => return self.admit(module, common, facts),
-            (Purpose::Candidate, Err(refused)) => {
+            (LoadPurpose::Candidate, Ok(module)) => return self.admit(module, common, facts),
+            (LoadPurpose::Candidate, Err(refused)) => {
                 let is_temporary = refused.is_temporary;
                 let retry_at = is_temporary.then(|| facts.now.instant + RETRY_INTERVAL);
-                self.candidate = Candidate::Refused { refused, retry_at };
+                self.candidate = CandidateState::Refused { refused, retry_at };
                 return vec![Action::Note(RolloutNote::Refused)];
             }
-            (Purpose::Preload, Ok(module)) => {
+            (LoadPurpose::Preload, Ok(module)) => {
                 self.preloaded.push(module);
                 Vec::new()
             }
-            (Purpose::Recall, Ok(module)) => self.take_over(module, false, common, facts),
-            (Purpose::Renew, Ok(module)) => self.take_over(module, is_on_trial, common, facts),
-            (Purpose::Renew, Err(refused)) => {
-                self.candidate = Candidate::Refused {
+            (LoadPurpose::Recall, Ok(module)) => self.take_over(module, false, common, facts),
+            (LoadPurpose::Renew, Ok(module)) => self.take_over(module, is_on_trial, common, facts),
+            (LoadPurpose::Renew, Err(refused)) => {
+                self.candidate = CandidateState::Refused {
                     refused,
                     retry_at: None,
                 };
                 vec![Action::Note(RolloutNote::Refused)]
             }
             // What was good once may not fit the spec of now. The source gives what does.
-            (Purpose::Recall | Purpose::Preload, Err(_)) => Vec::new(),
+            (LoadPurpose::Recall | LoadPurpose::Preload, Err(_)) => Vec::new(),
         };
         actions.extend(self.consider(common));
         actions
@@ -268,12 +236,12 @@ impl<M: RolloutModule> Leading<M> {
         match self.admission(module.digest(), common) {
             Admission::RolledBack => {
                 if let Some(rolled_back) = &self.rolled_back {
-                    self.candidate = Candidate::RolledBack(rolled_back.clone());
+                    self.candidate = CandidateState::RolledBack(rolled_back.clone());
                 }
                 Vec::new()
             }
             Admission::AwaitsApproval => {
-                self.candidate = Candidate::Held {
+                self.candidate = CandidateState::Held {
                     module: module.clone(),
                     preview: HeldPreview::UnderWay,
                 };
@@ -306,57 +274,8 @@ impl<M: RolloutModule> Leading<M> {
         }
     }
 
-    /// Publishes a module: on trial beside the good one, or at once, which makes it the good one.
-    fn take_over(
-        &mut self,
-        module: M,
-        is_on_trial: bool,
-        common: &Common,
-        facts: &Facts,
-    ) -> Vec<Action<M>> {
-        let mut actions = Vec::new();
-        let (from, to) = (self.running.digest(), module.digest());
-        if from != Some(to) && facts.trial == TrialSoFar::Proven {
-            // Else a bad module would take the good one that it replaces along.
-            actions.extend(self.pass_trial());
-        }
-        let rollout = common.settings.rollout;
-        let good = self.running.good().filter(|_| is_on_trial).cloned();
-        let trial = good.clone().map(|good| TrialTerms {
-            max_failure_ratio: rollout.max_failure_ratio,
-            good,
-        });
-        actions.push(Action::Run {
-            module: module.clone(),
-            trial,
-        });
-        if from != Some(to) {
-            actions.push(Action::Note(RolloutNote::Swapped {
-                from,
-                to,
-                origin: module.fetched().origin.clone(),
-            }));
-        }
-        self.took_over(&module, from, facts);
-        self.candidate = Candidate::Running;
-        self.running = match good {
-            Some(good) => Running::OnTrial {
-                module,
-                good,
-                ends: common
-                    .is_watching
-                    .then(|| facts.now.instant + rollout.window),
-            },
-            None => {
-                actions.push(Action::Keep(module.fetched().clone()));
-                Running::Good(module)
-            }
-        };
-        actions
-    }
-
     /// Records that a module took over from another.
-    fn took_over(&mut self, module: &M, from: Option<Digest>, facts: &Facts) {
+    pub(super) fn took_over(&mut self, module: &M, from: Option<Digest>, facts: &Facts) {
         let to = module.digest();
         self.served.origin.clone_from(&module.fetched().origin);
         if from == Some(to) {
@@ -406,7 +325,7 @@ impl<M: RolloutModule> Leading<M> {
         facts: &Facts,
     ) {
         // Else another module took its place.
-        if let Candidate::Held { module, preview } = &mut self.candidate
+        if let CandidateState::Held { module, preview } = &mut self.candidate
             && module.digest() == digest
         {
             *preview = match result {
@@ -426,15 +345,15 @@ impl<M: RolloutModule> Leading<M> {
             Running::OnTrial { ends, .. } => *ends,
         };
         let retry = match &self.candidate {
-            Candidate::Refused { retry_at, .. }
-            | Candidate::Held {
+            CandidateState::Refused { retry_at, .. }
+            | CandidateState::Held {
                 preview: HeldPreview::Failed { retry_at, .. },
                 ..
             } => *retry_at,
-            Candidate::Pending
-            | Candidate::Running
-            | Candidate::Held { .. }
-            | Candidate::RolledBack(_) => None,
+            CandidateState::Pending
+            | CandidateState::Running
+            | CandidateState::Held { .. }
+            | CandidateState::RolledBack(_) => None,
         };
         [trial, retry].into_iter().flatten().min()
     }
@@ -453,8 +372,8 @@ impl<M: RolloutModule> Leading<M> {
                 actions.extend(self.judge(common, facts));
             }
         }
-        if let Candidate::Refused { retry_at, .. }
-        | Candidate::Held {
+        if let CandidateState::Refused { retry_at, .. }
+        | CandidateState::Held {
             preview: HeldPreview::Failed { retry_at, .. },
             ..
         } = &mut self.candidate
@@ -464,79 +383,6 @@ impl<M: RolloutModule> Leading<M> {
             actions.extend(self.consider(common));
         }
         actions
-    }
-
-    fn judge(&mut self, common: &Common, facts: &Facts) -> Vec<Action<M>> {
-        match &facts.trial {
-            TrialSoFar::None => Vec::new(),
-            TrialSoFar::Proven | TrialSoFar::Undecided(Ok(())) => self.pass_trial(),
-            TrialSoFar::Undecided(Err(failure)) => self.roll_back(failure, common, facts),
-        }
-    }
-
-    /// The module on trial becomes the good one.
-    fn pass_trial(&mut self) -> Vec<Action<M>> {
-        let Running::OnTrial { module, .. } = &self.running else {
-            return Vec::new();
-        };
-        let module = module.clone();
-        let actions = vec![
-            Action::EndTrial,
-            Action::Note(RolloutNote::Passed(module.digest())),
-            Action::Keep(module.fetched().clone()),
-        ];
-        self.running = Running::Good(module);
-        actions
-    }
-
-    /// A trial failed before its time was over.
-    pub(super) fn trial_failed(
-        &mut self,
-        digest: Digest,
-        failure: &TrialFailure,
-        common: &Common,
-        facts: &Facts,
-    ) -> Vec<Action<M>> {
-        // Else it is news of a module that was replaced meanwhile.
-        if self.running.digest() == Some(digest) {
-            return self.roll_back(failure, common, facts);
-        }
-        Vec::new()
-    }
-
-    /// The good module serves again: module, config and limits as they were.
-    fn roll_back(
-        &mut self,
-        failure: &TrialFailure,
-        common: &Common,
-        facts: &Facts,
-    ) -> Vec<Action<M>> {
-        let Running::OnTrial { module, good, .. } = &self.running else {
-            return Vec::new();
-        };
-        let (digest, good) = (module.digest(), good.clone());
-        let rolled_back = RollbackRecord {
-            digest,
-            good: Some(good.digest()),
-            error: format!(
-                "{} of {} parents called failed that did not fail with the module before; the first: {}",
-                failure.failing, failure.called, failure.first_error
-            ),
-            at: facts.now.time,
-        };
-        self.took_over(&good, Some(digest), facts);
-        let keep = Action::KeepRolledBack(rolled_back.under(common.settings.spec));
-        self.rolled_back = Some(rolled_back.clone());
-        self.candidate = Candidate::RolledBack(rolled_back);
-        self.running = Running::Good(good.clone());
-        vec![
-            Action::Run {
-                module: good,
-                trial: None,
-            },
-            Action::Note(RolloutNote::RolledBack(digest)),
-            keep,
-        ]
     }
 
     /// The account has all rights again: what failed for want of one is tried again.

@@ -14,6 +14,7 @@
 //!
 //! A host that does not lead stands by: it has the modules loaded, so that it serves at once when it leads.
 
+mod candidate;
 mod event;
 mod leading;
 mod record;
@@ -21,14 +22,16 @@ mod running;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::time::Instant;
 
+use candidate::CandidateState;
 pub use event::{
-    Action, Facts, Now, PreviewSummary, Purpose, Recalled, RolloutEvent, RolloutModule,
+    Action, Facts, LoadPurpose, Now, PreviewSummary, Recalled, RolloutEvent, RolloutModule,
     RolloutNote, TrialTerms,
 };
-use leading::{Candidate, Leading};
+use leading::Leading;
 pub use record::{ModuleRecord, RollbackRecord, RolloutRecord, SwapRecord};
 pub use status::{HeldModule, RolloutStatus, ServingState};
 
@@ -196,6 +199,15 @@ impl<M: RolloutModule> Rollout<M> {
         }
     }
 
+    /// The modules that are loaded while this host stands by, the latest last.
+    #[must_use]
+    pub fn preloaded(&self) -> &[M] {
+        match &self.duty {
+            Duty::StandingBy(modules) => modules,
+            Duty::Leading(_) => &[],
+        }
+    }
+
     /// Whether the rights of the handler's account are known to be lacking.
     #[must_use]
     pub fn lacks_rights(&self) -> bool {
@@ -211,8 +223,9 @@ impl<M: RolloutModule> Rollout<M> {
                 modules.is_empty() && source.latest.is_none() && source.error.is_none()
             }
             Duty::Leading(leading) => {
-                let is_refused = leading.spec_refused.is_some() || self.common.source.error.is_some();
-                let is_pending = matches!(leading.candidate, Candidate::Pending);
+                let is_refused =
+                    leading.spec_refused.is_some() || self.common.source.error.is_some();
+                let is_pending = matches!(leading.candidate, CandidateState::Pending);
                 leading.running.module().is_none() && is_pending && !is_refused
             }
         }
@@ -332,7 +345,7 @@ impl<M: RolloutModule> Rollout<M> {
                 let unloaded = latest.filter(|module| !is_loaded(module));
                 return unloaded
                     .map(|module| Action::Load {
-                        purpose: Purpose::Preload,
+                        purpose: LoadPurpose::Preload,
                         module: module.clone(),
                     })
                     .collect();
@@ -343,7 +356,7 @@ impl<M: RolloutModule> Rollout<M> {
 
     fn loaded(
         &mut self,
-        purpose: Purpose,
+        purpose: LoadPurpose,
         spec: Digest,
         result: Result<M, Refused>,
         facts: &Facts,

@@ -1,5 +1,6 @@
+use super::candidate::{CandidateState, HeldPreview};
 use super::event::RolloutModule;
-use super::leading::{Candidate, HeldPreview, Leading};
+use super::leading::Leading;
 use super::{Duty, ModuleRecord, PreviewSummary, RollbackRecord, Rollout, RolloutRecord};
 use crate::{APPROVE_ANNOTATION, ConditionType, Digest, HandlerCondition, HandlerReason};
 
@@ -95,22 +96,22 @@ impl<M: RolloutModule> Rollout<M> {
             return condition(refused.reason, refused.message.clone());
         }
         match &leading.candidate {
-            Candidate::Pending => condition(
+            CandidateState::Pending => condition(
                 HandlerReason::Pending,
                 "The module is being loaded.".to_owned(),
             ),
-            Candidate::Running => {
+            CandidateState::Running => {
                 let module = leading.running.module();
                 let message = module.map_or_else(String::new, |module| {
                     format!("{} from {}", module.digest(), leading.served.origin)
                 });
                 condition(HandlerReason::Loaded, message)
             }
-            Candidate::Refused { refused, .. } => {
+            CandidateState::Refused { refused, .. } => {
                 condition(refused.reason, refused.message.clone())
             }
-            Candidate::Held { module, preview } => self.held_message(module.digest(), preview),
-            Candidate::RolledBack(rolled_back) => {
+            CandidateState::Held { module, preview } => self.held_message(module.digest(), preview),
+            CandidateState::RolledBack(rolled_back) => {
                 let RollbackRecord {
                     digest,
                     good,
@@ -172,7 +173,7 @@ impl<M: RolloutModule> Leading<M> {
 
     /// The module that waits for approval.
     pub(super) fn held(&self) -> Option<HeldModule> {
-        let Candidate::Held { module, preview } = &self.candidate else {
+        let CandidateState::Held { module, preview } = &self.candidate else {
             return None;
         };
         Some(HeldModule {

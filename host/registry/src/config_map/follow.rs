@@ -5,18 +5,18 @@ use futures::stream::BoxStream;
 use handler_host_core::FetchedModule;
 use kube::{Api, Client};
 
-use super::entry::ConfigMapEntry;
+use super::place::ConfigMapPlace;
 use super::watch::{ConfigMapState, WatchProblem, watch};
 use crate::FetchError;
 
 /// Follows an entry of a ConfigMap by a watch.
 pub(crate) struct ConfigMapFollower {
-    entry: ConfigMapEntry,
+    entry: ConfigMapPlace,
     states: BoxStream<'static, ConfigMapState>,
 }
 
 impl ConfigMapFollower {
-    pub(crate) fn new(entry: ConfigMapEntry, client: Client, patience: Duration) -> Self {
+    pub(crate) fn new(entry: ConfigMapPlace, client: Client, patience: Duration) -> Self {
         let api = Api::namespaced(client, &entry.namespace);
         let states = watch(api, entry.name.clone(), patience);
         Self { entry, states }

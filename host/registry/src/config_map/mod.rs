@@ -1,6 +1,6 @@
-mod entry;
 mod follow;
+mod place;
 mod watch;
 
-pub(crate) use entry::ConfigMapEntry;
 pub(crate) use follow::ConfigMapFollower;
+pub(crate) use place::ConfigMapPlace;

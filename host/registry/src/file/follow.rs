@@ -87,7 +87,7 @@ pub(crate) async fn fetch_file(
             match observed.await {
                 Ok(FileObservation::Read { outcome, .. }) => return Some(outcome),
                 Ok(FileObservation::Same | FileObservation::Unsettled) => {
-                    sleep(patience.quiet).await
+                    sleep(patience.quiet).await;
                 }
                 Err(_) => return None,
             }

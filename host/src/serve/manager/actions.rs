@@ -4,15 +4,15 @@ use anyhow::{Result, anyhow};
 use futures::StreamExt as _;
 use handler_host_cluster::{ApiClients, Candidate, Serving, SwapOutcome, preview};
 use handler_host_core::{
-    Action, FetchedModule, GrantRequest, Purpose, RolloutEvent, RolloutModule, RolloutNote,
+    Action, FetchedModule, GrantRequest, LoadPurpose, RolloutEvent, RolloutModule, RolloutNote,
     TrialTerms,
 };
 use handler_host_registry::follow;
 
 use super::{HandlerManager, WRITE_TIME};
+use crate::serve::declared::HandlerOrigin;
 use crate::serve::modules::{LoadedModule, load};
 use crate::serve::stage::ServingStage;
-use crate::serve::declared::HandlerOrigin;
 use crate::summary::ChangeCounts;
 
 /// How a manager carries out what its rollout decides.
@@ -36,7 +36,7 @@ impl HandlerManager {
                 }
             }
             Action::LookAgain => {
-                tracing::info!(handler = %self.settings().name, "its account has all rights again that serving takes");
+                tracing::info!(handler = %self.settings().name, "its account may do all that serving takes again");
                 if let Some(serving) = self.stage.serving() {
                     serving.look_again();
                 }
@@ -55,7 +55,7 @@ impl HandlerManager {
     /// Loads a module, unless the manager is assigned something else meanwhile.
     async fn load(
         &mut self,
-        purpose: Purpose,
+        purpose: LoadPurpose,
         module: FetchedModule,
     ) -> Option<RolloutEvent<LoadedModule>> {
         let known = self.rollout.known(module.digest);
@@ -86,6 +86,10 @@ impl HandlerManager {
         module: &LoadedModule,
         trial: Option<TrialTerms<LoadedModule>>,
     ) -> Result<()> {
+        let limit = self.settings().call_limits.memory;
+        self.reporter
+            .metrics()
+            .module_is(Some(module.digest()), limit);
         let ratio = trial.as_ref().map(|trial| trial.max_failure_ratio);
         if let Some(serving) = self.stage.serving() {
             serving.swap(module.active.clone(), ratio)?;

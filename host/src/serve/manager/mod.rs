@@ -1,4 +1,5 @@
 mod actions;
+mod mailbox;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,59 +8,31 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use handler_host_cluster::resource::{Handler, HandlerStatus};
-use handler_host_cluster::{
-    Authorization, Heartbeat, HeartbeatOf, Review, ServingNews,
-};
+use handler_host_cluster::resource::HandlerStatus;
+use handler_host_cluster::{Authorization, Heartbeat, HeartbeatOf, Review, ServingNews};
 use handler_host_core::{
-    Digest, Facts, FetchedModule, GrantRequest, Now, PreviewSummary, Recalled, Refused, Rollout,
+    Digest, Facts, FetchedModule, GrantRequest, Now, PreviewSummary, Recalled, Rollout,
     RolloutEvent, RolloutModule, Settings, rights,
 };
 use handler_host_engine::Tally;
 use handler_host_registry::{FetchError, follow};
-use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
+pub(super) use mailbox::{Assignment, Mailbox, ManagerCommand};
+
+use super::HostContext;
+use super::declared::{DeclaredHandler, HandlerOrigin};
 use super::modules::{LoadedModule, refused_by_source};
 use super::reporter::StatusReporter;
 use super::rights::authorized;
 use super::stage::{ServingStage, StageNews};
-use super::declared::{DeclaredHandler, HandlerOrigin};
-use super::HostContext;
 use crate::client::HandlerClient;
 
 /// How often the numbers in a Handler's status are looked at.
 pub(super) const TICK: Duration = Duration::from_secs(2);
 /// How long writes may take to end, beyond the longest that a call may take.
 const WRITE_TIME: Duration = Duration::from_secs(10);
-
-/// What the supervisor tells a manager.
-pub(super) enum ManagerCommand {
-    /// The Handler has these settings now, in this generation.
-    Change(Box<Settings>, Option<i64>),
-    /// The Handler was changed into one that cannot be served, in this generation. What it said before goes on.
-    Refuse(Refused, Option<i64>),
-}
-
-/// What a manager is to do.
-#[derive(Clone)]
-pub(super) enum Assignment {
-    /// To keep the handler ready, and neither to serve nor to report.
-    StandBy,
-    /// To serve. The Handler as the cluster has it, unless it is not in the cluster.
-    Lead(Option<Box<Handler>>),
-    /// To end: the host stops.
-    Stop,
-    /// To end, since the handler is gone for good: its finalizer comes off its parents.
-    Retire,
-}
-
-/// Where a manager gets what the supervisor tells it.
-pub(super) struct Mailbox {
-    pub(super) commands: mpsc::UnboundedReceiver<ManagerCommand>,
-    pub(super) assignment: watch::Receiver<Assignment>,
-}
 
 /// Looks after one handler: fetches its modules, watches its kinds, serves, and reports how it stands. It carries
 /// out what its [`Rollout`] decides.
@@ -148,11 +121,13 @@ impl HandlerManager {
         // Whatever the manager is at: loading may take long, and a host that stops does not wait for it.
         let is_last = tokio::select! {
             biased;
-            Ok(last) = assignment.wait_for(is_end) => last.clone(),
+            Ok(last) = assignment.wait_for(Assignment::is_end) => last.clone(),
             ended = self.manage() => return ended,
         };
         let deadline = self.settings().call_limits.deadline;
-        let Self { stage, reporter, .. } = self;
+        let Self {
+            stage, reporter, ..
+        } = self;
         // Another host, or another manager, has the say from now on.
         drop(reporter);
         match is_last {
@@ -257,7 +232,12 @@ impl HandlerManager {
             Assignment::Stop | Assignment::Retire => Ok(()),
             Assignment::Lead(_) if self.rollout.is_leading() => Ok(()),
             Assignment::Lead(handler) => {
-                let kept = self.host.kept(&self.store_key).await;
+                let mut kept = self.host.kept(&self.store_key).await;
+                if let HandlerOrigin::Module { .. } = self.origin {
+                    // It serves at once; what the file holds by now is considered afterwards.
+                    let loaded = self.rollout.preloaded().last();
+                    kept.good = loaded.map(|module| module.fetched().clone());
+                }
                 let status = handler.as_ref().and_then(|handler| handler.status.as_ref());
                 let record = status.map(HandlerStatus::record).unwrap_or_default();
                 if let Some(handler) = &handler {
@@ -314,7 +294,8 @@ impl HandlerManager {
             }
             StageNews::Found(Err(error)) => self.refuse_for_good(&error.to_string()),
             StageNews::Serving(ServingNews::FailedTrial((digest, failure))) => {
-                self.send(RolloutEvent::TrialFailed { digest, failure }).await
+                self.send(RolloutEvent::TrialFailed { digest, failure })
+                    .await
             }
             StageNews::Serving(ServingNews::Ended(error)) => Err(error.into()),
         }
@@ -376,13 +357,6 @@ impl HandlerManager {
 /// A count as statuses write it.
 fn number(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
-}
-
-fn is_end(assignment: &Assignment) -> bool {
-    match assignment {
-        Assignment::StandBy | Assignment::Lead(_) => false,
-        Assignment::Stop | Assignment::Retire => true,
-    }
 }
 
 /// Waits for news of a review, if there is one.

@@ -31,7 +31,12 @@ pub(super) fn compile(
     Ok(mapped.unwrap_or(component))
 }
 
-fn kept(host: &HostContext, store: &Store, name: &str, fetched: &FetchedModule) -> Option<Component> {
+fn kept(
+    host: &HostContext,
+    store: &Store,
+    name: &str,
+    fetched: &FetchedModule,
+) -> Option<Component> {
     let file = store.code(name)?;
     #[allow(
         unsafe_code,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use handler_host_cluster::Active;
 use handler_host_core::{
-    Description, Digest, Fault, FetchedModule, GrantRequest, HandlerReason, Refused, RolloutModule, Settings,
+    Description, Digest, Fault, FetchedModule, GrantRequest, HandlerReason, Refused, RolloutModule,
+    Settings,
 };
 use handler_host_engine::{Component, DescribeError, Tally};
 use handler_host_registry::FetchError;

@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use handler_host_core::{
     APPROVE_ANNOTATION, Account, CallLimits, ChildPolicy, Digest, Image, Kind, Limits,
-    ModuleLocation, ModuleSource,
-    RolloutPolicy, Settings, is_handler_name,
+    ModuleLocation, ModuleSource, RolloutPolicy, Settings, is_handler_name,
 };
 use serde_json::Value;
 

@@ -2,13 +2,13 @@
 
 use rstest::rstest;
 
-use super::scenario::Step::{
+use super::scenario::TestStep::{
     Approve, Config, Fails, Fetch, FetchFails, Grant, Kinds, Pass, Preview,
 };
-use super::scenario::{Scenario, Step, WINDOW, digest};
+use super::scenario::{Scenario, TestStep, WINDOW, digest};
 use crate::ConditionType;
 
-const ONE: [Step; 3] = [Kinds, Fetch("one"), Approve("one")];
+const ONE: [TestStep; 3] = [Kinds, Fetch("one"), Approve("one")];
 
 #[rstest]
 #[case::approved_it_serves(&[], "one, Loaded, Serving")]
@@ -39,7 +39,7 @@ const ONE: [Step; 3] = [Kinds, Fetch("one"), Approve("one")];
     &[Fetch("two"), Preview("two", true), Grant(&["ConfigMap", "Secret"])], "nothing, Previewing, Pending")]
 #[case::one_that_was_rolled_back_is_not_approved_again(
     &[Fetch("two"), Approve("two"), Fails("two"), Fetch("one"), Fetch("two")], "one, RolledBack, Serving")]
-fn a_module_waits_until_its_digest_is_approved(#[case] steps: &[Step], #[case] told: &str) {
+fn a_module_waits_until_its_digest_is_approved(#[case] steps: &[TestStep], #[case] told: &str) {
     let scenario = Scenario::with_approval().steps(&ONE).steps(steps);
     assert_eq!(scenario.told(), told);
 }
@@ -47,17 +47,24 @@ fn a_module_waits_until_its_digest_is_approved(#[case] steps: &[Step], #[case] t
 #[test]
 fn the_first_module_waits_too() {
     let scenario = Scenario::with_approval().steps(&[Kinds, Fetch("one"), Preview("one", true)]);
-    assert_eq!(scenario.told(), "nothing, AwaitingApproval, ModuleNotLoaded");
+    assert_eq!(
+        scenario.told(),
+        "nothing, AwaitingApproval, ModuleNotLoaded"
+    );
     let message = scenario.message(ConditionType::ModuleLoaded);
     let command = format!(
         "approve it: kubectl annotate --overwrite handler evc handler-host.dev/approve={}",
         digest("one")
     );
     assert!(message.ends_with(&command), "{message}");
-    let effect = "would create 0, change 2 and delete 0 children, and newly fail for 0 of 3 parents";
+    let effect =
+        "would create 0, change 2 and delete 0 children, and newly fail for 0 of 3 parents";
     assert!(message.contains(effect), "{message}");
     let held = scenario.rollout.status().candidate.unwrap();
-    assert_eq!((held.digest, held.preview.unwrap().change), (digest("one"), 2));
+    assert_eq!(
+        (held.digest, held.preview.unwrap().change),
+        (digest("one"), 2)
+    );
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use rstest::rstest;
 
-use super::scenario::Step::{
+use super::scenario::TestStep::{
     Approve, Config, DoesWell, Fails, Fetch, FetchFails, Grant, Kinds, Lead, LoseLease, Pass,
     Restart, Rights,
 };
-use super::scenario::{Scenario, Step, WINDOW, digest};
+use super::scenario::{Scenario, TestStep, WINDOW, digest};
 use crate::{ConditionType, GrantRequest};
 
-const STEPS: [Step; 16] = [
+const STEPS: [TestStep; 16] = [
     Lead,
     LoseLease,
     Restart,
@@ -35,7 +35,7 @@ const STEPS: [Step; 16] = [
 #[case::with_a_module_that_waits(Scenario::with_approval, &[Kinds, Fetch("two"), Rights(true)])]
 fn every_sequence_of_three_steps_keeps_what_must_hold(
     #[case] start: fn() -> Scenario,
-    #[case] before: &[Step],
+    #[case] before: &[TestStep],
 ) {
     for first in &STEPS {
         for second in &STEPS {
@@ -50,7 +50,7 @@ fn every_sequence_of_three_steps_keeps_what_must_hold(
     }
 }
 
-fn hold(scenario: &Scenario, steps: &[&Step]) {
+fn hold(scenario: &Scenario, steps: &[&TestStep]) {
     let rollout = &scenario.rollout;
     let told = scenario.told();
     let running = rollout.running().map(crate::rollout::RolloutModule::digest);
@@ -62,7 +62,11 @@ fn hold(scenario: &Scenario, steps: &[&Step]) {
     }
     // What is watched and loaded is served.
     if scenario.is_watching && rollout.is_leading() {
-        assert_eq!(scenario.serves.is_some(), running.is_some(), "{steps:?}: {told}");
+        assert_eq!(
+            scenario.serves.is_some(),
+            running.is_some(),
+            "{steps:?}: {told}"
+        );
     }
     // What serves is granted what it describes.
     if let Some(description) = rollout.described() {

@@ -2,13 +2,13 @@
 
 use rstest::rstest;
 
-use super::scenario::Step::{
+use super::scenario::TestStep::{
     Approve, Config, Fails, Fetch, FetchFails, Kinds, Lead, LoseLease, Pass, Preview, Restart,
     RestartWithoutDisk, Rights,
 };
-use super::scenario::{Scenario, Step, WINDOW, digest};
+use super::scenario::{Scenario, TestStep, WINDOW, digest};
 use crate::PreviewPolicy;
-use crate::rollout::Purpose;
+use crate::rollout::LoadPurpose;
 
 /// What each state comes to, in a host that ended and began anew with the same disk: before its source says
 /// anything, and when it gives the same as before.
@@ -34,7 +34,7 @@ use crate::rollout::Purpose;
 #[case::without_rights(
     &[Fetch("one"), Rights(false)], Some("one"), "one, Loaded, Serving", "one, Loaded, Serving")]
 fn a_restart_begins_with_the_last_good_module(
-    #[case] steps: &[Step],
+    #[case] steps: &[TestStep],
     #[case] given: Option<&'static str>,
     #[case] at_once: &str,
     #[case] then: &str,
@@ -66,7 +66,7 @@ fn a_restart_while_a_module_waits_for_approval_has_it_wait_again() {
 #[case::another_one_serves(
     &[Fetch("one"), Fetch("two"), Fails("two")], "three", "three, Loaded, Serving")]
 fn without_its_disk_a_host_has_what_the_source_gives(
-    #[case] steps: &[Step],
+    #[case] steps: &[TestStep],
     #[case] given: &'static str,
     #[case] told: &str,
 ) {
@@ -98,7 +98,7 @@ fn a_module_that_serves_again_after_a_restart_is_no_swap() {
 #[case::without_a_source(&[Fetch("one"), FetchFails], "one, FetchFailed, Serving")]
 #[case::without_rights(&[Fetch("one"), Rights(false)], "one, Loaded, Serving")]
 fn a_lost_lease_stops_everything_and_leading_again_goes_on(
-    #[case] steps: &[Step],
+    #[case] steps: &[TestStep],
     #[case] again: &str,
 ) {
     let mut scenario = Scenario::new().steps(&[Kinds]).steps(steps);
@@ -135,7 +135,7 @@ fn what_was_proven_elsewhere_serves_at_once_where_it_was_preloaded() {
     here.loads.clear();
     here.lead_after(record);
     assert_eq!(here.told(), "two, Loaded, Serving");
-    assert_eq!(here.loads, [(Purpose::Recall, "two".to_owned())]);
+    assert_eq!(here.loads, [(LoadPurpose::Recall, "two".to_owned())]);
     assert_eq!(here.kept().as_deref(), Some("two"));
 }
 

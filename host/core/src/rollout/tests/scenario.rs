@@ -6,13 +6,13 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use crate::rollout::{
-    Action, Facts, Now, PreviewSummary, Purpose, Recalled, Rollout, RolloutEvent, RolloutModule,
-    RolloutNote, RolloutRecord, ServingState,
+    Action, Facts, LoadPurpose, Now, PreviewSummary, Recalled, Rollout, RolloutEvent,
+    RolloutModule, RolloutNote, RolloutRecord, ServingState,
 };
 use crate::{
-    CallLimits, ChildPolicy, ConditionType, Description, Digest, FetchedModule, GrantRequest, HandlerCondition, HandlerReason,
-    KeptModules, Kind, Limits, ModuleLocation, ModuleSource, OnParentDelete, PreviewPolicy,
-    Refused, RolloutPolicy, Settings, TrialFailure, TrialSoFar,
+    CallLimits, ChildPolicy, ConditionType, Description, Digest, FetchedModule, GrantRequest,
+    HandlerCondition, HandlerReason, KeptModules, Kind, Limits, ModuleLocation, ModuleSource,
+    OnParentDelete, PreviewPolicy, Refused, RolloutPolicy, Settings, TrialFailure, TrialSoFar,
 };
 
 /// How long a trial takes here.
@@ -46,7 +46,7 @@ impl RolloutModule for NamedModule {
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(super) enum TestStep {
     /// This host begins to lead.
     Lead,
     /// This host loses its lease.
@@ -101,7 +101,7 @@ pub(super) struct Scenario {
     pub(super) serves: Option<(String, Option<String>)>,
     pub(super) notes: Vec<RolloutNote>,
     /// Modules that were loaded, each time with why.
-    pub(super) loads: Vec<(Purpose, String)>,
+    pub(super) loads: Vec<(LoadPurpose, String)>,
     pub(super) previews: Vec<String>,
     pub(super) follows: usize,
     pub(super) looks_again: usize,
@@ -177,14 +177,14 @@ impl Scenario {
     /// A host that was just started and leads.
     pub(super) fn new() -> Self {
         let mut scenario = Self::standing_by(PreviewPolicy::Optional);
-        scenario.step(&Step::Lead);
+        scenario.step(&TestStep::Lead);
         scenario
     }
 
     /// A host that leads, of a Handler whose modules must be approved.
     pub(super) fn with_approval() -> Self {
         let mut scenario = Self::standing_by(PreviewPolicy::Required);
-        scenario.step(&Step::Lead);
+        scenario.step(&TestStep::Lead);
         scenario
     }
 
@@ -208,52 +208,59 @@ impl Scenario {
         }
     }
 
-    pub(super) fn steps(mut self, steps: &[Step]) -> Self {
+    pub(super) fn steps(mut self, steps: &[TestStep]) -> Self {
         for step in steps {
             self.step(step);
         }
         self
     }
 
-    pub(super) fn step(&mut self, step: &Step) {
+    pub(super) fn step(&mut self, step: &TestStep) {
         let event = match step {
-            Step::Lead => return self.lead(),
-            Step::Restart => return self.restart(),
-            Step::RestartWithoutDisk => {
+            TestStep::Lead => return self.lead(),
+            TestStep::Restart => return self.restart(),
+            TestStep::RestartWithoutDisk => {
                 self.disk = KeptModules::default();
                 return self.restart();
             }
-            Step::Pass(time) => return self.pass(*time),
-            Step::DoesWell | Step::DoesBadly => return self.call_parents(step),
-            Step::LoseLease => RolloutEvent::StandsBy,
-            Step::Fetch(name) => RolloutEvent::Fetched(fetched(name)),
-            Step::FetchFails => RolloutEvent::FetchFailed(Refused::new(
+            TestStep::Pass(time) => return self.pass(*time),
+            TestStep::DoesWell => return self.call_parents(TrialSoFar::Proven),
+            TestStep::DoesBadly => {
+                return self.call_parents(TrialSoFar::Undecided(Err(failure())));
+            }
+            TestStep::LoseLease => RolloutEvent::StandsBy,
+            TestStep::Fetch(name) => RolloutEvent::Fetched(fetched(name)),
+            TestStep::FetchFails => RolloutEvent::FetchFailed(Refused::new(
                 HandlerReason::FetchFailed,
                 "there is no such file",
             )),
-            Step::Kinds => {
+            TestStep::Kinds => {
                 self.is_watching = true;
                 RolloutEvent::KindsWatched
             }
-            Step::Config(config) => self.change(|settings| (*config).clone_into(&mut settings.config)),
-            Step::Grant(kinds) => self.change(|settings| settings.children = children(kinds)),
-            Step::Source(path) => self.change(|settings| {
+            TestStep::Config(config) => {
+                self.change(|settings| (*config).clone_into(&mut settings.config))
+            }
+            TestStep::Grant(kinds) => self.change(|settings| settings.children = children(kinds)),
+            TestStep::Source(path) => self.change(|settings| {
                 settings.module.place = ModuleLocation::File(path.into());
             }),
-            Step::BadSpec => {
+            TestStep::BadSpec => {
                 self.generation += 1;
                 RolloutEvent::SpecRefused {
                     refused: Refused::new(HandlerReason::InvalidSpec, "spec.limits.deadline"),
                     generation: Some(self.generation),
                 }
             }
-            Step::Approve(name) => self.change(|settings| settings.approved = Some(digest(name))),
-            Step::Fails(name) => RolloutEvent::TrialFailed {
+            TestStep::Approve(name) => {
+                self.change(|settings| settings.approved = Some(digest(name)))
+            }
+            TestStep::Fails(name) => RolloutEvent::TrialFailed {
                 digest: digest(name),
                 failure: failure(),
             },
-            Step::Rights(has_all) => RolloutEvent::Reviewed(review(*has_all)),
-            Step::Preview(name, is_done) => RolloutEvent::Previewed {
+            TestStep::Rights(has_all) => RolloutEvent::Reviewed(review(*has_all)),
+            TestStep::Preview(name, is_done) => RolloutEvent::Previewed {
                 digest: digest(name),
                 result: if *is_done {
                     Ok(PreviewSummary {
@@ -350,14 +357,10 @@ impl Scenario {
     }
 
     /// As the cluster side would find, if a module is on trial.
-    fn call_parents(&mut self, step: &Step) {
-        if !matches!(self.serves, Some((_, Some(_)))) {
-            return;
+    fn call_parents(&mut self, trial: TrialSoFar) {
+        if let Some((_, Some(_))) = self.serves {
+            self.trial = trial;
         }
-        self.trial = match step {
-            Step::DoesWell => TrialSoFar::Proven,
-            _ => TrialSoFar::Undecided(Err(failure())),
-        };
     }
 
     fn change(&mut self, edit: impl FnOnce(&mut Settings)) -> RolloutEvent<NamedModule> {
@@ -429,7 +432,7 @@ impl Scenario {
         None
     }
 
-    fn load(&mut self, purpose: Purpose, module: &FetchedModule) -> RolloutEvent<NamedModule> {
+    fn load(&mut self, purpose: LoadPurpose, module: &FetchedModule) -> RolloutEvent<NamedModule> {
         let name = name_of(module);
         self.loads.push((purpose, name.clone()));
         let refused = |reason| Err(Refused::new(reason, &format!("{name} is not taken")));

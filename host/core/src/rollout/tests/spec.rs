@@ -2,9 +2,11 @@
 
 use rstest::rstest;
 
-use super::scenario::Step::{Approve, BadSpec, Config, Fetch, FetchFails, Grant, Kinds, Source};
-use super::scenario::{Scenario, Step};
-use crate::rollout::Purpose;
+use super::scenario::TestStep::{
+    Approve, BadSpec, Config, Fetch, FetchFails, Grant, Kinds, Source,
+};
+use super::scenario::{Scenario, TestStep};
+use crate::rollout::LoadPurpose;
 
 #[rstest]
 #[case::another_config_is_no_trial(&[Fetch("one"), Config("b")], "one, Loaded, Serving")]
@@ -36,7 +38,10 @@ use crate::rollout::Purpose;
     &[Fetch("one"), BadSpec, Config("b")], "one, Loaded, Serving")]
 #[case::an_approval_that_nobody_waits_for_is_nothing(
     &[Fetch("one"), Approve("two")], "one, Loaded, Serving")]
-fn the_spec_takes_effect_as_far_as_the_module_takes_it(#[case] steps: &[Step], #[case] told: &str) {
+fn the_spec_takes_effect_as_far_as_the_module_takes_it(
+    #[case] steps: &[TestStep],
+    #[case] told: &str,
+) {
     assert_eq!(Scenario::new().steps(&[Kinds]).steps(steps).told(), told);
 }
 
@@ -45,7 +50,7 @@ fn a_module_that_runs_and_is_still_given_is_loaded_once_for_another_config() {
     let mut scenario = Scenario::new().steps(&[Kinds, Fetch("one")]);
     scenario.loads.clear();
     scenario.step(&Config("b"));
-    assert_eq!(scenario.loads, [(Purpose::Candidate, "one".to_owned())]);
+    assert_eq!(scenario.loads, [(LoadPurpose::Candidate, "one".to_owned())]);
 }
 
 #[test]
@@ -54,8 +59,8 @@ fn one_that_is_given_no_more_is_renewed_before_its_successor_is_considered() {
     scenario.loads.clear();
     scenario.step(&Config("b"));
     let expected = [
-        (Purpose::Renew, "one".to_owned()),
-        (Purpose::Candidate, "broken".to_owned()),
+        (LoadPurpose::Renew, "one".to_owned()),
+        (LoadPurpose::Candidate, "broken".to_owned()),
     ];
     assert_eq!(scenario.loads, expected);
 }

@@ -2,9 +2,9 @@
 
 use rstest::rstest;
 
-use super::scenario::Step::{BadSpec, Fetch, FetchFails, Kinds, Pass};
-use super::scenario::{Scenario, Step, WINDOW, digest};
-use crate::rollout::{Purpose, RolloutNote};
+use super::scenario::TestStep::{BadSpec, Fetch, FetchFails, Kinds, Pass};
+use super::scenario::{Scenario, TestStep, WINDOW, digest};
+use crate::rollout::{LoadPurpose, RolloutNote};
 use crate::{ConditionType, PreviewPolicy};
 
 #[rstest]
@@ -38,7 +38,7 @@ use crate::{ConditionType, PreviewPolicy};
 #[case::without_any_module_the_handler_is_not_ready(
     &[Kinds, Fetch("broken")], "nothing, InvalidModule, ModuleNotLoaded")]
 #[case::a_bad_spec_changes_nothing(&[Kinds, Fetch("one"), BadSpec], "one, InvalidSpec, Serving")]
-fn a_module_takes_over_only_as_it_may(#[case] steps: &[Step], #[case] told: &str) {
+fn a_module_takes_over_only_as_it_may(#[case] steps: &[TestStep], #[case] told: &str) {
     assert_eq!(Scenario::new().steps(steps).told(), told);
 }
 
@@ -76,11 +76,21 @@ fn what_a_busy_host_made_fail_is_tried_again_and_what_is_broken_is_not() {
 
 #[test]
 fn a_host_that_stands_by_loads_what_the_source_gives_and_serves_nothing() {
-    let steps = [Kinds, Fetch("one"), Fetch("one"), Fetch("broken"), Fetch("two")];
+    let steps = [
+        Kinds,
+        Fetch("one"),
+        Fetch("one"),
+        Fetch("broken"),
+        Fetch("two"),
+    ];
     let scenario = Scenario::standing_by(PreviewPolicy::Optional).steps(&steps);
     assert_eq!(scenario.told(), "nothing, -, -");
-    let loads: Vec<_> = scenario.loads.iter().map(|(why, it)| (*why, it.as_str())).collect();
-    let expected = ["one", "broken", "two"].map(|module| (Purpose::Preload, module));
+    let loads: Vec<_> = scenario
+        .loads
+        .iter()
+        .map(|(why, it)| (*why, it.as_str()))
+        .collect();
+    let expected = ["one", "broken", "two"].map(|module| (LoadPurpose::Preload, module));
     assert_eq!(loads, expected);
     assert!(scenario.rollout.known(digest("one")).is_some());
     assert!(!scenario.rollout.is_pending());

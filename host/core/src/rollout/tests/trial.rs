@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use rstest::rstest;
 
-use super::scenario::Step::{
+use super::scenario::TestStep::{
     Config, DoesBadly, DoesWell, Fails, Fetch, Grant, Kinds, Pass, Rights, Source,
 };
-use super::scenario::{Scenario, Step, WINDOW, digest};
+use super::scenario::{Scenario, TestStep, WINDOW, digest};
 use crate::ConditionType;
 use crate::rollout::RolloutNote;
 
-const TRIAL: [Step; 3] = [Kinds, Fetch("one"), Fetch("two")];
+const TRIAL: [TestStep; 3] = [Kinds, Fetch("one"), Fetch("two")];
 const ALMOST: Duration = Duration::from_secs(59);
 
 #[rstest]
@@ -39,7 +39,7 @@ const ALMOST: Duration = Duration::from_secs(59);
     &[Rights(false), Pass(WINDOW), Rights(true), Pass(WINDOW)], "two, Loaded, Serving")]
 #[case::what_failed_for_want_of_a_right_is_tried_again(
     &[Rights(false), Fails("two"), Rights(true)], "two beside one, Loaded, Serving")]
-fn a_module_on_trial_becomes_good_or_is_taken_back(#[case] steps: &[Step], #[case] told: &str) {
+fn a_module_on_trial_becomes_good_or_is_taken_back(#[case] steps: &[TestStep], #[case] told: &str) {
     assert_eq!(Scenario::new().steps(&TRIAL).steps(steps).told(), told);
 }
 
@@ -51,7 +51,7 @@ fn a_module_on_trial_becomes_good_or_is_taken_back(#[case] steps: &[Step], #[cas
 #[case::the_one_on_trial_is_not(&[Fetch("one"), Fetch("greedy")], &["ConfigMap"], "one")]
 #[case::the_good_one_is_not(&[Fetch("greedy"), Fetch("two")], &["ConfigMap"], "two")]
 fn a_regrant_during_a_trial_leaves_what_is_granted(
-    #[case] modules: &[Step],
+    #[case] modules: &[TestStep],
     #[case] grant: &'static [&'static str],
     #[case] serves: &str,
 ) {
@@ -101,6 +101,9 @@ fn a_rollback_is_told_with_both_modules_and_the_first_error_and_noted_on_disk() 
 #[test]
 fn a_passed_trial_is_noted_and_the_module_is_kept() {
     let scenario = Scenario::new().steps(&TRIAL).steps(&[Pass(WINDOW)]);
-    assert_eq!(scenario.notes.last(), Some(&RolloutNote::Passed(digest("two"))));
+    assert_eq!(
+        scenario.notes.last(),
+        Some(&RolloutNote::Passed(digest("two")))
+    );
     assert_eq!(scenario.kept().as_deref(), Some("two"));
 }

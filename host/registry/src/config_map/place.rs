@@ -11,14 +11,14 @@ use crate::{Access, FetchError, LARGEST};
 
 /// An entry of a ConfigMap.
 #[derive(Clone)]
-pub(crate) struct ConfigMapEntry {
+pub(crate) struct ConfigMapPlace {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) key: String,
     pub(crate) pinned: Option<Digest>,
 }
 
-impl ConfigMapEntry {
+impl ConfigMapPlace {
     /// Reads the module that the entry holds now.
     pub(crate) async fn fetch(&self, access: &Access) -> Result<FetchedModule, FetchError> {
         let api = Api::namespaced(self.client(access)?, &self.namespace);
@@ -86,7 +86,7 @@ impl ConfigMapEntry {
     }
 }
 
-impl std::fmt::Display for ConfigMapEntry {
+impl std::fmt::Display for ConfigMapPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ConfigMap {}/{}", self.namespace, self.name)
     }
@@ -100,8 +100,8 @@ mod tests {
 
     use super::*;
 
-    fn entry() -> ConfigMapEntry {
-        ConfigMapEntry {
+    fn entry() -> ConfigMapPlace {
+        ConfigMapPlace {
             namespace: "ops".to_owned(),
             name: "modules".to_owned(),
             key: "evc.wasm".to_owned(),
