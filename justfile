@@ -79,7 +79,7 @@ up: _demo
 # Builds only what the demo runs: no tests, no registry, one guest.
 _demo: && (_guest "guest-evc")
     tests/control-plane/build etcd kube-apiserver kube-controller-manager kubectl
-    @echo "Compiling handler-host and the program that starts the control plane: about 6 minutes on two cores, once"
+    @echo "Compiling handler-host and the program that starts the control plane: about 4 minutes on two cores, once"
     cargo build --locked --workspace --bins
 
 # This is the first dependency of `e2e`: it fails at once on an unsuitable machine, and the others take minutes.
@@ -98,7 +98,7 @@ _guest folder:
     out="${CARGO_TARGET_DIR:-target}"
     package=$(sed -n 's/^name = "\(.*\)"/\1/p' '{{ folder }}/Cargo.toml' | head -n 1)
     name="${package#guest-}"
-    echo "Compiling the guest $name: about a minute on two cores, once"
+    echo "Compiling the guest $name: less than a minute on two cores, once"
     cargo build --locked --package "$package" --target {{ target }} --profile guest
     mkdir -p "$out/guests"
     # The file is renamed into place, so that a reader never sees a part of it.

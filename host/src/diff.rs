@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use handler_host_cluster::{Active, Candidate, PREVIEW_CALLS, PreviewProgress, preview};
+use handler_host_cluster::{CallableModule, Candidate, PREVIEW_CALLS, PreviewProgress, preview};
 use handler_host_core::{
     Change, ChildChange, GrantRequest, Key, Kind, NewFailure, Preview, Settings,
 };
@@ -74,7 +74,7 @@ async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Clien
     let request = GrantRequest::of_description(&name, &loaded.description, on_parent_delete);
     // A grant that is never possible is reported before any request to a cluster.
     request.grant()?;
-    let active = Active {
+    let active = CallableModule {
         invoke: Arc::new(loaded.component.into_handler(&name, loaded.limits)),
         description: loaded.description,
         config: loaded.config.into(),
@@ -102,7 +102,7 @@ async fn of_handler(
     let description = spawn_blocking(describe).await??;
     let request = GrantRequest::from(&settings);
     request.grant()?.narrowed_to(&description)?;
-    let active = Active {
+    let active = CallableModule {
         invoke: Arc::new(component.into_handler(&settings.name, limits)),
         description,
         config: settings.config.into(),
@@ -111,7 +111,11 @@ async fn of_handler(
     Ok((client, candidate(request, active, arguments)))
 }
 
-fn candidate(request: GrantRequest, active: Active, arguments: &DiffArguments) -> Candidate {
+fn candidate(
+    request: GrantRequest,
+    active: CallableModule,
+    arguments: &DiffArguments,
+) -> Candidate {
     Candidate {
         request,
         active,

@@ -159,7 +159,7 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
         name,
         spec: Digest::of(config.as_bytes()),
         module: ModuleSource {
-            place: ModuleLocation::File(path.to_owned()),
+            location: ModuleLocation::File(path.to_owned()),
             pinned: None,
         },
         parent: wanted.parent,

@@ -38,9 +38,9 @@ version_in() {
 # built: it finds the packages there that they share.
 takes() {
     case $1 in
-    etcd) echo "2 minutes" ;;
-    kube-apiserver) echo "6 minutes" ;;
-    kube-controller-manager) echo "2 minutes" ;;
+    etcd) echo "1 minute" ;;
+    kube-apiserver) echo "3 minutes" ;;
+    kube-controller-manager) echo "1 minute" ;;
     kubectl) echo "1 minute" ;;
     *) echo "2 to 3 minutes" ;;
     esac

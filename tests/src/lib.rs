@@ -4,7 +4,7 @@
 //! there, waits with [`eventually`], and counts requests in the [`AuditLog`]. A fixture panics when
 //! something fails that a test cannot handle, and the message says what it saw.
 //!
-//! | room | holds |
+//! | module | holds |
 //! |---|---|
 //! | [`objects`] | objects of Kubernetes as JSON, their kinds, manifests |
 //! | [`programs`] | child processes: servers, and runs of `handler-host` |

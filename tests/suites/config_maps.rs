@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 fn source(namespace: &Namespace) -> ModuleSource {
     ModuleSource {
-        place: ModuleLocation::ConfigMap {
+        location: ModuleLocation::ConfigMap {
             namespace: namespace.name.clone(),
             name: "modules".to_owned(),
             key: "evc.wasm".to_owned(),

@@ -5,7 +5,7 @@
 //! WebAssembly: a handler is a [`core::Invoke`](handler_host_core::Invoke).
 //!
 //! ```text
-//! watch ─▶ cache ─▶ queue ─▶ observe ─▶ invoke ─▶ check ─▶ plan ─▶ apply ─▶ report
+//! watch ─▶ cache ─▶ queue ─▶ observe ─▶ call ─▶ check ─▶ plan ─▶ apply ─▶ report
 //! ```
 //!
 //! Each module uses only those that its arrows lead to. `handler` uses `api` and `resource`:
@@ -37,6 +37,6 @@ pub use self::leader::{Election, Fence, Fenced, FencedService, LeaseName};
 pub use self::metrics::{HandlerMetrics, Metrics, SwapOutcome, TRACES};
 pub use self::preview::{Candidate, PREVIEW_CALLS, PreviewError, PreviewProgress, preview};
 pub use self::reconcile::{
-    Active, FailedTrial, ParentCounts, Serving, ServingNews, ServingOptions,
+    CallableModule, FailedTrial, ParentCounts, Serving, ServingNews, ServingOptions,
 };
 pub use self::watching::{ClusterError, Kinds, KindsError, WatchedKinds};

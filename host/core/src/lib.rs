@@ -33,7 +33,7 @@ pub use lease::{Bid, Candidacy, Lease};
 pub use module::{FetchedModule, KeptModules, RolledBack};
 pub use objects::{
     Change, Digest, DigestError, Key, Kind, KindError, Meta, Object, ObjectError, Owner, Pairs,
-    canonical, projection, stands, version_number, whole,
+    canonical, has_desired_values, projection, version_number, whole,
 };
 pub use passes::{
     Applied, AppliedChange, Checked, Child, ChildChange, ChildProblem, ChildRef, Children,

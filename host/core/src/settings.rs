@@ -34,8 +34,8 @@ pub struct Settings {
 /// Where a module comes from, and which bytes it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleSource {
-    /// The place.
-    pub place: ModuleLocation,
+    /// Where it is.
+    pub location: ModuleLocation,
     /// The digest that the module's bytes must have; None takes what is there.
     pub pinned: Option<Digest>,
 }

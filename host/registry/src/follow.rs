@@ -12,7 +12,7 @@ use crate::{Access, FetchError};
 ///
 /// When it cannot be read, is larger than [`LARGEST`](crate::LARGEST), or is not the one that is pinned.
 pub async fn fetch(source: &ModuleSource, access: &Access) -> Result<FetchedModule, FetchError> {
-    match &source.place {
+    match &source.location {
         ModuleLocation::File(path) => fetch_file(path, source.pinned, access.patience).await,
         ModuleLocation::ConfigMap {
             namespace,
@@ -45,7 +45,7 @@ fn states(
     access: Access,
 ) -> BoxStream<'static, Result<FetchedModule, FetchError>> {
     let pinned = source.pinned;
-    match source.place {
+    match source.location {
         ModuleLocation::File(path) => {
             let file = FileFollower::new(path, pinned, access.patience);
             stream::unfold(file, async |mut file| Some((file.next().await, file))).boxed()

@@ -68,7 +68,7 @@ async fn of_handler(handler: Handler, named: Option<&Path>) -> Result<RbacHandle
     let has_finalizer = match (named, described.and_then(|kinds| kinds.finalizer)) {
         (Some(path), _) => Some(asks_for_finalizer(path, &settings).await?),
         (None, Some(has_finalizer)) => Some(has_finalizer),
-        (None, None) => match &settings.module.place {
+        (None, None) => match &settings.module.location {
             // A file that cannot be loaded here may exist where the host runs, so an error is not reported.
             ModuleLocation::File(path) => asks_for_finalizer(path, &settings).await.ok(),
             ModuleLocation::ConfigMap { .. } | ModuleLocation::Image(_) => None,

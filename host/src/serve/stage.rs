@@ -64,7 +64,7 @@ impl ServingStage {
         client: &HandlerClient,
     ) -> Result<Self, ClusterError> {
         let metrics = host.monitoring.metrics.handler(handler);
-        let watched = kinds.observe(&client.client, &host.options.namespaces, metrics)?;
+        let watched = kinds.watch(&client.client, &host.options.namespaces, metrics)?;
         Ok(Self::Watching(Box::new(watched)))
     }
 

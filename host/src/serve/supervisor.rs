@@ -120,7 +120,7 @@ impl Supervisor {
                 managed.refuse(Refused::new(HandlerReason::InvalidSpec, &error.to_string()));
             }
         }
-        // Why a handler is refused reports the host that leads.
+        // Only the host that leads reports why a Handler is refused.
         for waiting in std::mem::take(&mut self.waiting).into_values() {
             self.declare(waiting.declared).await;
         }
@@ -154,7 +154,7 @@ impl Supervisor {
         }
     }
 
-    /// A handler is declared, or declared otherwise.
+    /// A handler is declared anew, or its declaration changed.
     pub(crate) async fn declare(&mut self, declared: DeclaredHandler) {
         let name = declared.name.clone();
         if let Some(managed) = self.managed.get_mut(&name) {
@@ -179,7 +179,7 @@ impl Supervisor {
             Some(managed) if managed.parent == settings.parent => {
                 let change = ManagerCommand::Change(Box::new(settings), declared.generation);
                 managed.declared = declared;
-                // A manager that ended takes the host with it.
+                // This fails only if the manager has ended, and then the host ends.
                 let _ = managed.commands.send(change);
             }
             // Another kind of parent is another claim.
@@ -322,7 +322,7 @@ impl ManagedHandler {
     /// Tells the manager that its Handler was changed into one that cannot be served.
     fn refuse(&self, refused: Refused) {
         let command = ManagerCommand::Refuse(refused, self.declared.generation);
-        // A manager that ended takes the host with it.
+        // This fails only if the manager has ended, and then the host ends.
         let _ = self.commands.send(command);
     }
 }

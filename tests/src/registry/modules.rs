@@ -34,7 +34,7 @@ pub fn push_options(access: Access) -> PushOptions {
 /// An image in a registry without TLS, which is looked up ten times a second.
 pub fn image(reference: &str) -> ModuleSource {
     ModuleSource {
-        place: ModuleLocation::Image(Image {
+        location: ModuleLocation::Image(Image {
             reference: reference.to_owned(),
             pull_secret: None,
             is_plain_http: true,

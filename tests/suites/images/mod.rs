@@ -222,7 +222,7 @@ async fn a_pull_secret_holds_the_password_of_a_registry() {
     push("one", &reference, &options).await.unwrap();
 
     let mut source = image(&reference);
-    if let ModuleLocation::Image(image) = &mut source.place {
+    if let ModuleLocation::Image(image) = &mut source.location {
         image.pull_secret = Some((namespace.name.clone(), "login".to_owned()));
     }
     let error = fetch(&source, &access()).await.unwrap_err().to_string();

@@ -156,7 +156,7 @@ async fn plain_http_is_spoken_only_when_asked_for() {
     let reference = registry.image("evc:1");
     push_to(&reference, b"one").await;
     let mut source: ModuleSource = image(&reference);
-    if let ModuleLocation::Image(image) = &mut source.place {
+    if let ModuleLocation::Image(image) = &mut source.location {
         image.is_plain_http = false;
     }
     let error = fetch(&source, &access()).await.unwrap_err().to_string();

@@ -12,7 +12,7 @@ use super::dry_run::DryRun;
 use super::error::PreviewError;
 use super::lists::list;
 use crate::metrics::Metrics;
-use crate::reconcile::{Active, RunningModule};
+use crate::reconcile::{CallableModule, RunningModule};
 use crate::watching::{Kinds, WatchedKind};
 
 /// How many parents are tried at a time.
@@ -27,7 +27,7 @@ pub struct Candidate {
     /// What the handler asks to be granted.
     pub request: GrantRequest,
     /// The module.
-    pub active: Active,
+    pub active: CallableModule,
     /// The namespaces whose parents it would serve; empty for all.
     pub namespaces: Vec<String>,
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::parent_states::ParentStates;
-use super::running_module::{Active, FailedTrial, RunningModule};
+use super::running_module::{CallableModule, FailedTrial, RunningModule};
 use crate::api::{ApiClients, ProblemLog};
 use crate::health::{HeartbeatOf, Liveness};
 use crate::metrics::{HandlerMetrics, LabelValue as _, TRACES};
@@ -67,7 +67,7 @@ impl Controller {
         clients: &ApiClients,
         watched: WatchedKinds,
         options: &ServingOptions,
-        active: Active,
+        active: CallableModule,
         failed_trials: UnboundedSender<FailedTrial>,
     ) -> Result<(Self, Watching), GrantError> {
         let WatchedKinds {

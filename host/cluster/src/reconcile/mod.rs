@@ -20,5 +20,5 @@ pub(crate) use self::executed::ChildWrite;
 pub(crate) use self::executor::{DRY_RUN_ATTEMPTS, Effect, Executor};
 pub(crate) use self::observe::observe;
 pub(crate) use self::running_module::RunningModule;
-pub use self::running_module::{Active, FailedTrial};
+pub use self::running_module::{CallableModule, FailedTrial};
 pub use self::serving::{ParentCounts, Serving, ServingNews};

@@ -108,7 +108,7 @@ impl Controller {
         mut fingerprint: Fingerprint,
     ) -> Pass {
         let decided = decide(running, parent, observed, &self.metrics).await;
-        let (outcome, refused) = match decided {
+        let (outcome, desired) = match decided {
             Err(undecided) => {
                 self.contested.retain(key, &[]);
                 (PassOutcome::of_undecided(&undecided), None)
@@ -124,7 +124,7 @@ impl Controller {
             None => false,
             Some(before) => {
                 let decided = decide(&before, parent, observed, &self.metrics).await;
-                Decision::is_better(&decided, refused.as_ref())
+                Decision::is_better(&decided, desired.as_ref())
             }
         };
         Pass {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 /// A module that can serve a handler, and how it is called.
 #[derive(Clone)]
-pub struct Active {
+pub struct CallableModule {
     /// The module, to be called.
     pub invoke: Arc<dyn Invoke>,
     /// What it described for this config.
@@ -36,7 +36,7 @@ pub(crate) struct RunningModule {
 }
 
 impl RunningModule {
-    pub(crate) fn new(active: Active, granted: &Grant) -> Result<Self, GrantError> {
+    pub(crate) fn new(active: CallableModule, granted: &Grant) -> Result<Self, GrantError> {
         let mut hasher = DefaultHasher::new();
         active.invoke.digest().hash(&mut hasher);
         active.config.hash(&mut hasher);

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::controller::{Controller, ServingOptions};
-use super::running_module::{Active, FailedTrial, RunningModule};
+use super::running_module::{CallableModule, FailedTrial, RunningModule};
 use crate::api::ApiClients;
 use crate::watching::{ClusterError, WatchedKinds, rules_of};
 
@@ -49,7 +49,7 @@ impl Serving {
         clients: &ApiClients,
         watched: WatchedKinds,
         options: &ServingOptions,
-        active: Active,
+        active: CallableModule,
     ) -> Result<Self, GrantError> {
         let (sender, failed_trials) = mpsc::unbounded_channel();
         let (controller, watching) = Controller::new(clients, watched, options, active, sender)?;
@@ -76,7 +76,11 @@ impl Serving {
     /// # Errors
     ///
     /// When the module describes more than is granted. Nothing changes then.
-    pub fn swap(&self, active: Active, max_failure_ratio: Option<f64>) -> Result<(), GrantError> {
+    pub fn swap(
+        &self,
+        active: CallableModule,
+        max_failure_ratio: Option<f64>,
+    ) -> Result<(), GrantError> {
         let mut running = RunningModule::new(active, &self.controller.grant)?;
         if let Some(ratio) = max_failure_ratio {
             let current = self.controller.running();

@@ -272,7 +272,7 @@ pub struct PreviewCounts {
     pub change: i64,
     /// Children it would delete.
     pub delete: i64,
-    /// Parents that it would fail for.
+    /// Parents that it would newly fail for.
     pub failing: i64,
 }
 

@@ -38,7 +38,7 @@ impl Kinds {
     /// # Errors
     ///
     /// When namespaces are named, but the parents are cluster-scoped.
-    pub fn observe(
+    pub fn watch(
         self,
         client: &Client,
         namespaces: &[String],

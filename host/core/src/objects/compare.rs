@@ -7,14 +7,17 @@ use super::quantity::canonical;
 /// Fields that are not desired may have any value. Lists must have equal length and order, and are compared element by
 /// element. A quantity in the canonical form of the API server counts as equal.
 #[must_use]
-pub fn stands(desired: &Value, observed: &Value) -> bool {
+pub fn has_desired_values(desired: &Value, observed: &Value) -> bool {
     match (desired, observed) {
         (Value::Object(desired), Value::Object(observed)) => desired
             .iter()
             .all(|(name, field)| field_stands(field, observed.get(name))),
         (Value::Array(desired), Value::Array(observed)) => {
             desired.len() == observed.len()
-                && desired.iter().zip(observed).all(|(d, o)| stands(d, o))
+                && desired
+                    .iter()
+                    .zip(observed)
+                    .all(|(d, o)| has_desired_values(d, o))
         }
         (Value::String(written), Value::String(read)) => {
             written == read || canonical(written).is_some_and(|form| form == *read)
@@ -32,7 +35,7 @@ pub fn stands(desired: &Value, observed: &Value) -> bool {
 /// The API server drops nulls, empty objects and empty lists in many places, so a missing field equals these.
 fn field_stands(desired: &Value, observed: Option<&Value>) -> bool {
     match (desired, observed) {
-        (_, Some(observed)) => stands(desired, observed),
+        (_, Some(observed)) => has_desired_values(desired, observed),
         (Value::Null, None) => true,
         (Value::Object(fields), None) => fields.values().all(|field| field_stands(field, None)),
         (Value::Array(elements), None) => elements.is_empty(),
@@ -84,7 +87,7 @@ mod tests {
         #[case] observed: Value,
         #[case] result: bool,
     ) {
-        assert_eq!(stands(&desired, &observed), result);
+        assert_eq!(has_desired_values(&desired, &observed), result);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod object;
 mod quantity;
 
 pub use self::change::Change;
-pub use self::compare::{projection, stands};
+pub use self::compare::{has_desired_values, projection};
 pub use self::digest::{Digest, DigestError};
 pub use self::key::Key;
 pub(crate) use self::kind::is_dns_subdomain;

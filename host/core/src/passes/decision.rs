@@ -51,17 +51,17 @@ impl Decision {
     }
 
     /// Whether the module before, given the same input, would have spared the parent a failure: it decides, and
-    /// decides otherwise than for the children that the API server refused. `refused` is None if the module
-    /// on trial gave nothing that may be applied.
+    /// decides otherwise than for the children that the API server refused. `desired_on_trial` is
+    /// None if the module on trial gave nothing that may be applied.
     #[must_use]
     pub fn is_better(
         decided: &Result<Self, Undecided>,
-        refused: Option<&Children<Checked>>,
+        desired_on_trial: Option<&Children<Checked>>,
     ) -> bool {
-        match (decided, refused) {
+        match (decided, desired_on_trial) {
             (Err(_), _) => false,
             (Ok(_), None) => true,
-            (Ok(decision), Some(refused)) => !decision.desired.are_same_as(refused),
+            (Ok(decision), Some(desired)) => !decision.desired.are_same_as(desired),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::children::{Checked, Child, ChildRef, Children};
-use crate::{Digest, Grant, Kind, Object, projection, stands};
+use crate::{Digest, Grant, Kind, Object, has_desired_values, projection};
 
 /// One thing to do for one child. A child that is as desired needs none.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ fn is_as_desired(child: &Child, object: &Object, accepted: Option<&Digest>) -> b
     let Ok(observed) = serde_json::from_str::<Value>(object.text()) else {
         return false;
     };
-    stands(&child.body, &observed)
+    has_desired_values(&child.body, &observed)
         || accepted.is_some_and(|mark| *mark == mark_of(child, &observed))
 }
 
@@ -90,7 +90,7 @@ fn is_as_desired(child: &Child, object: &Object, accepted: Option<&Digest>) -> b
 #[must_use]
 pub fn accepted_mark(child: &Child, answer: &Object) -> Option<Digest> {
     let answered = serde_json::from_str::<Value>(answer.text()).ok()?;
-    (!stands(&child.body, &answered)).then(|| mark_of(child, &answered))
+    (!has_desired_values(&child.body, &answered)).then(|| mark_of(child, &answered))
 }
 
 fn mark_of(child: &Child, observed: &Value) -> Digest {

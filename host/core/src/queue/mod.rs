@@ -20,11 +20,12 @@ const REVISIT_TURN: usize = 8;
 
 /// What to work on next, children before reports.
 ///
-/// A parent is worked on by one worker at a time. What arrives meanwhile is kept for afterwards, once. A
-/// parent is served when its children exist, so reports give way to parents that are due, until they have
-/// waited for a second: from then on they take every second turn. Revisits, of parents whose handler
-/// changed, come last and at a bounded rate, so that fresh changes never wait for them; but one turn in eight
-/// is theirs.
+/// A parent is worked on by one worker at a time. What arrives meanwhile is kept for afterwards, once.
+///
+/// The order is: parents that changed, then reports, then revisits of parents whose handler changed. A parent is
+/// served when its children exist, so its report comes after the children of others. Two exceptions see to it that
+/// none of the three starves: a report that has waited for a second takes every second turn, and one turn in eight
+/// is a revisit's, at a bounded rate.
 ///
 /// Time is passed in, so that tests need no clock.
 #[derive(Debug)]

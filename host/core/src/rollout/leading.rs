@@ -38,7 +38,7 @@ pub(super) struct Served {
 
 /// Whether a module that was loaded takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Admission {
+enum Entry {
     /// It failed its trial, and is tried again when the spec changes.
     RolledBack,
     /// It waits until it is approved.
@@ -234,41 +234,41 @@ impl<M: RolloutModule> Leading<M> {
 
     fn admit(&mut self, module: M, common: &Common, facts: &Facts) -> Vec<Action<M>> {
         match self.admission(module.digest(), common) {
-            Admission::RolledBack => {
+            Entry::RolledBack => {
                 if let Some(rolled_back) = &self.rolled_back {
                     self.candidate = CandidateState::RolledBack(rolled_back.clone());
                 }
                 Vec::new()
             }
-            Admission::AwaitsApproval => {
+            Entry::AwaitsApproval => {
                 self.candidate = CandidateState::Held {
                     module: module.clone(),
                     preview: HeldPreview::UnderWay,
                 };
                 vec![Action::Preview(module)]
             }
-            Admission::OnTrial => self.take_over(module, true, common, facts),
-            Admission::AtOnce => self.take_over(module, false, common, facts),
+            Entry::OnTrial => self.take_over(module, true, common, facts),
+            Entry::AtOnce => self.take_over(module, false, common, facts),
         }
     }
 
-    fn admission(&self, module: Digest, common: &Common) -> Admission {
+    fn admission(&self, module: Digest, common: &Common) -> Entry {
         let is = |known: Option<Digest>| known == Some(module);
         let rolled_back = self.rolled_back.as_ref();
         if is(rolled_back.map(|it| it.digest)) {
-            return Admission::RolledBack;
+            return Entry::RolledBack;
         }
         let settings = &common.settings;
         let good = self.running.good().map(RolloutModule::digest);
         let is_approved = is(settings.approved) || is(self.running.digest()) || is(good);
         match settings.rollout.preview {
-            PreviewPolicy::Required if !is_approved => Admission::AwaitsApproval,
+            PreviewPolicy::Required if !is_approved => Entry::AwaitsApproval,
             PreviewPolicy::Required | PreviewPolicy::Optional => {
                 if is(good) || good.is_none() {
-                    Admission::AtOnce
+                    Entry::AtOnce
                 } else {
                     // The module that is on trial stays on trial, with whatever config.
-                    Admission::OnTrial
+                    Entry::OnTrial
                 }
             }
         }

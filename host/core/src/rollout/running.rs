@@ -42,7 +42,7 @@ impl<M: RolloutModule> Running<M> {
         self.module().map(RolloutModule::digest)
     }
 
-    /// What is left of it under another grant. What is granted no more is not granted a moment longer.
+    /// What is left of it under another grant. A module that asks for more than that ends at once.
     pub(super) fn regranted(self, is_granted: impl Fn(&M) -> bool) -> Self {
         match self {
             Self::Nothing => Self::Nothing,

@@ -19,7 +19,7 @@ impl<M: RolloutModule> Leading<M> {
         let mut actions = Vec::new();
         let (from, to) = (self.running.digest(), module.digest());
         if from != Some(to) && facts.trial == TrialSoFar::Proven {
-            // Else a bad module would take the good one that it replaces along.
+            // If this module is bad, the host returns to the one that has just proven itself, not to an older one.
             actions.extend(self.pass_trial());
         }
         let rollout = common.settings.rollout;

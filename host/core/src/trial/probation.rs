@@ -40,7 +40,8 @@ pub enum TrialSoFar {
     /// The module is not on trial.
     #[default]
     None,
-    /// The module was called for too few parents, or too many of them fail. It is judged so if the trial ends now.
+    /// The module was called for too few parents, or too many of them fail. This is the
+    /// judgement if the trial ends now.
     Undecided(Result<(), TrialFailure>),
     /// The module was called for enough parents, and passes if the trial ends now.
     Proven,

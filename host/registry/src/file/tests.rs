@@ -39,7 +39,7 @@ impl SourceDirectory {
 
     fn source(&self, below: &str, pinned: Option<&str>) -> ModuleSource {
         ModuleSource {
-            place: ModuleLocation::File(self.at(below)),
+            location: ModuleLocation::File(self.at(below)),
             pinned: pinned.map(|text| Digest::of(text.as_bytes())),
         }
     }
@@ -208,7 +208,7 @@ async fn what_is_not_a_file_is_refused_without_opening_it() {
     let error = told(fetch(&directory.source("evc.wasm", None), &access).await);
     assert!(error.contains("it is a directory"), "{error}");
     let null = ModuleSource {
-        place: ModuleLocation::File("/dev/null".into()),
+        location: ModuleLocation::File("/dev/null".into()),
         pinned: None,
     };
     let error = told(fetch(&null, &access).await);

@@ -39,7 +39,8 @@ const WRITE_TIME: Duration = Duration::from_secs(10);
 pub(super) struct HandlerManager {
     host: Arc<HostContext>,
     origin: HandlerOrigin,
-    /// Under what its modules are kept: a Handler of the same name that was made anew is another one.
+    /// The key of its modules in the store. It holds the Handler's uid, so that a Handler which was deleted and
+    /// created again with the same name does not find the modules of the one before.
     store_key: String,
     mailbox: Mailbox,
     rollout: Rollout<LoadedModule>,

@@ -5,7 +5,7 @@ mod store;
 
 use std::sync::Arc;
 
-use handler_host_cluster::Active;
+use handler_host_cluster::CallableModule;
 use handler_host_core::{
     Description, Digest, Fault, FetchedModule, GrantRequest, HandlerReason, Refused, RolloutModule,
     Settings,
@@ -20,7 +20,7 @@ use compile::compile;
 #[derive(Clone)]
 pub(crate) struct LoadedModule {
     pub(crate) component: Component,
-    pub(crate) active: Active,
+    pub(crate) active: CallableModule,
     spec: Digest,
     fetched: FetchedModule,
 }
@@ -85,7 +85,7 @@ pub(crate) async fn load(
         let limits = settings.call_limits;
         let handler = component.clone().into_handler(&settings.name, limits);
         Ok(LoadedModule {
-            active: Active {
+            active: CallableModule {
                 invoke: Arc::new(host.memo.wrap(Arc::new(handler), limits, &tally)),
                 description,
                 config: settings.config.as_str().into(),

@@ -84,7 +84,7 @@ fn account(spec: Option<&ServiceAccountSpec>) -> Result<Option<Account>, Setting
 fn module_source(module: &ModuleSpec) -> Result<ModuleSource, SettingsError> {
     let digest = |text: &String| digest("spec.module.digest", text);
     Ok(ModuleSource {
-        place: place(module)?,
+        location: location(module)?,
         pinned: module.digest.as_ref().map(digest).transpose()?,
     })
 }
@@ -96,8 +96,8 @@ fn digest(field: &str, text: &str) -> Result<Digest, SettingsError> {
     })
 }
 
-fn place(module: &ModuleSpec) -> Result<ModuleLocation, SettingsError> {
-    let place = match (&module.path, &module.config_map, &module.image) {
+fn location(module: &ModuleSpec) -> Result<ModuleLocation, SettingsError> {
+    let location = match (&module.path, &module.config_map, &module.image) {
         (Some(path), None, None) => {
             ModuleLocation::File(PathBuf::from(filled("spec.module.path", path)?))
         }
@@ -121,7 +121,7 @@ fn place(module: &ModuleSpec) -> Result<ModuleLocation, SettingsError> {
     ];
     match for_images.iter().find(|(is_given, _)| *is_given) {
         Some((_, field)) => Err(SettingsError::ImageOnly(field)),
-        None => Ok(place),
+        None => Ok(location),
     }
 }
 

@@ -56,7 +56,7 @@ fn what_a_handler_leaves_out_has_a_default() {
         name: "evc".to_owned(),
         spec: settings.spec,
         module: ModuleSource {
-            place: ModuleLocation::File("/modules/evc.wasm".into()),
+            location: ModuleLocation::File("/modules/evc.wasm".into()),
             pinned: None,
         },
         parent: kind_of("kopf.dev/v1", "EphemeralVolumeClaim"),
@@ -105,7 +105,7 @@ fn what_a_handler_says_is_taken() {
     assert_eq!(
         settings.module,
         ModuleSource {
-            place: ModuleLocation::Image(image),
+            location: ModuleLocation::Image(image),
             pinned: digest,
         }
     );
@@ -153,9 +153,9 @@ fn what_a_handler_says_is_taken() {
     json!({"path": "evc.wasm", "image": null, "pullSecret": null}),
     ModuleLocation::File("evc.wasm".into())
 )]
-fn a_module_comes_from_one_place(#[case] module: Value, #[case] place: ModuleLocation) {
+fn a_module_comes_from_one_place(#[case] module: Value, #[case] location: ModuleLocation) {
     let settings = settings(&json!({"/spec/module": module})).unwrap();
-    assert_eq!(settings.module.place, place);
+    assert_eq!(settings.module.location, location);
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn settings(preview: PreviewPolicy) -> Settings {
         name: "evc".to_owned(),
         spec: digest("spec"),
         module: ModuleSource {
-            place: ModuleLocation::File("evc.wasm".into()),
+            location: ModuleLocation::File("evc.wasm".into()),
             pinned: None,
         },
         parent: kind("Pod"),
@@ -243,7 +243,7 @@ impl Scenario {
             }
             TestStep::Grant(kinds) => self.change(|settings| settings.children = children(kinds)),
             TestStep::Source(path) => self.change(|settings| {
-                settings.module.place = ModuleLocation::File(path.into());
+                settings.module.location = ModuleLocation::File(path.into());
             }),
             TestStep::BadSpec => {
                 self.generation += 1;
