@@ -33,14 +33,15 @@ pub use lease::{Bid, Candidacy, Lease};
 pub use module::{FetchedModule, KeptModules, RolledBack};
 pub use objects::{
     Change, Digest, DigestError, Key, Kind, KindError, Meta, Object, ObjectError, Owner, Pairs,
-    canonical, has_desired_values, projection, version_number, whole,
+    Writer, canonical, changed_fields, has_desired_values, projection, version_number, whole,
 };
 pub use passes::{
-    Applied, AppliedChange, Checked, Child, ChildChange, ChildProblem, ChildRef, Children,
-    ConditionChange, Decision, Denied, DenyReason, Desired, Done, FinalizerFacts, FinalizerStep,
-    FinalizerWrite, HandlerIdentity, NewFailure, ParentPreview, PassDue, PassOutcome, PassReport,
-    Preview, Reason, Requeue, StatusInput, Step, Undecided, Verdict, accepted_mark, check,
-    check_status, may_go, plan, reported_failure, status_patch,
+    Adoption, Applied, AppliedChange, Checked, Child, ChildChange, ChildProblem, ChildRef,
+    Children, Claimant, ConditionChange, Decision, Denied, DenyReason, Desired, Done,
+    FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, NewFailure, Ownership,
+    ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason, Requeue, Settling,
+    StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark, check, check_status, may_go,
+    plan, reported_failure, status_patch,
 };
 pub use queue::{Backoff, Next, Queue, Task, TokenBucket};
 pub use rollout::{
@@ -62,6 +63,8 @@ pub const HANDLER_LABEL: &str = "handler-host.dev/handler";
 pub const PARENT_UID_LABEL: &str = "handler-host.dev/parent-uid";
 /// The annotation with the digest of the desired state that was applied last.
 pub const APPLIED_ANNOTATION: &str = "handler-host.dev/applied";
+/// The annotation by which the owner of an object hands it over to the handler that its value names.
+pub const HAND_OVER_ANNOTATION: &str = "handler-host.dev/hand-over-to";
 /// The annotation of a Handler whose value is the digest of the module that an administrator approved.
 pub const APPROVE_ANNOTATION: &str = "handler-host.dev/approve";
 /// The recommended label of <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>.

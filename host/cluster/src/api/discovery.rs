@@ -92,8 +92,10 @@ async fn discover(client: &Client, kind: &Kind) -> Result<ServedKind, NotServed>
     match answered(ask(client, kind)).await {
         Ok(Some(served)) => Ok(served),
         Ok(None) | Err(ApiError::NotFound(_)) => Err(NotServed::Answered(missing(kind))),
-        Err(error @ ApiError::Rejected(_)) => Err(NotServed::Answered(error.to_string())),
-        Err(error @ (ApiError::Conflict | ApiError::Unavailable(..))) => {
+        Err(error @ (ApiError::Rejected(_) | ApiError::Terminating(_))) => {
+            Err(NotServed::Answered(error.to_string()))
+        }
+        Err(error @ (ApiError::Conflict | ApiError::Failed(_) | ApiError::Unavailable(..))) => {
             Err(NotServed::Unanswered(error.to_string()))
         }
     }

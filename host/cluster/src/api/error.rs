@@ -14,8 +14,14 @@ pub(crate) enum ApiError {
     Conflict,
     /// The object, its namespace or its kind does not exist (404).
     NotFound(String),
-    /// The API server refuses the request as it is (400, 403, 413, 422). The same request is refused again.
+    /// The API server refuses the request as it is (400, 403, 413, 422), or a webhook or a policy does, with whatever
+    /// code. The same request is refused again.
     Rejected(String),
+    /// The namespace of the object is being deleted (403 with a cause), so that nothing is created in it any more.
+    Terminating(String),
+    /// The API server fails with this object (500): it is too large, does not convert, or its webhook is dead. Other
+    /// requests may work, and this one may later.
+    Failed(String),
     /// The API server cannot answer now. It may ask to wait for some time.
     Unavailable(String, Option<Duration>),
 }
@@ -60,6 +66,7 @@ fn requested_wait(error: &kube::Error) -> Option<Duration> {
         return None;
     };
     match status.code {
+        _ if is_denied(&status.message) => None,
         // A server that sheds load answers in plain text, and kube drops the header with the time to wait.
         429 => Some(retry_after(status).unwrap_or(Duration::from_secs(1))),
         500.. => retry_after(status),
@@ -88,18 +95,53 @@ impl ApiError {
         // After the first line, some validations print a diff of Go structures.
         let message = status.message.lines().next().unwrap_or_default().to_owned();
         match status.code {
+            _ if is_denied(&message) => Self::Rejected(message),
+            403 if has_cause(status, "NamespaceTerminating") => Self::Terminating(message),
             404 => Self::NotFound(message),
             409 => Self::Conflict,
             422 if is_about_uid(status) => Self::Conflict,
-            400 | 403 | 405 | 413 | 422 => Self::Rejected(message),
-            // The applied object has a field of another type than the schema of its kind: the object is wrong,
-            // although the API server answers 500.
-            500 if message.starts_with("failed to create typed patch object") => {
-                Self::Rejected(message)
-            }
+            // The host's credentials, a request that took too long, and too many requests are about all requests.
+            401 | 408 | 429 => Self::Unavailable(message, retry_after(status)),
+            400..=499 => Self::Rejected(message),
+            500 if is_wrong_type(&message) => Self::Rejected(message),
+            500 if !is_storage_outage(&message) => Self::Failed(message),
             _ => Self::Unavailable(message, retry_after(status)),
         }
     }
+}
+
+/// Whether an admission webhook or policy refused the object. Either chooses the code of the answer freely, so that a
+/// refusal may look like a conflict or like an outage.
+fn is_denied(message: &str) -> bool {
+    let is_webhooks =
+        message.starts_with("admission webhook ") && message.contains(" denied the request");
+    is_webhooks
+        || (message.contains("ValidatingAdmissionPolicy ") && message.contains(" denied request"))
+}
+
+/// Whether a field of the applied object has another type than the schema of its kind says: the object is wrong, although
+/// the API server answers 500.
+fn is_wrong_type(message: &str) -> bool {
+    message.starts_with("failed to create typed patch object")
+        || (message.starts_with("failed to convert new object")
+            && message.contains("quantities must match"))
+}
+
+/// Whether the API server lacks its storage, which it reports as an internal error too. An object that is too large for
+/// etcd is no such case.
+fn is_storage_outage(message: &str) -> bool {
+    let is_too_large = message.contains("too large") || message.contains("larger than max");
+    let is_etcd = [
+        "etcdserver: ",
+        "rpc error: code = ",
+        "context deadline exceeded",
+    ];
+    !is_too_large && is_etcd.iter().any(|start| message.starts_with(start))
+}
+
+fn has_cause(status: &Status, reason: &str) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == reason)
 }
 
 impl<T> From<&Result<T, ApiError>> for WriteOutcome {
@@ -108,7 +150,9 @@ impl<T> From<&Result<T, ApiError>> for WriteOutcome {
             Ok(_) => Self::Written,
             Err(ApiError::Conflict) => Self::Conflict,
             Err(ApiError::NotFound(_)) => Self::NotFound,
-            Err(ApiError::Rejected(_)) => Self::Rejected,
+            Err(ApiError::Rejected(_) | ApiError::Terminating(_) | ApiError::Failed(_)) => {
+                Self::Rejected
+            }
             Err(ApiError::Unavailable(..)) => Self::Unavailable,
         }
     }
@@ -118,9 +162,11 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict => f.write_str("the object changed meanwhile"),
-            Self::NotFound(message) | Self::Rejected(message) | Self::Unavailable(message, _) => {
-                f.write_str(message)
-            }
+            Self::NotFound(message)
+            | Self::Rejected(message)
+            | Self::Terminating(message)
+            | Self::Failed(message)
+            | Self::Unavailable(message, _) => f.write_str(message),
         }
     }
 }
@@ -173,6 +219,7 @@ mod tests {
     use std::cell::Cell;
     use std::time::Instant;
 
+    use rstest::rstest;
     use serde_json::json;
 
     use super::*;
@@ -181,6 +228,93 @@ mod tests {
         let status =
             json!({"code": code, "message": "m", "details": {"retryAfterSeconds": seconds}});
         kube::Error::Api(serde_json::from_value(status).unwrap())
+    }
+
+    const HOOK: &str = "admission webhook \"x.example.com\" denied the request: no";
+
+    #[rstest]
+    #[case::exists(409, "", "AlreadyExists", "conflict")]
+    #[case::webhook_says_conflict(409, HOOK, "", "rejected")]
+    #[case::webhook_says_busy(429, HOOK, "", "rejected")]
+    #[case::webhook_says_gone(503, HOOK, "", "rejected")]
+    #[case::policy(
+        401,
+        "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+        "",
+        "rejected"
+    )]
+    #[case::forbidden(403, "pods is forbidden", "", "rejected")]
+    #[case::namespace_goes(403, "being terminated", "NamespaceTerminating", "terminating")]
+    #[case::missing(404, "namespaces \"a\" not found", "", "not found")]
+    #[case::too_large_for_the_api_server(413, "Request entity too large", "", "rejected")]
+    #[case::invalid(422, "is invalid", "FieldValueInvalid", "rejected")]
+    #[case::unsupported(415, "unsupported media type", "", "rejected")]
+    #[case::credentials(401, "Unauthorized", "", "unavailable")]
+    #[case::too_many(429, "too many requests", "", "unavailable")]
+    #[case::too_large_for_etcd(500, "etcdserver: request is too large", "", "failed")]
+    #[case::too_large_for_grpc(
+        500,
+        "rpc error: code = ResourceExhausted desc = trying to send message larger than max",
+        "",
+        "failed"
+    )]
+    #[case::dead_webhook(
+        500,
+        "Internal error occurred: failed calling webhook \"x\": connection refused",
+        "",
+        "failed"
+    )]
+    #[case::slow_webhook(
+        500,
+        "Internal error occurred: failed calling webhook \"x\": context deadline exceeded",
+        "",
+        "failed"
+    )]
+    #[case::conversion(500, "conversion webhook for x failed", "", "failed")]
+    #[case::wrong_quantity(
+        500,
+        "failed to convert new object (ns/a; /v1, Kind=Pod) to proto: quantities must match the regular expression",
+        "",
+        "rejected"
+    )]
+    #[case::wrong_type(
+        500,
+        "failed to create typed patch object (ns/a): .spec: expected map",
+        "",
+        "rejected"
+    )]
+    #[case::no_leader(500, "etcdserver: no leader", "", "unavailable")]
+    #[case::etcd_gone(
+        500,
+        "rpc error: code = Unavailable desc = connection refused",
+        "",
+        "unavailable"
+    )]
+    #[case::away(
+        503,
+        "the server is currently unable to handle the request",
+        "",
+        "unavailable"
+    )]
+    #[case::slow(504, "Timeout: request did not complete", "", "unavailable")]
+    fn an_error_is_about_the_object_or_about_all_requests(
+        #[case] code: u16,
+        #[case] message: &str,
+        #[case] cause: &str,
+        #[case] class: &str,
+    ) {
+        let status =
+            json!({"code": code, "message": message, "details": {"causes": [{"reason": cause}]}});
+        let error = kube::Error::Api(serde_json::from_value(status).unwrap());
+        let found = match ApiError::of(&error) {
+            ApiError::Conflict => "conflict",
+            ApiError::NotFound(_) => "not found",
+            ApiError::Rejected(_) => "rejected",
+            ApiError::Terminating(_) => "terminating",
+            ApiError::Failed(_) => "failed",
+            ApiError::Unavailable(..) => "unavailable",
+        };
+        assert_eq!(found, class);
     }
 
     #[tokio::test]

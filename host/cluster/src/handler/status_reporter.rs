@@ -97,9 +97,7 @@ impl HandlerReporter {
             }
             // The Handler was deleted, and the watch will say so.
             Err(ApiError::NotFound(_)) => 0,
-            Err(
-                error @ (ApiError::Conflict | ApiError::Rejected(_) | ApiError::Unavailable(..)),
-            ) => {
+            Err(error) => {
                 self.problems.report(&error);
                 failures.saturating_add(1)
             }

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::num::NonZero;
 use std::sync::Arc;
 
@@ -71,9 +72,18 @@ pub async fn preview(
             kind.cache.insert(Arc::new(child));
         }
     }
+    let living = listed.iter().map(|parent| parent.meta.uid.clone());
+    let living: HashSet<String> = living.collect();
     listed.retain(|parent| is_called(parent, &running));
     listed.sort_by_cached_key(Object::key);
-    let outcomes = try_all(client, (&grant, &running), &kinds, listed, &progress).await?;
+    let outcomes = try_all(
+        client,
+        (&grant, &running),
+        &kinds,
+        (listed, &living),
+        &progress,
+    )
+    .await?;
     Ok(Preview::of(outcomes))
 }
 
@@ -90,7 +100,7 @@ async fn try_all(
     client: &Client,
     (grant, running): (&Grant, &RunningModule),
     kinds: &[WatchedKind],
-    parents: Vec<Object>,
+    (parents, living): (Vec<Object>, &HashSet<String>),
     progress: &impl Fn(PreviewProgress),
 ) -> Result<Vec<(Arc<Object>, ParentPreview)>, PreviewError> {
     let count = parents.len();
@@ -107,6 +117,7 @@ async fn try_all(
             kinds,
             calls: &calls,
             parent: Arc::new(parent),
+            living,
             metrics: &metrics,
         };
         async move {

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use handler_host_core::{
@@ -24,12 +24,14 @@ pub(super) struct DryRun<'a> {
     /// Permits to call the module.
     pub(super) calls: &'a Semaphore,
     pub(super) parent: Arc<Object>,
+    /// The uids of all parents.
+    pub(super) living: &'a HashSet<String>,
     pub(super) metrics: &'a HandlerMetrics,
 }
 
 impl DryRun<'_> {
     pub(super) async fn outcome(&self) -> Result<ParentPreview, PreviewError> {
-        let observed = observe(self.kinds, &self.parent, &self.grant.handler);
+        let observed = observe(self.kinds, &self.parent, self.grant);
         let decided = {
             // The semaphore is never closed.
             let _permit = self.calls.acquire().await;
@@ -52,6 +54,7 @@ impl DryRun<'_> {
             grant: self.grant,
             kinds: self.kinds,
             parent: &self.parent,
+            is_living: &|uid| self.living.contains(uid),
             effect: Effect::DryRun,
         };
         let executed = executor.run(&steps).await;
@@ -59,7 +62,10 @@ impl DryRun<'_> {
         let changes = writes.filter_map(|(child, write)| Some((child, change(write, &observed)?)));
         Ok(ParentPreview {
             changes: changes.collect(),
-            failure: executed.problem.map(verdict_of).transpose()?,
+            failure: match executed.problem {
+                Some(problem) => verdict_of(problem, &self.grant.handler)?,
+                None => None,
+            },
         })
     }
 }
@@ -69,7 +75,7 @@ fn change(write: ChildWrite<'_>, observed: &[(Kind, Arc<Object>)]) -> Option<Cha
     match write {
         ChildWrite::Created(after) => Some(Change::creation(&after)),
         ChildWrite::Applied { before, after, .. } => Change::update(&before, &after),
-        ChildWrite::AsDesired(_) => None,
+        ChildWrite::AsDesired => None,
         ChildWrite::Deleted(uid) => {
             let mut ours = observed.iter().map(|(_, object)| object);
             let before = ours.find(|object| object.meta.uid == uid);
@@ -78,17 +84,22 @@ fn change(write: ChildWrite<'_>, observed: &[(Kind, Arc<Object>)]) -> Option<Cha
     }
 }
 
-/// The verdict on a parent that would fail.
-fn verdict_of(problem: ChildProblem) -> Result<Verdict, PreviewError> {
+/// The verdict on a parent that would fail; None if its namespace is being deleted, so that nothing fails any more.
+fn verdict_of(problem: ChildProblem, handler: &str) -> Result<Option<Verdict>, PreviewError> {
     match problem {
-        ChildProblem::Foreign(child) => Ok(Verdict::foreign(&child)),
-        ChildProblem::Rejected(child, message) => Ok(Verdict::rejected(&child, &message)),
+        ChildProblem::Foreign(child, foreign) => {
+            Ok(Some(Verdict::foreign(&child, &foreign, handler)))
+        }
+        ChildProblem::Rejected(child, message) => Ok(Some(Verdict::rejected(&child, &message))),
+        // A pass tries again, since this may pass. A preview says what the API server said.
+        ChildProblem::Failed(child, message) => Ok(Some(Verdict::failed(&child, &message))),
+        ChildProblem::Terminating(_) => Ok(None),
         ChildProblem::Stale(child) => {
             let why = format!(
                 "it changed each of the {DRY_RUN_ATTEMPTS} times it was looked at; preview again"
             );
             let message = format!("{} {}: {why}", child.kind.kind, child.key.name);
-            Ok(Verdict::new(Reason::Conflict, message))
+            Ok(Some(Verdict::new(Reason::Conflict, message)))
         }
         ChildProblem::Unavailable { child, message, .. } => Err(PreviewError::Unavailable {
             action: format!("trying {} {}", child.kind.kind, child.key),

@@ -37,10 +37,13 @@ impl PreviewError {
     pub(super) fn of(error: &ApiError, action: String) -> Self {
         let message = error.to_string();
         match error {
-            ApiError::Conflict | ApiError::NotFound(_) | ApiError::Rejected(_) => {
-                Self::Refused { action, message }
+            ApiError::Conflict
+            | ApiError::NotFound(_)
+            | ApiError::Rejected(_)
+            | ApiError::Terminating(_) => Self::Refused { action, message },
+            ApiError::Failed(_) | ApiError::Unavailable(..) => {
+                Self::Unavailable { action, message }
             }
-            ApiError::Unavailable(..) => Self::Unavailable { action, message },
         }
     }
 }

@@ -6,6 +6,7 @@ use handler_host_core::{
 use serde_json::Value;
 
 use super::controller::Controller;
+use super::fingerprint::Fingerprint;
 use super::parent_states::Report;
 use super::pass::Pass;
 use super::running_module::RunningModule;
@@ -19,6 +20,18 @@ impl Controller {
             fingerprint,
             fails_newly,
         } = pass;
+        let now = Instant::now();
+        let input = Fingerprint::of_parent(running.identity, parent);
+        let unstable = self.states.with(parent, |state| {
+            state.settling.note(input, &outcome.changes, now);
+            state.settling.unstable(input, now)
+        });
+        // The handler is called again after what it wrote, until nothing is left to write. An unstable parent waits.
+        let is_called_again = unstable.is_none() && outcome.has_written();
+        let outcome = match unstable {
+            Some(unstable) => outcome.unsettled(unstable, now),
+            None => outcome,
+        };
         let outcome = self.tried(running, key, outcome, fails_newly);
         self.log_problem(parent, outcome.problem.as_deref());
         let requeue = outcome.requeue;
@@ -26,16 +39,20 @@ impl Controller {
             Requeue::Backoff { .. } => self.metrics.put_off(),
             Requeue::Never | Requeue::After(_) => {}
         }
-        let now = Instant::now();
         let retry_at = self.states.with(parent, |state| {
             state.fingerprint = fingerprint.filter(|_| outcome.is_settled());
             let jitter = fastrand::f64();
             let delay = requeue.delay(&mut state.failures, self.backoff, jitter);
             delay.map(|delay| now + delay)
         });
-        self.queue.change(|queue| match retry_at {
-            Some(at) => queue.retry_at(key.clone(), at),
-            None => queue.cancel_timer(key),
+        self.queue.change(|queue| {
+            match retry_at {
+                Some(at) => queue.retry_at(key.clone(), at),
+                None => queue.cancel_timer(key),
+            }
+            if is_called_again {
+                queue.add(key.clone());
+            }
         });
         self.put_report(running, key, parent, outcome, now);
     }

@@ -6,6 +6,7 @@ use handler_host_core::{
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
+use super::observe::seen_by;
 use super::running_module::RunningModule;
 use crate::metrics::{CallOutcome, HandlerMetrics, LabelValue as _, TRACES};
 
@@ -21,7 +22,8 @@ pub(crate) async fn decide(
         target: TRACES, "invoke", digest = %running.digest().short(), outcome = Empty,
     );
     let (invoke, config) = (running.invoke.clone(), running.config.clone());
-    let call = call(invoke, parent.clone(), observed, config);
+    let seen = seen_by(&running.grant, observed);
+    let call = call(invoke, parent.clone(), seen, config);
     let (answer, effort) = call.instrument(span.clone()).await;
     let decided = Decision::of(answer, parent, &running.grant);
     let outcome = CallOutcome::from(&decided);
@@ -34,10 +36,10 @@ pub(crate) async fn decide(
 async fn call(
     invoke: Arc<dyn Invoke>,
     parent: Arc<Object>,
-    observed: &[(Kind, Arc<Object>)],
+    observed: Vec<&Arc<Object>>,
     config: Arc<str>,
 ) -> (Result<Response, Failure>, Effort) {
-    let children: Vec<_> = observed.iter().map(|(_, child)| child.clone()).collect();
+    let children: Vec<_> = observed.into_iter().cloned().collect();
     let call = move || {
         let texts: Vec<&str> = children.iter().map(|child| child.text()).collect();
         invoke.invoke_measured(&Call {

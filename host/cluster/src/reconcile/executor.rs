@@ -2,7 +2,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use handler_host_core::{
-    APPLIED_ANNOTATION, Child, ChildProblem, ChildRef, Done, Grant, Object, Step, accepted_mark,
+    APPLIED_ANNOTATION, Adoption, Child, ChildProblem, ChildRef, Claimant, Done, Grant, Object,
+    Ownership, Step, accepted_mark,
 };
 use kube::Client;
 use tracing::Instrument as _;
@@ -26,6 +27,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) grant: &'a Grant,
     pub(crate) kinds: &'a [WatchedKind],
     pub(crate) parent: &'a Object,
+    /// Whether a parent with a uid exists.
+    pub(crate) is_living: &'a (dyn Fn(&str) -> bool + Sync),
     pub(crate) effect: Effect<'a>,
 }
 
@@ -54,6 +57,7 @@ enum FoundAtName {
     BeingDeleted,
     AsDesired(Object),
     Different(Object),
+    Adoptable(Object, Adoption),
 }
 
 impl Executor<'_> {
@@ -69,27 +73,22 @@ impl Executor<'_> {
                     executed.awaited.get_or_insert_with(|| child.clone());
                     Ok(())
                 }
-                // What is to replace it may be missing: nothing is taken away after a failure.
-                Step::Delete { .. } if executed.problem.is_some() => Ok(()),
+                // What is to replace it may be missing.
+                Step::Delete { child, .. } if executed.holds_back(child) => Ok(()),
                 Step::Delete { child, uid } => self.delete(child, uid, &mut executed).await,
             };
-            match (outcome, &self.effect) {
-                (Ok(()), Effect::DryRun) => {}
+            if let Err(problem) = outcome {
                 // Half a preview would look like a small change.
-                (Err(problem @ ChildProblem::Unavailable { .. }), Effect::DryRun) => {
+                if let (ChildProblem::Unavailable { .. }, Effect::DryRun) = (&problem, &self.effect)
+                {
                     executed.problem = Some(problem);
                     return executed;
                 }
-                (Err(problem), Effect::DryRun) => {
-                    executed.problem.get_or_insert(problem);
-                }
-                (outcome, Effect::Real(memory)) => {
-                    if let Err(problem) = outcome {
-                        executed.problem.get_or_insert(problem);
-                    }
-                    // Many steps may take long where the API server is slow, and yet the worker moves.
-                    memory.queue.beat();
-                }
+                executed.failed(step, problem);
+            }
+            if let Effect::Real(memory) = &self.effect {
+                // Many steps may take long where the API server is slow, and yet the worker moves.
+                memory.queue.beat();
             }
         }
         executed
@@ -105,15 +104,16 @@ impl Executor<'_> {
     ) -> Result<(), ChildProblem> {
         let name = child.name();
         let mut before = observed.map(Cow::Borrowed);
+        let mut adoption = None;
         for _ in 0..self.effect.attempts() {
             match self.patch(child, before.as_deref()).await {
                 Ok(after) => {
-                    let write = self.written(child, before, after);
+                    let write = self.written(child, before, after, adoption);
                     executed.writes.push((name, write));
                     return Ok(());
                 }
                 Err(ApiError::Conflict) if before.is_none() || self.effect.is_dry_run() => {}
-                Err(error) => return Err(problem_of(name, error)),
+                Err(error) => return Err(self.problem_of(name, error)),
             }
             if let Effect::Real(memory) = &self.effect {
                 memory.contested.add(&name, &self.parent.key());
@@ -128,12 +128,17 @@ impl Executor<'_> {
                 (FoundAtName::Nothing, Effect::DryRun) => None,
                 (FoundAtName::AsDesired(found), _) => {
                     executed.contested.pop();
-                    let found = self.remember(child, found);
-                    executed.writes.push((name, ChildWrite::AsDesired(found)));
+                    self.remember(child, found);
+                    executed.writes.push((name, ChildWrite::AsDesired));
                     return Ok(());
                 }
                 (FoundAtName::Different(found), _) => {
                     executed.contested.pop();
+                    Some(Cow::Owned(found))
+                }
+                (FoundAtName::Adoptable(found, why), _) => {
+                    executed.contested.pop();
+                    adoption = Some(why);
                     Some(Cow::Owned(found))
                 }
             };
@@ -149,25 +154,31 @@ impl Executor<'_> {
         let found = match self.send(|| api.get(&child.key.name)).await {
             Ok(found) => found.into_object(&child.kind),
             Err(ApiError::NotFound(_) | ApiError::Conflict) => None,
-            Err(error @ (ApiError::Rejected(_) | ApiError::Unavailable(..))) => {
-                return Err(problem_of(name, error));
-            }
+            Err(error) => return Err(self.problem_of(name, error)),
         };
         let Some(found) = found else {
             return Ok(FoundAtName::Nothing);
         };
-        if !found.is_child_of(self.parent, &self.grant.handler) {
-            if let Effect::Real(memory) = &self.effect {
-                memory.contested.set_version(&name, &found);
+        let claimant = Claimant {
+            parent: self.parent,
+            grant: self.grant,
+        };
+        let ownership = claimant.ownership(&child.kind, &found, self.is_living);
+        Ok(match ownership {
+            Ownership::Foreign(foreign) => {
+                if let Effect::Real(memory) = &self.effect {
+                    memory.contested.set_version(&name, &found);
+                }
+                return Err(ChildProblem::Foreign(name, foreign));
             }
-            return Err(ChildProblem::Foreign(name));
-        }
-        Ok(if found.is_deleting() {
-            FoundAtName::BeingDeleted
-        } else if accepted_mark(child, &found).is_none() {
-            FoundAtName::AsDesired(found)
-        } else {
-            FoundAtName::Different(found)
+            Ownership::Child | Ownership::Adoptable(_) if found.is_deleting() => {
+                FoundAtName::BeingDeleted
+            }
+            Ownership::Adoptable(adoption) => FoundAtName::Adoptable(found, adoption),
+            Ownership::Child if accepted_mark(child, &found).is_none() => {
+                FoundAtName::AsDesired(found)
+            }
+            Ownership::Child => FoundAtName::Different(found),
         })
     }
 
@@ -189,9 +200,7 @@ impl Executor<'_> {
             }
             // Gone already, or another object by now: either way not ours to delete any more.
             Err(ApiError::NotFound(_) | ApiError::Conflict) => Ok(()),
-            Err(error @ (ApiError::Rejected(_) | ApiError::Unavailable(..))) => {
-                Err(problem_of(child.clone(), error))
-            }
+            Err(error) => Err(self.problem_of(child.clone(), error)),
         }
     }
 
@@ -255,6 +264,7 @@ impl Executor<'_> {
         child: &Child,
         before: Option<Cow<'s, Object>>,
         after: Object,
+        adoption: Option<Adoption>,
     ) -> ChildWrite<'s> {
         if let Effect::Real(memory) = &self.effect {
             let mark = accepted_mark(child, &after);
@@ -268,14 +278,15 @@ impl Executor<'_> {
             self.log(&child.name(), "created");
             return ChildWrite::Created(after);
         };
-        let was_applied = before.meta.annotations.get(APPLIED_ANNOTATION);
-        let done = if was_applied == Some(child.digest.to_string().as_str()) {
-            self.log(&child.name(), "restored");
-            Done::Restored
-        } else {
-            self.log(&child.name(), "updated");
-            Done::Updated
+        let digest = child.digest.to_string();
+        let is_same = before.meta.annotations.get(APPLIED_ANNOTATION) == Some(digest.as_str());
+        let (done, word) = match adoption {
+            Some(Adoption::Orphan | Adoption::HandedOver) => (Done::Adopted, "adopted"),
+            Some(Adoption::Own) => (Done::Restored, "restored"),
+            None if is_same => (Done::Restored, "restored"),
+            None => (Done::Updated, "updated"),
         };
+        self.log(&child.name(), word);
         ChildWrite::Applied {
             before,
             after,
@@ -295,6 +306,29 @@ impl Executor<'_> {
     fn log(&self, child: &ChildRef, done: &str) {
         if let Effect::Real(_) = &self.effect {
             tracing::info!(handler = %self.grant.handler, object = %self.parent.key(), name = %child.key.name, "{} child is {done}", child.kind.spoken());
+        }
+    }
+
+    fn problem_of(&self, child: ChildRef, error: ApiError) -> ChildProblem {
+        match error {
+            ApiError::Conflict => ChildProblem::Stale(child),
+            ApiError::Terminating(_)
+                if child.key.namespace.as_deref() == self.parent.meta.namespace.as_deref() =>
+            {
+                ChildProblem::Terminating(child)
+            }
+            ApiError::NotFound(message)
+            | ApiError::Rejected(message)
+            | ApiError::Terminating(message) => ChildProblem::Rejected(child, message),
+            ApiError::Failed(message) => {
+                tracing::debug!(handler = %self.grant.handler, object = %self.parent.key(), "the API server fails with {child}: {message}");
+                ChildProblem::Failed(child, message)
+            }
+            ApiError::Unavailable(message, retry_after) => ChildProblem::Unavailable {
+                child,
+                message,
+                retry_after,
+            },
         }
     }
 
@@ -321,19 +355,5 @@ impl Effect<'_> {
             Self::Real(_) => ATTEMPTS,
             Self::DryRun => DRY_RUN_ATTEMPTS,
         }
-    }
-}
-
-fn problem_of(child: ChildRef, error: ApiError) -> ChildProblem {
-    match error {
-        ApiError::Conflict => ChildProblem::Stale(child),
-        ApiError::NotFound(message) | ApiError::Rejected(message) => {
-            ChildProblem::Rejected(child, message)
-        }
-        ApiError::Unavailable(message, retry_after) => ChildProblem::Unavailable {
-            child,
-            message,
-            retry_after,
-        },
     }
 }

@@ -62,7 +62,11 @@ impl Controller {
                 message,
                 retry_after,
             },
-            Err(ApiError::Rejected(message)) => FinalizerWrite::Rejected(message),
+            Err(
+                ApiError::Rejected(message)
+                | ApiError::Terminating(message)
+                | ApiError::Failed(message),
+            ) => FinalizerWrite::Rejected(message),
         }
     }
 }

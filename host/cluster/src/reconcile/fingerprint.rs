@@ -3,78 +3,47 @@ use std::sync::Arc;
 
 use handler_host_core::{Kind, Object};
 
-/// The versions of a parent and its children that a pass left behind, and the module that it was made with. If they
-/// are still the same, nothing is to be done: neither a request nor a call.
+/// The input of a call: what the handler saw of a parent and its children, and the module that was called. If it is still
+/// the same, nothing is to be done: neither a request nor a call.
+///
+/// The host's own writes to children are a new input, so that the handler sees what came of them. What the host itself
+/// wrote into the parent's status is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     module: u64,
-    parent: VersionHash,
-    children: Vec<(ChildHash, VersionHash)>,
-}
-
-/// A child, as the hash of its kind and key, since one is kept for every child of every parent.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ChildHash(u64);
-
-impl ChildHash {
-    fn of(kind: &Kind, child: &Object) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (kind, child.key()).hash(&mut hasher);
-        Self(hasher.finish())
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct VersionHash(u64);
-
-impl VersionHash {
-    fn of(object: &Object) -> Self {
-        let mut hasher = DefaultHasher::new();
-        object.meta.uid.hash(&mut hasher);
-        object.meta.resource_version.hash(&mut hasher);
-        Self(hasher.finish())
-    }
+    parent: u64,
+    status: u64,
+    children: u64,
 }
 
 impl Fingerprint {
-    /// The versions that were observed. `module` differs where module, config or limits do.
+    /// What is observed. `module` differs where module, config or limits do.
     pub(crate) fn of(module: u64, parent: &Object, children: &[(Kind, Arc<Object>)]) -> Self {
-        let mut fingerprint = Self {
-            module,
-            parent: VersionHash::of(parent),
-            children: Vec::with_capacity(children.len()),
-        };
+        let mut hasher = DefaultHasher::new();
         for (kind, child) in children {
-            fingerprint.applied(kind, child);
+            (kind, child.content_hash(), child.status_hash()).hash(&mut hasher);
         }
-        fingerprint
-    }
-
-    /// Notes that the parent was written, and its new version.
-    pub(crate) fn wrote_parent(&mut self, parent: &Object) {
-        self.parent = VersionHash::of(parent);
-    }
-
-    /// Whether the parent has the version of this fingerprint.
-    pub(crate) fn is_of(&self, parent: &Object) -> bool {
-        self.parent == VersionHash::of(parent)
-    }
-
-    /// Notes that a child was written, and its new version.
-    pub(crate) fn applied(&mut self, kind: &Kind, child: &Object) {
-        let name = ChildHash::of(kind, child);
-        let version = VersionHash::of(child);
-        match self
-            .children
-            .binary_search_by(|(known, _)| known.cmp(&name))
-        {
-            Ok(index) => {
-                if let Some(entry) = self.children.get_mut(index) {
-                    entry.1 = version;
-                }
-            }
-            Err(index) => self.children.insert(index, (name, version)),
+        Self {
+            module,
+            parent: parent.content_hash(),
+            status: parent.status_hash(),
+            children: hasher.finish(),
         }
+    }
+
+    /// Notes that the host wrote the status of the parent that it had seen as `before`. A parent that was changed
+    /// otherwise too is a new input.
+    pub(crate) fn wrote_status(&mut self, before: &Object, after: &Object) {
+        if self.status == before.status_hash() {
+            self.status = after.status_hash();
+        }
+    }
+
+    /// A hash of the module and the parent, without its children.
+    pub(crate) fn of_parent(module: u64, parent: &Object) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (module, parent.content_hash()).hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -82,9 +51,9 @@ impl Fingerprint {
 mod tests {
     use super::*;
 
-    fn object(name: &str, version: u32) -> Arc<Object> {
+    fn object(name: &str, version: u32, spec: u32, status: u32) -> Arc<Object> {
         let text = format!(
-            r#"{{"metadata":{{"name":"{name}","uid":"u","resourceVersion":"{version}"}}}}"#
+            r#"{{"metadata":{{"name":"{name}","uid":"u","resourceVersion":"{version}"}},"spec":{spec},"status":{status}}}"#
         );
         Arc::new(Object::parse(&kind(), &text).unwrap())
     }
@@ -94,25 +63,40 @@ mod tests {
     }
 
     #[test]
-    fn what_a_pass_wrote_itself_is_no_news_to_it() {
-        let mut left = Fingerprint::of(1, &object("p", 1), &[(kind(), object("b", 1))]);
-        left.applied(&kind(), &object("a", 2));
-        left.applied(&kind(), &object("b", 3));
-        left.wrote_parent(&object("p", 4));
-        let seen = [(kind(), object("a", 2)), (kind(), object("b", 3))];
-        assert_eq!(left, Fingerprint::of(1, &object("p", 4), &seen));
+    fn the_status_that_the_host_wrote_is_no_news() {
+        let mut seen = Fingerprint::of(1, &object("p", 1, 1, 1), &[]);
+        seen.wrote_status(&object("p", 1, 1, 1), &object("p", 2, 1, 2));
+        assert_eq!(seen, Fingerprint::of(1, &object("p", 2, 1, 2), &[]));
     }
 
     #[test]
-    fn any_other_version_is_news() {
-        let children = [(kind(), object("a", 1))];
-        let seen = Fingerprint::of(1, &object("p", 1), &children);
-        assert_ne!(seen, Fingerprint::of(1, &object("p", 2), &children));
-        assert_ne!(
+    fn what_others_wrote_at_the_same_time_is_news() {
+        let mut seen = Fingerprint::of(1, &object("p", 1, 1, 1), &[]);
+        seen.wrote_status(&object("p", 1, 1, 1), &object("p", 3, 2, 2));
+        assert_ne!(seen, Fingerprint::of(1, &object("p", 3, 2, 2), &[]));
+        let mut seen = Fingerprint::of(1, &object("p", 1, 1, 1), &[]);
+        seen.wrote_status(&object("p", 2, 1, 5), &object("p", 3, 1, 6));
+        assert_ne!(seen, Fingerprint::of(1, &object("p", 3, 1, 6), &[]));
+    }
+
+    #[test]
+    fn content_is_news_and_a_version_is_none() {
+        let child = |version, spec, status| [(kind(), object("a", version, spec, status))];
+        let parent = object("p", 1, 1, 1);
+        let seen = Fingerprint::of(1, &parent, &child(1, 1, 1));
+        assert_eq!(
             seen,
-            Fingerprint::of(1, &object("p", 1), &[(kind(), object("a", 2))])
+            Fingerprint::of(1, &object("p", 2, 1, 1), &child(2, 1, 1))
         );
-        assert_ne!(seen, Fingerprint::of(1, &object("p", 1), &[]));
-        assert_ne!(seen, Fingerprint::of(2, &object("p", 1), &children));
+        for other in [
+            Fingerprint::of(2, &parent, &child(1, 1, 1)),
+            Fingerprint::of(1, &object("p", 2, 2, 1), &child(1, 1, 1)),
+            Fingerprint::of(1, &object("p", 2, 1, 2), &child(1, 1, 1)),
+            Fingerprint::of(1, &parent, &child(2, 2, 1)),
+            Fingerprint::of(1, &parent, &child(2, 1, 2)),
+            Fingerprint::of(1, &parent, &[]),
+        ] {
+            assert_ne!(seen, other);
+        }
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use handler_host_core::{ChildRef, Digest, Key, Object, PassReport, TokenBucket};
+use handler_host_core::{ChildRef, Digest, Key, Object, PassReport, Settling, TokenBucket};
 use parking_lot::Mutex;
 
 use super::fingerprint::Fingerprint;
@@ -14,7 +14,7 @@ pub(crate) struct ParentStates(Mutex<HashMap<Key, ParentState>>);
 pub(crate) struct ParentState {
     /// The uid of the parent. A parent that was deleted and created again has a new state.
     uid: Box<str>,
-    /// The versions that the last pass left behind; None if the next reconcile must make a pass.
+    /// What the handler saw at its last call; None if the next reconcile must make a pass.
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The passes that the parent may have now.
     pub(crate) tokens: TokenBucket,
@@ -28,6 +28,8 @@ pub(crate) struct ParentState {
     pub(crate) has_problem: bool,
     /// The marks of what the API server made of children that it rewrites.
     pub(crate) accepted: HashMap<ChildRef, Digest>,
+    /// Whether the children settle.
+    pub(crate) settling: Settling,
     /// The report that is to be written.
     pub(crate) report: Option<Box<Report>>,
 }

@@ -17,7 +17,7 @@ use crate::metrics::{PassResult, SkipReason, TRACES};
 #[derive(Default)]
 pub(super) struct Pass {
     pub(super) outcome: PassOutcome,
-    /// The versions that the pass left behind; None if the next reconcile must make a pass.
+    /// What the handler saw; None if the next reconcile must make a pass.
     pub(super) fingerprint: Option<Fingerprint>,
     /// Whether it is a failure that the parent would not have with the module before.
     pub(super) fails_newly: bool,
@@ -74,11 +74,14 @@ impl Controller {
         parent: &Arc<Object>,
         is_retry: bool,
     ) -> PassAttempt {
-        let observed = observe(&self.children, parent, &self.grant.handler);
+        let observed = observe(&self.children, parent, &self.grant);
         let fingerprint = Fingerprint::of(running.identity, parent, &observed);
+        let input = Fingerprint::of_parent(running.identity, parent);
         let due = self.states.with(parent, |state| {
             let is_unchanged = state.fingerprint.as_ref() == Some(&fingerprint);
-            PassDue::of(is_unchanged && !is_retry, &mut state.tokens, Instant::now())
+            let now = Instant::now();
+            let resumes = state.settling.unstable(input, now).map(|it| it.resumes);
+            PassDue::of(is_unchanged && !is_retry, resumes, &mut state.tokens, now)
         });
         match due {
             PassDue::Now => {}
@@ -105,7 +108,7 @@ impl Controller {
         key: &Key,
         parent: &Arc<Object>,
         observed: &[(Kind, Arc<Object>)],
-        mut fingerprint: Fingerprint,
+        fingerprint: Fingerprint,
     ) -> Pass {
         let decided = decide(running, parent, observed, &self.metrics).await;
         let (outcome, desired) = match decided {
@@ -114,9 +117,7 @@ impl Controller {
                 (PassOutcome::of_undecided(&undecided), None)
             }
             Ok(decision) => {
-                let outcome = self
-                    .apply(key, parent, observed, &decision, &mut fingerprint)
-                    .await;
+                let outcome = self.apply(key, parent, observed, &decision).await;
                 (outcome, Some(decision.desired))
             }
         };
@@ -141,14 +142,13 @@ impl Controller {
         parent: &Object,
         observed: &[(Kind, Arc<Object>)],
         decision: &Decision,
-        fingerprint: &mut Fingerprint,
     ) -> PassOutcome {
         let desired = &decision.desired;
-        let accepted = self.states.with(parent, |state| {
+        let (accepted, failures) = self.states.with(parent, |state| {
             state
                 .accepted
                 .retain(|name, _| desired.iter().any(|child| child.name() == *name));
-            state.accepted.clone()
+            (state.accepted.clone(), state.failures)
         });
         let steps = {
             let _span = tracing::info_span!(target: TRACES, "plan").entered();
@@ -159,6 +159,7 @@ impl Controller {
             grant: &self.grant,
             kinds: &self.children,
             parent,
+            is_living: &|uid| self.parents.cache.key_of(uid).is_some(),
             effect: Effect::Real(PassMemory {
                 states: &self.states,
                 contested: &self.contested,
@@ -168,10 +169,8 @@ impl Controller {
         };
         let executed = executor.run(&steps).await;
         self.contested.retain(key, &executed.contested);
-        for (kind, child) in executed.versions() {
-            fingerprint.applied(kind, child);
-        }
-        PassOutcome::of_applied(decision, executed.into_applied())
+        let applied = executed.into_applied(&self.grant.field_manager());
+        PassOutcome::of_applied(decision, applied, failures, &self.grant.handler)
     }
 }
 

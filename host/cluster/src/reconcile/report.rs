@@ -15,6 +15,9 @@ use super::parent_states::Report;
 use crate::api::{ApiError, answered, publish};
 use crate::metrics::Write;
 
+/// How many writes of a status fail in a row before it is given up: most such failures pass within seconds.
+const TRIES: u32 = 2;
+
 impl Controller {
     /// The parameters of patches of parents.
     pub(crate) fn patch_params(&self) -> PatchParams {
@@ -52,7 +55,14 @@ impl Controller {
         };
         let mut report = *report;
         let mut written = self.write_status(&parent, &report).await;
-        if let Err(ApiError::Rejected(message)) = &written
+        let is_refused = match &written {
+            Err(ApiError::Rejected(_)) => true,
+            // Most such failures pass within seconds.
+            Err(ApiError::Failed(_)) => self.states.with(&parent, |state| state.unwritten) >= TRIES,
+            _ => false,
+        };
+        if let Err(ApiError::Rejected(message) | ApiError::Failed(message)) = &written
+            && is_refused
             && report.told.status.is_some()
         {
             report = self.without_handlers_status(&parent, &report, message);
@@ -74,7 +84,12 @@ impl Controller {
                     tracing::error!(handler = %self.grant.handler, object = %key, "the status cannot be written: {message}");
                 }
             }
-            Err(ApiError::Rejected(message)) => {
+            Err(ApiError::Failed(message)) => {
+                if self.report_later(&parent, report, None) > TRIES {
+                    tracing::error!(handler = %self.grant.handler, object = %key, "the API server fails with the status: {message}");
+                }
+            }
+            Err(ApiError::Rejected(message) | ApiError::Terminating(message)) => {
                 tracing::error!(handler = %self.grant.handler, object = %key, "the API server refused the status: {message}");
             }
             Err(ApiError::Unavailable(_, delay)) => {
@@ -141,10 +156,8 @@ impl Controller {
             return Ok(());
         };
         self.states.with(parent, |state| {
-            if let Some(fingerprint) = &mut state.fingerprint
-                && fingerprint.is_of(parent)
-            {
-                fingerprint.wrote_parent(&written);
+            if let Some(fingerprint) = &mut state.fingerprint {
+                fingerprint.wrote_status(parent, &written);
             }
         });
         self.parents.cache.insert(Arc::new(written));

@@ -129,7 +129,7 @@ impl Grant {
         for policy in policies {
             let kind = &policy.kind;
             let child_scope = scope(kind);
-            if *kind == parent {
+            if kind.is_same_kind(&parent) {
                 return Err(GrantError::ParentAsChild {
                     handler: handler.to_owned(),
                     kind: kind.clone(),

@@ -79,6 +79,50 @@ impl Change {
     }
 }
 
+/// Some fields in which two versions of an object differ, as paths such as `spec.replicas`: at most `limit`.
+#[must_use]
+pub fn changed_fields(before: &Object, after: &Object, limit: usize) -> Vec<String> {
+    let (mut before, mut after) = (shown(before), shown(after));
+    drop_mark(&mut before);
+    drop_mark(&mut after);
+    let mut fields = Vec::new();
+    differences(&before, &after, String::new(), limit, &mut fields);
+    fields
+}
+
+fn differences(
+    before: &Value,
+    after: &Value,
+    path: String,
+    limit: usize,
+    fields: &mut Vec<String>,
+) {
+    if before == after || fields.len() >= limit {
+        return;
+    }
+    let (Some(one), Some(other)) = (before.as_object(), after.as_object()) else {
+        fields.push(path);
+        return;
+    };
+    let added = other.keys().filter(|name| !one.contains_key(*name));
+    for name in one.keys().chain(added) {
+        let below = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
+        let (before, after) = (before.get(name), after.get(name));
+        let null = &Value::Null;
+        differences(
+            before.unwrap_or(null),
+            after.unwrap_or(null),
+            below,
+            limit,
+            fields,
+        );
+    }
+}
+
 /// The object without the fields that the API server and controllers keep. They change with every write, or even
 /// without one.
 fn shown(object: &Object) -> Value {

@@ -62,6 +62,22 @@ impl Kind {
             .map_or(self.api_version.as_str(), |(_, version)| version)
     }
 
+    /// Whether this is the same kind in any version. Versions are views of the same objects.
+    #[must_use]
+    pub fn is_same_kind(&self, other: &Self) -> bool {
+        (self.group(), &self.kind) == (other.group(), &other.kind)
+    }
+
+    /// The name by which kubectl takes the kind: `persistentvolumeclaim`, `deployment.apps`.
+    #[must_use]
+    pub fn kubectl_name(&self) -> String {
+        let kind = self.kind.to_lowercase();
+        match self.group() {
+            "" => kind,
+            group => format!("{kind}.{group}"),
+        }
+    }
+
     /// The short name for people: the initials of a kind of three words or more (`PVC`), else the kind.
     #[must_use]
     pub fn spoken(&self) -> String {

@@ -28,6 +28,35 @@ pub struct Meta {
     pub finalizers: Vec<String>,
     /// Set once deletion was asked for.
     pub deletion_timestamp: Option<String>,
+    /// Who wrote to the object, the last one last.
+    #[serde(skip)]
+    pub writers: Box<[Writer]>,
+}
+
+impl Meta {
+    /// The owner that is the controller.
+    #[must_use]
+    pub fn controller(&self) -> Option<&Owner> {
+        let mut owners = self.owners.iter();
+        owners.find(|owner| owner.controller == Some(true))
+    }
+
+    /// Whether this field manager applied the object. What it never applied, such as a copy that somebody made, is not
+    /// its work.
+    #[must_use]
+    pub fn is_applied_by(&self, manager: &str) -> bool {
+        let mut writers = self.writers.iter();
+        writers.any(|writer| writer.is_apply && *writer.manager == *manager)
+    }
+
+    /// The field manager other than this one that wrote last, the status aside.
+    #[must_use]
+    pub fn last_writer_but(&self, manager: &str) -> Option<&str> {
+        let mut writers = self.writers.iter().rev();
+        writers
+            .find(|writer| !writer.is_subresource && *writer.manager != *manager)
+            .map(|writer| &*writer.manager)
+    }
 }
 
 /// Labels or annotations. They are a list, since an object has only a handful of them: a tree of three entries would
@@ -54,12 +83,29 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-/// An owner reference, of which only the uid is kept.
+/// The parts of an owner reference that decisions and messages rest on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Owner {
     /// The owner's uid.
     pub uid: String,
+    /// The owner's kind.
+    pub kind: Box<str>,
+    /// The owner's name.
+    pub name: Box<str>,
+    /// Whether it is the controller, of which an object has at most one. Null is no.
+    pub controller: Option<bool>,
+}
+
+/// A field manager that wrote to an object, as an entry of `managedFields` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// The field manager.
+    pub manager: Box<str>,
+    /// Whether it wrote by server-side apply.
+    pub is_apply: bool,
+    /// Whether it wrote a subresource, such as the status.
+    pub is_subresource: bool,
 }
 
 /// A resource version as a number. Resource versions are decimal numbers that grow with each write and are

@@ -9,12 +9,12 @@ mod meta;
 mod object;
 mod quantity;
 
-pub use self::change::Change;
+pub use self::change::{Change, changed_fields};
 pub use self::compare::{has_desired_values, projection};
 pub use self::digest::{Digest, DigestError};
 pub use self::key::Key;
 pub(crate) use self::kind::is_dns_subdomain;
 pub use self::kind::{Kind, KindError};
-pub use self::meta::{Meta, Owner, Pairs, version_number};
+pub use self::meta::{Meta, Owner, Pairs, Writer, version_number};
 pub use self::object::{Object, ObjectError};
 pub use self::quantity::{canonical, whole};

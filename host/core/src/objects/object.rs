@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -7,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::key::Key;
 use super::kind::Kind;
-use super::meta::{Meta, version_number};
-use crate::{HANDLER_LABEL, PARENT_UID_LABEL};
+use super::meta::{Meta, Writer, version_number};
+use crate::PARENT_UID_LABEL;
 
 /// An object as it was received, without `managedFields`: typed metadata beside the JSON text.
 ///
@@ -19,6 +20,8 @@ pub struct Object {
     /// Typed metadata.
     pub meta: Meta,
     text: Box<str>,
+    content: u64,
+    status: u64,
 }
 
 /// Why a text is not an object.
@@ -46,15 +49,24 @@ impl Object {
         kept.push_str(",\"kind\":");
         kept.push_str(&quoted(&kind.kind));
         let mut meta = Meta::default();
+        let (mut content, mut status) = (DefaultHasher::new(), DefaultHasher::new());
         for (name, value) in fields {
             match name.as_str() {
                 "apiVersion" | "kind" => {}
                 "metadata" => {
-                    let stripped = without_managed_fields(value)?;
-                    meta = serde_json::from_str(&stripped)?;
-                    push_field(&mut kept, &name, &stripped);
+                    let metadata = Metadata::parse(value, &mut content)?;
+                    meta = serde_json::from_str(&metadata.kept)?;
+                    meta.writers = metadata.writers;
+                    push_field(&mut kept, &name, &metadata.kept);
                 }
-                _ => push_field(&mut kept, &name, value.get()),
+                "status" => {
+                    value.get().hash(&mut status);
+                    push_field(&mut kept, &name, value.get());
+                }
+                _ => {
+                    (&name, value.get()).hash(&mut content);
+                    push_field(&mut kept, &name, value.get());
+                }
             }
         }
         kept.push('}');
@@ -64,7 +76,22 @@ impl Object {
         Ok(Self {
             meta,
             text: kept.into_boxed_str(),
+            content: content.finish(),
+            status: status.finish(),
         })
+    }
+
+    /// A hash of what a handler sees of the object, but for its status and the numbers that change with a write:
+    /// resource version and generation.
+    #[must_use]
+    pub fn content_hash(&self) -> u64 {
+        self.content
+    }
+
+    /// A hash of the object's status.
+    #[must_use]
+    pub fn status_hash(&self) -> u64 {
+        self.status
     }
 
     /// The object as JSON text.
@@ -113,45 +140,62 @@ impl Object {
             .into_iter()
             .chain(owners)
     }
+}
 
-    /// Whether this object is the handler's child of the parent.
-    ///
-    /// An owner reference or the uid label is enough: if the other was removed by hand, it is restored. An object with
-    /// the label of another handler is that handler's child, whoever its owner is.
-    #[must_use]
-    pub fn is_child_of(&self, parent: &Object, handler: &str) -> bool {
-        let labels = &self.meta.labels;
-        let is_owned = self
-            .meta
-            .owners
-            .iter()
-            .any(|owner| owner.uid == parent.meta.uid);
-        match labels.get(HANDLER_LABEL) {
-            Some(label) if label == handler => {
-                is_owned || labels.get(PARENT_UID_LABEL) == Some(parent.meta.uid.as_str())
+/// `metadata` as it is kept.
+struct Metadata {
+    /// The text without `managedFields`.
+    kept: String,
+    writers: Box<[Writer]>,
+}
+
+impl Metadata {
+    /// Reads `metadata`, and adds what is kept to the hash, but for resource version and generation.
+    fn parse(metadata: &RawValue, content: &mut DefaultHasher) -> Result<Self, serde_json::Error> {
+        let ObjectFields(fields) = serde_json::from_str(metadata.get())?;
+        let mut kept = String::from("{");
+        let mut writers = Box::default();
+        for (name, value) in fields {
+            if name == "managedFields" {
+                writers = writers_in(value);
+                continue;
             }
-            Some(_) => false,
-            None => is_owned,
+            if name != "resourceVersion" && name != "generation" {
+                (&name, value.get()).hash(content);
+            }
+            if kept.len() > 1 {
+                kept.push(',');
+            }
+            kept.push_str(&quoted(&name));
+            kept.push(':');
+            kept.push_str(value.get());
         }
+        kept.push('}');
+        Ok(Self { kept, writers })
     }
 }
 
-fn without_managed_fields(metadata: &RawValue) -> Result<String, serde_json::Error> {
-    let ObjectFields(fields) = serde_json::from_str(metadata.get())?;
-    let mut kept = String::from("{");
-    for (name, value) in fields {
-        if name == "managedFields" {
-            continue;
-        }
-        if kept.len() > 1 {
-            kept.push(',');
-        }
-        kept.push_str(&quoted(&name));
-        kept.push(':');
-        kept.push_str(value.get());
+/// The entries of `managedFields` in the order of their times, which are RFC 3339 in UTC. A file for `render` may hold
+/// anything there: what cannot be read names no writers.
+fn writers_in(managed_fields: &RawValue) -> Box<[Writer]> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Entry {
+        manager: Option<Box<str>>,
+        operation: Option<String>,
+        subresource: Option<String>,
+        time: Option<String>,
     }
-    kept.push('}');
-    Ok(kept)
+    let entries: Option<Vec<Entry>> =
+        serde_json::from_str(managed_fields.get()).unwrap_or_default();
+    let mut entries = entries.unwrap_or_default();
+    entries.sort_by(|one, other| one.time.cmp(&other.time));
+    let writers = entries.into_iter().map(|entry| Writer {
+        manager: entry.manager.unwrap_or_default(),
+        is_apply: entry.operation.as_deref() == Some("Apply"),
+        is_subresource: entry.subresource.is_some_and(|name| !name.is_empty()),
+    });
+    writers.collect()
 }
 
 fn push_field(text: &mut String, name: &str, value: &str) {
@@ -230,26 +274,64 @@ mod tests {
         assert!(Object::parse(&Kind::new("v1", "ConfigMap").unwrap(), text).is_err());
     }
 
-    const OWNED: &str = r#""ownerReferences":[{"uid":"u1"}]"#;
-    const OTHERS: &str = r#""ownerReferences":[{"uid":"u2"}]"#;
-    const OURS: &str =
-        r#""labels":{"handler-host.dev/handler":"evc","handler-host.dev/parent-uid":"u1"}"#;
-    const OTHER_HANDLERS: &str =
-        r#""labels":{"handler-host.dev/handler":"b","handler-host.dev/parent-uid":"u1"}"#;
+    #[rstest]
+    #[case::another_version(r#""resourceVersion":"2","uid":"u""#, r#""a":1"#, "{}", true, true)]
+    #[case::another_status(
+        r#""resourceVersion":"1","uid":"u""#,
+        r#""a":1"#,
+        r#"{"x":1}"#,
+        true,
+        false
+    )]
+    #[case::another_spec(r#""resourceVersion":"1","uid":"u""#, r#""a":2"#, "{}", false, true)]
+    #[case::other_metadata(r#""resourceVersion":"1","uid":"v""#, r#""a":1"#, "{}", false, true)]
+    #[case::managed_fields_only(
+        r#""resourceVersion":"1","uid":"u","managedFields":[]"#,
+        r#""a":1"#,
+        "{}",
+        true,
+        true
+    )]
+    fn what_a_handler_sees_is_told_apart_by_content_and_status(
+        #[case] metadata: &str,
+        #[case] spec: &str,
+        #[case] status: &str,
+        #[case] has_same_content: bool,
+        #[case] has_same_status: bool,
+    ) {
+        let object = |metadata: &str, spec: &str, status: &str| {
+            pvc(&format!(
+                r#"{{"metadata":{{"name":"a",{metadata}}},"spec":{{{spec}}},"status":{status}}}"#
+            ))
+        };
+        let known = object(r#""resourceVersion":"1","uid":"u""#, r#""a":1"#, "{}");
+        let other = object(metadata, spec, status);
+        assert_eq!(
+            known.content_hash() == other.content_hash(),
+            has_same_content
+        );
+        assert_eq!(known.status_hash() == other.status_hash(), has_same_status);
+    }
+
+    #[test]
+    fn the_writers_are_known_in_the_order_of_their_times() {
+        let object = pvc(r#"{"metadata":{"name":"a","managedFields":[
+                {"manager":"kubectl","operation":"Update","time":"2026-01-01T00:00:02Z"},
+                {"manager":"kubelet","operation":"Update","subresource":"status","time":"2026-01-01T00:00:03Z"},
+                {"manager":"us","operation":"Apply","time":"2026-01-01T00:00:01Z"}]}}"#);
+        assert!(object.meta.is_applied_by("us"));
+        assert!(!object.meta.is_applied_by("kubectl"));
+        assert_eq!(object.meta.last_writer_but("us"), Some("kubectl"));
+    }
 
     #[rstest]
-    #[case::nothing(&[], false)]
-    #[case::owner_only(&[OWNED], true)]
-    #[case::labels_only(&[OURS], true)]
-    #[case::both(&[OWNED, OURS], true)]
-    #[case::another_owner(&[OTHERS], false)]
-    #[case::another_handler_of_the_same_parent(&[OWNED, OTHER_HANDLERS], false)]
-    fn a_child_is_known_by_owner_or_labels(#[case] parts: &[&str], #[case] is_child: bool) {
-        let parent = pvc(r#"{"metadata":{"name":"p","uid":"u1"}}"#);
-        let fields = parts
-            .iter()
-            .fold(String::new(), |all, part| all + "," + part);
-        let child = pvc(&format!(r#"{{"metadata":{{"name":"c"{fields}}}}}"#));
-        assert_eq!(child.is_child_of(&parent, "evc"), is_child);
+    #[case::null("null")]
+    #[case::no_list("{}")]
+    #[case::odd_entries("[{\"manager\":1}]")]
+    fn managed_fields_that_cannot_be_read_name_nobody(#[case] fields: &str) {
+        let object = pvc(&format!(
+            r#"{{"metadata":{{"name":"a","managedFields":{fields}}}}}"#
+        ));
+        assert!(object.meta.writers.is_empty());
     }
 }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::{Digest, Key, Kind};
@@ -47,6 +49,20 @@ impl Child {
             kind: self.kind.clone(),
             key: self.key.clone(),
         }
+    }
+}
+
+impl ChildRef {
+    /// Whether both name the same object, in whatever versions of its kind.
+    #[must_use]
+    pub fn is_same_object(&self, other: &Self) -> bool {
+        self.key == other.key && self.kind.is_same_kind(&other.kind)
+    }
+}
+
+impl fmt::Display for ChildRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.kind, self.key.name)
     }
 }
 

@@ -8,8 +8,10 @@ mod decision;
 mod due;
 mod finalizer;
 mod outcome;
+mod ownership;
 mod plan;
 mod preview;
+mod settling;
 mod status;
 mod verdict;
 
@@ -20,8 +22,10 @@ pub use self::decision::{Decision, Undecided};
 pub use self::due::PassDue;
 pub use self::finalizer::{FinalizerFacts, FinalizerStep, may_go};
 pub use self::outcome::{FinalizerWrite, PassOutcome, PassReport, Requeue};
+pub use self::ownership::{Adoption, Claimant, Foreign, Ownership};
 pub use self::plan::{Step, accepted_mark, plan};
 pub use self::preview::{ChildChange, NewFailure, ParentPreview, Preview};
+pub use self::settling::{Settling, Unstable};
 pub use self::status::{
     ConditionChange, HandlerIdentity, StatusInput, reported_failure, status_patch,
 };

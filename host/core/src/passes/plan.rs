@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::children::{Checked, Child, ChildRef, Children};
-use crate::{Digest, Grant, Kind, Object, has_desired_values, projection};
+use crate::{Digest, Grant, Key, Kind, Object, has_desired_values, projection};
 
 /// One thing to do for one child. A child that is as desired needs none.
 #[derive(Clone, Debug)]
@@ -44,22 +44,11 @@ pub fn plan<'a>(
     parent: &Object,
     grant: &Grant,
 ) -> Vec<Step<'a>> {
-    let mut left: BTreeMap<ChildRef, &'a Object> = observed
-        .iter()
-        .map(|(kind, object)| {
-            (
-                ChildRef {
-                    kind: kind.clone(),
-                    key: object.key(),
-                },
-                &**object,
-            )
-        })
-        .collect();
+    let mut left = Views::of(observed);
     let mut steps = Vec::new();
     for child in desired.iter() {
         let name = child.name();
-        match left.remove(&name) {
+        match left.take(&name) {
             None => steps.push(Step::Create(child)),
             Some(object) if object.is_deleting() => steps.push(Step::AwaitDeletion(name)),
             Some(object) if is_as_desired(child, object, accepted.get(&name)) => {}
@@ -68,13 +57,56 @@ pub fn plan<'a>(
     }
     let is_orphaned = |child: &ChildRef| parent.is_deleting() && grant.keeps(&child.kind);
     let undesired = left
-        .into_iter()
+        .rest()
         .filter(|(child, object)| !object.is_deleting() && !is_orphaned(child));
     steps.extend(undesired.map(|(child, object)| Step::Delete {
         child,
         uid: object.meta.uid.clone(),
     }));
     steps
+}
+
+/// The observed children, of which one may be seen in several versions of its kind.
+struct Views<'a>(BTreeMap<ObjectId, Vec<(&'a Kind, &'a Object)>>);
+
+/// Group, kind and key.
+type ObjectId = (String, String, Key);
+
+fn object_id(kind: &Kind, key: Key) -> ObjectId {
+    (kind.group().to_owned(), kind.kind.clone(), key)
+}
+
+impl<'a> Views<'a> {
+    fn of(observed: &'a [(Kind, Arc<Object>)]) -> Self {
+        let mut views: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (kind, object) in observed {
+            let id = object_id(kind, object.key());
+            views.entry(id).or_default().push((kind, &**object));
+        }
+        Self(views)
+    }
+
+    /// Removes a child. Gives the view in its own version, if there is one.
+    fn take(&mut self, child: &ChildRef) -> Option<&'a Object> {
+        let views = self.0.remove(&object_id(&child.kind, child.key.clone()))?;
+        let own = views.iter().find(|(kind, _)| **kind == child.kind);
+        own.or(views.first()).map(|(_, object)| *object)
+    }
+
+    /// The children that were not removed, each in one view.
+    fn rest(self) -> impl Iterator<Item = (ChildRef, &'a Object)> {
+        let first = |views: Vec<(&'a Kind, &'a Object)>| views.into_iter().next();
+        self.0
+            .into_values()
+            .filter_map(first)
+            .map(|(kind, object)| {
+                let child = ChildRef {
+                    kind: kind.clone(),
+                    key: object.key(),
+                };
+                (child, object)
+            })
+    }
 }
 
 fn is_as_desired(child: &Child, object: &Object, accepted: Option<&Digest>) -> bool {

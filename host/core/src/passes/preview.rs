@@ -65,7 +65,7 @@ impl Preview {
                 mut failure,
             } = outcome;
             if let Some(lost) = creations.claim(&mut changes) {
-                failure.get_or_insert_with(|| Verdict::foreign(&lost));
+                failure.get_or_insert_with(|| Verdict::taken(&lost));
             }
             changes.sort_by(|(one, _), (other, _)| one.cmp(other));
             let key = parent.key();

@@ -1,6 +1,7 @@
 use super::children::ChildRef;
+use super::ownership::Foreign;
 use crate::text::truncated;
-use crate::{Failure, Fault, Severity};
+use crate::{Failure, Fault, HAND_OVER_ANNOTATION, Severity};
 
 /// The longest message of a verdict, in bytes.
 const LONGEST_MESSAGE: usize = 4096;
@@ -37,11 +38,13 @@ pub enum Reason {
     Denied,
     /// The API server refused a child.
     Rejected,
+    /// The children are written again and again, and never stay as desired.
+    Unstable,
 }
 
 impl Reason {
     /// All reasons.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Reconciled,
         Self::Waiting,
         Self::Conflict,
@@ -52,6 +55,7 @@ impl Reason {
         Self::MemoryLimitExceeded,
         Self::Denied,
         Self::Rejected,
+        Self::Unstable,
     ];
 
     /// The reason with this spelling.
@@ -73,6 +77,7 @@ impl Reason {
             Self::MemoryLimitExceeded => "MemoryLimitExceeded",
             Self::Denied => "Denied",
             Self::Rejected => "Rejected",
+            Self::Unstable => "Unstable",
         }
     }
 
@@ -107,7 +112,8 @@ impl Reason {
             | Self::DeadlineExceeded
             | Self::MemoryLimitExceeded
             | Self::Denied
-            | Self::Rejected => Severity::Warning,
+            | Self::Rejected
+            | Self::Unstable => Severity::Warning,
         }
     }
 }
@@ -136,13 +142,40 @@ impl Verdict {
         Self::new(Reason::Reconciled, message)
     }
 
-    /// The verdict when a foreign object has a child's name.
+    /// The verdict when a foreign object has a child's name. The message has a remedy that destroys nothing.
     #[must_use]
-    pub fn foreign(child: &ChildRef) -> Self {
-        let (kind, name) = (&child.kind.kind, &child.key.name);
-        let message = format!(
-            "{kind} {name} exists and is not this object's; delete or rename it, or rename this object"
-        );
+    pub fn foreign(child: &ChildRef, foreign: &Foreign, handler: &str) -> Self {
+        let (kind, name) = (&child.kind, &child.key.name);
+        let whose = match foreign {
+            Foreign::Controlled { kind, name } => format!("{kind} {name} controls it"),
+            Foreign::OfAnother { handler: other } if other == handler => {
+                "it is another object's".to_owned()
+            }
+            Foreign::OfAnother { handler } => format!("it is a child of the handler {handler}"),
+            Foreign::Elsewhere | Foreign::Unlabelled => "it is not this object's".to_owned(),
+        };
+        let remedy = match foreign {
+            Foreign::Controlled { .. } | Foreign::Elsewhere => {
+                "give this object another name".to_owned()
+            }
+            Foreign::OfAnother { .. } | Foreign::Unlabelled => {
+                let namespace = child.key.namespace.as_deref();
+                let namespace = namespace.map_or_else(String::new, |it| format!(" -n {it}"));
+                let resource = kind.kubectl_name();
+                format!(
+                    "give this object another name, or hand that one over to the handler, which keeps its data: \
+                     kubectl annotate {resource} {name}{namespace} {HAND_OVER_ANNOTATION}={handler}"
+                )
+            }
+        };
+        let message = format!("{} {name} exists, and {whose}; {remedy}", kind.kind);
+        Self::new(Reason::Conflict, message)
+    }
+
+    /// The verdict when two parents desire a child of the same name, of which another has it.
+    #[must_use]
+    pub fn taken(child: &ChildRef) -> Self {
+        let message = format!("another object gets {child}; give one of both another name");
         Self::new(Reason::Conflict, message)
     }
 
@@ -151,6 +184,13 @@ impl Verdict {
     pub fn rejected(child: &ChildRef, why: &str) -> Self {
         let (kind, name) = (&child.kind.kind, &child.key.name);
         let message = format!("the API server refused {kind} {name}: {why}");
+        Self::new(Reason::Rejected, message)
+    }
+
+    /// The verdict when the API server failed with a child again and again, while it answers other requests.
+    #[must_use]
+    pub fn failed(child: &ChildRef, why: &str) -> Self {
+        let message = format!("the API server fails with {child}: {why}");
         Self::new(Reason::Rejected, message)
     }
 

@@ -50,7 +50,8 @@ pub fn check(
     let mut children = Vec::with_capacity(count);
     for (index, Desired(text)) in desired.children.into_iter().enumerate() {
         let child = check_one(index, &text, parent, grant).map_err(denied)?;
-        if !seen.insert((child.kind.clone(), child.key.clone())) {
+        let object = (child.kind.group().to_owned(), child.kind.kind.clone());
+        if !seen.insert((object, child.key.clone())) {
             let (kind, key) = (child.kind, child.key);
             return Err(denied(DenyReason::Twice { kind, key }));
         }

@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::{ChildPolicy, Limits};
+use crate::{Adoption, ChildPolicy, Claimant, Limits, Ownership};
 
 fn kind(kind: &str) -> Kind {
     Kind::new("v1", kind).unwrap()
@@ -162,7 +162,12 @@ fn an_orphan_has_no_owner_reference_but_is_still_found_by_its_labels() {
     let child = checked.iter().next().unwrap();
     assert!(child.body["metadata"].get("ownerReferences").is_none());
     let object = Object::parse(&child.kind, &child.body.to_string()).unwrap();
-    assert!(object.is_child_of(&parent, "evc"));
+    let claimant = Claimant {
+        parent: &parent,
+        grant: &grant,
+    };
+    let ownership = claimant.ownership(&child.kind, &object, |_| true);
+    assert_eq!(ownership, Ownership::Adoptable(Adoption::Own));
 }
 
 #[test]

@@ -1,13 +1,17 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
-use super::applied::{Applied, AppliedChange, ChildProblem};
+use super::applied::{Applied, AppliedChange, ChildProblem, Done};
 use super::children::ChildRef;
 use super::decision::{Decision, Undecided};
+use super::settling::Unstable;
 use super::status::ConditionChange;
 use super::verdict::{Reason, Verdict};
 use crate::{Backoff, Failure, HandlerEvent, Readiness};
+
+/// How many passes in a row fail with an object before its parent is told: most such failures pass within seconds.
+const TRIES: u32 = 3;
 
 /// What the API server made of a parent's finalizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct PassOutcome {
     pub requeue: Requeue,
     /// What kept the API server from answering.
     pub problem: Option<String>,
+    /// Whether nothing more can be created for the parent, since its namespace is being deleted.
+    pub is_namespace_terminating: bool,
 }
 
 /// When a parent is passed over again though nothing changes.
@@ -94,9 +100,10 @@ impl PassOutcome {
         }
     }
 
-    /// The steps for what the module decided were carried out, as far as that was possible.
+    /// The steps for what the module decided were carried out, as far as that was possible. `failures` counts the
+    /// passes in a row before this one that are tried again.
     #[must_use]
-    pub fn of_applied(decision: &Decision, applied: Applied) -> Self {
+    pub fn of_applied(decision: &Decision, applied: Applied, failures: u32, handler: &str) -> Self {
         let response = &decision.response;
         let mut outcome = Self {
             desired: decision.desired.len(),
@@ -111,16 +118,27 @@ impl PassOutcome {
                 outcome.status = decision.status.clone();
                 outcome.events = response.events.clone();
             }
-            Some(ChildProblem::Foreign(child)) => outcome.fail(Verdict::foreign(&child)),
+            Some(ChildProblem::Foreign(child, foreign)) => {
+                outcome.fail(Verdict::foreign(&child, &foreign, handler));
+            }
+            // It may pass by itself, like an outage, but only this object suffers from it.
+            Some(ChildProblem::Failed(child, message)) if failures.saturating_add(1) >= TRIES => {
+                outcome.fail(Verdict::failed(&child, &message));
+            }
+            Some(ChildProblem::Failed(..)) => outcome.requeue = Requeue::backoff(None),
+            Some(ChildProblem::Terminating(_)) => {
+                outcome.is_namespace_terminating = true;
+                outcome.requeue = Requeue::backoff(None);
+            }
             Some(ChildProblem::Rejected(child, message)) => {
                 outcome.fail(Verdict::rejected(&child, &message));
             }
             Some(ChildProblem::Unavailable {
+                child,
                 message,
                 retry_after,
-                ..
             }) => {
-                outcome.problem = Some(message);
+                outcome.problem = Some(format!("{child}: {message}"));
                 outcome.requeue = Requeue::backoff(retry_after);
             }
             Some(ChildProblem::Stale(_)) => outcome.requeue = Requeue::backoff(None),
@@ -156,6 +174,12 @@ impl PassOutcome {
         self.requeue = Requeue::backoff(None);
     }
 
+    /// Whether children were written.
+    #[must_use]
+    pub fn has_written(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// Whether something went wrong that another module may do better.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -167,9 +191,28 @@ impl PassOutcome {
     #[must_use]
     pub fn has_nothing_left(&self) -> bool {
         let verdict = self.verdict.as_ref();
-        verdict.is_some_and(|verdict| !verdict.reason.is_failure())
+        let is_done = verdict.is_some_and(|verdict| !verdict.reason.is_failure())
             && self.desired == 0
-            && self.changes.is_empty()
+            && self.changes.is_empty();
+        is_done || self.is_namespace_terminating
+    }
+
+    /// The outcome of a pass over a parent whose children never settle: it says so, unless something worse is to be
+    /// said.
+    #[must_use]
+    pub fn unsettled(mut self, unstable: Unstable, now: Instant) -> Self {
+        let is_worse = |verdict: &Verdict| verdict.reason.is_failure();
+        if self.verdict.as_ref().is_some_and(is_worse) {
+            return self;
+        }
+        self.verdict = Some(unstable.verdict);
+        let until = unstable.settled.saturating_duration_since(now);
+        self.requeue = match self.requeue {
+            Requeue::After(delay) => Requeue::After(delay.min(until)),
+            Requeue::Never => Requeue::After(until),
+            Requeue::Backoff { .. } => self.requeue,
+        };
+        self
     }
 
     /// Whether the versions that the pass left behind need no other pass. Without a verdict the next look at
@@ -195,13 +238,18 @@ impl PassOutcome {
     pub fn report(self, change: ConditionChange) -> Option<PassReport> {
         let verdict = self.verdict?;
         let mut events = Vec::new();
+        let has_adopted = self.changes.iter().any(|it| it.done == Done::Adopted);
         match change {
-            ConditionChange::Transition => {
+            // An adoption is told, though the condition says the same.
+            ConditionChange::Same if !has_adopted => {
+                if !self.changes.is_empty() {
+                    events = self.events;
+                }
+            }
+            ConditionChange::Transition | ConditionChange::Same => {
                 events = self.events;
                 events.push(verdict.announcement(&self.changes));
             }
-            ConditionChange::Same if !self.changes.is_empty() => events = self.events,
-            ConditionChange::Same => {}
         }
         Some(PassReport {
             verdict,
@@ -214,8 +262,7 @@ impl PassOutcome {
 fn verdict_of(decision: &Decision, awaited: Option<&ChildRef>) -> Verdict {
     match (awaited, &decision.response.readiness) {
         (Some(child), _) => {
-            let name = format!("{} {}", child.kind.kind, child.key.name);
-            let message = format!("{name} is being deleted; it is made again when it is gone");
+            let message = format!("{child} is being deleted; it is made again when it is gone");
             Verdict::new(Reason::Waiting, message)
         }
         (None, Readiness::Ready) => Verdict::reconciled(decision.desired.len()),

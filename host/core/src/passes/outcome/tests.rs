@@ -2,8 +2,8 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    Checked, Child, Children, Denied, DenyReason, Digest, Done, Fault, Key, Kind, Response,
-    Severity,
+    Checked, Child, Children, Denied, DenyReason, Digest, Done, Fault, Foreign, Key, Kind,
+    Response, Severity,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -93,7 +93,7 @@ fn applied(applied: Applied) -> PassOutcome {
         requeue_after: Some(SECOND),
         ..Response::default()
     };
-    PassOutcome::of_applied(&decision(response, 1), applied)
+    PassOutcome::of_applied(&decision(response, 1), applied, 0, "evc")
 }
 
 fn problem(problem: ChildProblem) -> Applied {
@@ -127,7 +127,7 @@ fn awaited() -> Applied {
 )]
 #[case::a_child_goes_first(awaited(), Some(Reason::Waiting), Requeue::After(SECOND), true)]
 #[case::foreign(
-    problem(ChildProblem::Foreign(child())),
+    problem(ChildProblem::Foreign(child(), Foreign::Unlabelled)),
     Some(Reason::Conflict),
     AT_ONCE,
     false
@@ -137,6 +137,8 @@ fn awaited() -> Applied {
 #[case::unavailable(unavailable(None), None, AT_ONCE, false)]
 #[case::unavailable_for_a_while(
     unavailable(Some(SECOND)), None, Requeue::Backoff { at_least: SECOND }, false)]
+#[case::terminating(problem(ChildProblem::Terminating(child())), None, AT_ONCE, false)]
+#[case::failed_once(problem(ChildProblem::Failed(child(), "500".into())), None, AT_ONCE, false)]
 #[case::stale(problem(ChildProblem::Stale(child())), None, AT_ONCE, false)]
 fn a_verdict_comes_from_what_became_of_the_children(
     #[case] of: Applied,
@@ -187,6 +189,8 @@ fn a_handler_has_nothing_left_when_it_desires_nothing_and_nothing_changed(
     let changes = done.iter().map(|done| AppliedChange {
         child: child(),
         done: *done,
+        fields: Vec::new(),
+        changed_by: None,
     });
     let applied = Applied {
         changes: changes.collect(),
@@ -196,14 +200,14 @@ fn a_handler_has_nothing_left_when_it_desires_nothing_and_nothing_changed(
         readiness,
         ..Response::default()
     };
-    let outcome = PassOutcome::of_applied(&decision(response, desired), applied);
+    let outcome = PassOutcome::of_applied(&decision(response, desired), applied, 0, "evc");
     assert_eq!(outcome.has_nothing_left(), has_nothing_left);
 }
 
 #[test]
 fn a_pass_without_a_verdict_leaves_something() {
     let decision = decision(Response::default(), 0);
-    let outcome = PassOutcome::of_applied(&decision, unavailable(None));
+    let outcome = PassOutcome::of_applied(&decision, unavailable(None), 0, "evc");
     assert!(!outcome.has_nothing_left());
 }
 
@@ -221,6 +225,8 @@ fn events_come_with_news_or_changes(
     let created = AppliedChange {
         child: child(),
         done: Done::Created,
+        fields: Vec::new(),
+        changed_by: None,
     };
     outcome.changes.extend(has_changes.then_some(created));
     let report = outcome.report(change).unwrap();
