@@ -12,8 +12,15 @@ fn entry(name: &str, value: &str) -> Value {
     config_map(name, "key", value)
 }
 
-const CONFLICT: &str =
-    "ConfigMap taken exists and is not this object's; delete or rename it, or rename this object";
+/// What the parent says of an object that nobody controls.
+fn conflict(puppets: &PuppetNamespace) -> String {
+    let namespace = &puppets.namespace.name;
+    format!(
+        "ConfigMap taken exists, and it is not this object's; give this object another name, or hand that one over to \
+         the handler, which keeps its data: kubectl annotate configmap taken -n {namespace} \
+         handler-host.dev/hand-over-to=puppet"
+    )
+}
 
 #[tokio::test]
 async fn a_foreign_object_is_never_touched_and_all_else_is_applied_but_nothing_deleted() {
@@ -35,9 +42,10 @@ async fn a_foreign_object_is_never_touched_and_all_else_is_applied_but_nothing_d
         entry("kept", "b"),
     ];
     puppets.apply("a", &desire(&children)).await;
-    assert_eq!(puppets.outcome("a", "False", "Conflict").await, CONFLICT);
+    let conflict = conflict(&puppets);
+    assert_eq!(puppets.outcome("a", "False", "Conflict").await, conflict);
     let events = puppets.wait_for_events("a", 2).await;
-    assert_eq!(events[1..], [format!("Warning Conflict: {CONFLICT}")]);
+    assert_eq!(events[1..], [format!("Warning Conflict: {conflict}")]);
     puppets.entry("new", "a").await;
     puppets.entry("kept", "b").await;
     puppets.while_others_are_called().await;
@@ -122,7 +130,7 @@ async fn of_two_parents_that_want_a_child_the_first_has_it_until_it_goes() {
         .await;
     assert_eq!(
         puppets.outcome("second", "False", "Conflict").await,
-        CONFLICT
+        "ConfigMap taken exists, and Puppet first controls it; give this object another name"
     );
     let found = puppets.config_map("taken").await.unwrap();
     assert_eq!(found["data"]["key"], "first");

@@ -54,7 +54,7 @@ async fn conflicts_denials_and_faults_are_failures_that_would_be_new() {
     assert_snapshot!(redacted(&told.join("\n"), &puppets.namespace), @"
     --- /dev/null
     +++ ConfigMap NAMESPACE/new (handler puppet, DIGEST)
-    ! Puppet NAMESPACE/conflict would fail: Conflict: ConfigMap taken exists and is not this object's; delete or rename it, or rename this object
+    ! Puppet NAMESPACE/conflict would fail: Conflict: ConfigMap taken exists, and it is not this object's; give this object another name, or hand that one over to the handler, which keeps its data: kubectl annotate configmap taken -n NAMESPACE handler-host.dev/hand-over-to=puppet
     ! Puppet NAMESPACE/denied would fail: Denied: handler `puppet` returned child 0, which is no Kubernetes object in JSON (EOF while parsing a string at line 1 column 16); return an object with apiVersion, kind and metadata.name
     ! Puppet NAMESPACE/rejected would fail: Rejected: the API server refused ConfigMap rejected: failed to create typed patch object (NAMESPACE/rejected; /v1, Kind=ConfigMap): .data.key: expected string, got &value.valueUnstructured{Value:1}
     ! Puppet NAMESPACE/temporary would fail: TemporaryFailure: not yet ! forged [31m

@@ -96,11 +96,11 @@ async fn a_foreign_volume_claim_is_never_touched_and_replaced_as_soon_as_it_is_g
     let mut claims = VolumeClaims::served_in(control_plane, namespace, &IN_TURN).await;
     claims.create("taken", "1Gi").await;
     let message = claims.not_ready("taken", "Conflict").await;
-    assert_eq!(
-        message,
-        "PersistentVolumeClaim taken exists and is not this object's; delete or rename it, or \
-         rename this object"
+    let remedy = format!(
+        "kubectl annotate persistentvolumeclaim taken -n {} handler-host.dev/hand-over-to=evc",
+        claims.namespace.name
     );
+    assert!(message.ends_with(&remedy), "{message}");
     claims.tries("taken", 3).await;
     claims.fence().await;
     let warning = ["Warning", "Conflict", &message].map(str::to_owned);

@@ -18,7 +18,7 @@ pub enum Adoption {
     Own,
     /// It is the child of a parent that lives no more, such as one that was restored from a backup.
     Orphan,
-    /// Its owner hands it over by an annotation.
+    /// Its owner hands it over, by the annotation or by an owner reference to the parent.
     HandedOver,
 }
 
@@ -112,7 +112,9 @@ impl Claimant<'_> {
                 return Ownership::Adoptable(Adoption::Orphan);
             }
         }
-        if object.meta.annotations.get(HAND_OVER_ANNOTATION) == Some(handler) {
+        let mut owners = object.meta.owners.iter();
+        let is_given = owners.any(|it| it.uid == parent.uid && it.controller != Some(true));
+        if is_given || object.meta.annotations.get(HAND_OVER_ANNOTATION) == Some(handler) {
             return Ownership::Adoptable(Adoption::HandedOver);
         }
         Ownership::Foreign(match label {

@@ -178,6 +178,8 @@ fn of_another(handler: &str) -> Ownership {
 #[case::handed_over_by_another_handler(
     Traits { handed_over_to: Some("evc"), handler_label: Some("b"), applied_by: Some("b"), ..CHILD },
     Ownership::Adoptable(Adoption::HandedOver))]
+#[case::given_by_an_owner_reference(
+    Traits { owner: Some(OURS), ..UNLABELLED }, Ownership::Adoptable(Adoption::HandedOver))]
 #[case::handed_over_to_another_handler(
     Traits { handed_over_to: Some("b"), ..UNLABELLED }, Ownership::Foreign(Foreign::Unlabelled))]
 fn a_child_is_known_by_its_controller(#[case] traits: Traits, #[case] expected: Ownership) {
@@ -269,7 +271,7 @@ fn is_other_handlers(it: &Traits) -> bool {
 fn may_be_written(it: &Traits, scope: Scope) -> bool {
     let is_near = scope == Scope::Cluster || it.namespace == "ns";
     let is_labelled = it.handler_label == Some("evc") && matches!(it.uid_label, Some(OURS | GONE));
-    let is_consented = is_labelled || it.handed_over_to == Some("evc");
+    let is_consented = is_labelled || it.handed_over_to == Some("evc") || it.owner == Some(OURS);
     let is_ours = it.controller == Some(OURS);
     is_near
         && (is_ours && !is_other_handlers(it)
