@@ -163,6 +163,7 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
             pinned: None,
         },
         parent: wanted.parent,
+        parent_status: wanted.parent_status,
         children: wanted.children,
         account: None,
         config,

@@ -23,7 +23,7 @@ mod trial;
 pub use condition::{Announcement, ConditionType, HandlerCondition, HandlerReason, Refused};
 pub use grants::{
     Account, AccountError, ChildGrant, ChildPolicy, Claims, Grant, GrantError, GrantRequest,
-    Limits, OnParentDelete, Resource, Right, Rule, Scope, Taken, Verb, is_handler_name, rights,
+    Limits, OnParentDelete, ParentStatus, Resource, Right, Rule, Scope, Taken, Verb, is_handler_name, parents_warning, rights,
     rights_in_words, rules,
 };
 pub use handler::{
@@ -40,7 +40,7 @@ pub use passes::{
     Children, Claimant, ConditionChange, Decision, Denied, DenyReason, Desired, Done,
     FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, NewFailure, Ownership,
     ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason, Requeue, Settling,
-    StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark, check, check_status, may_go,
+    StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark, check, check_status, dropped_fields, may_go,
     plan, reported_failure, status_patch,
 };
 pub use queue::{Backoff, Next, Queue, Task, TokenBucket};

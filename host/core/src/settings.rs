@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Account, ChildPolicy, Digest, Kind, Limits};
+use crate::{Account, ChildPolicy, Digest, Kind, Limits, ParentStatus};
 
 /// What a `Handler` resource says, read and checked: where its module comes from, what it may do, and how
 /// a new module takes over.
@@ -15,6 +15,8 @@ pub struct Settings {
     pub module: ModuleSource,
     /// The kind of its parents.
     pub parent: Kind,
+    /// What is written into the status of its parents; None for what their kind suggests.
+    pub parent_status: Option<ParentStatus>,
     /// The kinds it may return, and what becomes of each when its parent goes.
     pub children: Vec<ChildPolicy>,
     /// In whose name its parents and children are read and written; None for the host's own account.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use handler_host_cluster::resource::{Handler, HandlerStatus};
-use handler_host_cluster::{HandlerMetrics, HandlerReporter};
+use handler_host_cluster::{HandlerMetrics, HandlerReporter, HandlerWarning};
 use handler_host_core::{Announcement, HandlerCondition, HandlerEvent, Severity};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
@@ -87,6 +87,13 @@ impl StatusReporter {
             }
             Announcement::WarningEventOnly => self.publish(Severity::Warning, reason, message),
         }
+    }
+
+    /// Warns of something that no condition says.
+    pub(crate) fn warn(&self, warning: &HandlerWarning) {
+        let HandlerWarning { reason, message } = warning;
+        tracing::warn!(handler = %self.handler, reason, "{message}");
+        self.publish(Severity::Warning, reason, message);
     }
 
     /// Publishes an Event on the Handler.

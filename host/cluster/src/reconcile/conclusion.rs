@@ -105,7 +105,14 @@ impl Controller {
             state.is_failing = verdict.reason.is_failure();
         });
         let status = parent.status();
-        let change = self.change(parent, &status, verdict);
+        let change = if self.keeps_conditions() {
+            self.change(parent, &status, verdict)
+        } else {
+            self.states.with(parent, |state| {
+                let told = state.told.replace(Box::new(verdict.clone()));
+                ConditionChange::since(told.as_deref(), verdict, outcome.has_written())
+            })
+        };
         if change == ConditionChange::Transition {
             self.log_verdict(key, verdict);
         }

@@ -1,7 +1,10 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handler_host_core::{Backoff, Grant, GrantError, Key, Task, TrialFailure};
+use handler_host_core::{
+    Backoff, Grant, GrantError, Key, Scope, Task, TrialFailure, parents_warning,
+};
 use kube::Client;
 use kube::runtime::events::Reporter;
 use parking_lot::RwLock;
@@ -38,6 +41,15 @@ pub(crate) struct Watching {
     filled: Vec<oneshot::Receiver<()>>,
 }
 
+/// Something about a handler that its administrator should know, though it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandlerWarning {
+    /// The reason of its Event.
+    pub reason: &'static str,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
 /// The controller of one handler.
 pub(crate) struct Controller {
     /// Publishes Events.
@@ -59,7 +71,10 @@ pub(crate) struct Controller {
     liveness: Liveness,
     pub(crate) fill_progress: FillProgress,
     running: RwLock<Arc<RunningModule>>,
+    /// The fields of a parent's status that the API server does not keep.
+    pub(crate) dropped: RwLock<BTreeSet<String>>,
     failed_trials: UnboundedSender<FailedTrial>,
+    warnings: UnboundedSender<HandlerWarning>,
 }
 
 impl Controller {
@@ -69,6 +84,7 @@ impl Controller {
         options: &ServingOptions,
         active: CallableModule,
         failed_trials: UnboundedSender<FailedTrial>,
+        warnings: UnboundedSender<HandlerWarning>,
     ) -> Result<(Self, Watching), GrantError> {
         let WatchedKinds {
             grant,
@@ -108,8 +124,16 @@ impl Controller {
             liveness: options.liveness.clone(),
             fill_progress,
             running: RwLock::new(Arc::new(running)),
+            dropped: RwLock::default(),
             failed_trials,
+            warnings,
         };
+        let is_namespaced = controller.grant.parent_scope == Scope::Namespaced;
+        if let Some(message) =
+            parents_warning(&controller.grant.parent, is_namespaced, &options.namespaces)
+        {
+            controller.warn("BroadGrant", message);
+        }
         Ok((controller, Watching { watches, filled }))
     }
 
@@ -197,6 +221,12 @@ impl Controller {
     pub(crate) fn trial_failed(&self, running: &RunningModule, failure: TrialFailure) {
         // The receiver is gone only when the whole controller is being dropped.
         let _ = self.failed_trials.send((running.digest(), failure));
+    }
+
+    /// Warns of something about the handler that its administrator should know.
+    pub(crate) fn warn(&self, reason: &'static str, message: String) {
+        // As above.
+        let _ = self.warnings.send(HandlerWarning { reason, message });
     }
 
     /// Reconciles a parent, measured and traced.

@@ -14,7 +14,7 @@ mod report;
 mod running_module;
 mod serving;
 
-pub use self::controller::ServingOptions;
+pub use self::controller::{HandlerWarning, ServingOptions};
 pub(crate) use self::decide::decide;
 pub(crate) use self::executed::ChildWrite;
 pub(crate) use self::executor::{DRY_RUN_ATTEMPTS, Effect, Executor};

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use handler_host_core::{ChildRef, Digest, Key, Object, PassReport, Settling, TokenBucket};
+use handler_host_core::{ChildRef, Digest, Key, Object, PassReport, Settling, TokenBucket, Verdict};
 use parking_lot::Mutex;
 
 use super::fingerprint::Fingerprint;
@@ -30,6 +30,8 @@ pub(crate) struct ParentState {
     pub(crate) accepted: HashMap<ChildRef, Digest>,
     /// Whether the children settle.
     pub(crate) settling: Settling,
+    /// What was told last, where the parent's status does not keep it.
+    pub(crate) told: Option<Box<Verdict>>,
     /// The report that is to be written.
     pub(crate) report: Option<Box<Report>>,
 }

@@ -1,9 +1,10 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use handler_host_core::{
-    ConditionChange, HandlerEvent, HandlerIdentity, Key, Object, PassReport, Reason, StatusInput,
-    Verdict, status_patch,
+    ConditionChange, HandlerEvent, HandlerIdentity, Key, Object, ParentStatus, PassReport, Reason,
+    StatusInput, Verdict, dropped_fields, status_patch,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
@@ -27,8 +28,21 @@ impl Controller {
         }
     }
 
-    /// The patch of the parent's status; None if the status says the same already.
+    /// Whether the status of a parent keeps the conditions that the host writes.
+    pub(super) fn keeps_conditions(&self) -> bool {
+        match self.grant.parent_status {
+            ParentStatus::Nothing => false,
+            ParentStatus::Conditions => !self.dropped.read().contains("conditions"),
+        }
+    }
+
+    /// The patch of the parent's status; None if the status says the same already, or is left alone.
     pub(crate) fn patch_for(&self, observed: &Value, report: &Report) -> Option<Value> {
+        match self.grant.parent_status {
+            ParentStatus::Nothing => return None,
+            ParentStatus::Conditions => {}
+        }
+        let dropped = self.dropped.read();
         let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let has_status = self.parents.served.has_status;
         status_patch(StatusInput {
@@ -40,6 +54,7 @@ impl Controller {
             },
             generation: report.generation.filter(|_| has_status),
             patch: report.told.status.as_ref(),
+            dropped: &dropped,
             now: &now,
         })
     }
@@ -139,7 +154,7 @@ impl Controller {
         // The conditions are written as a whole list, so the parent must be the one that was seen.
         let patch = json!({
             "metadata": {"resourceVersion": parent.meta.resource_version},
-            "status": status,
+            "status": &status,
         });
         let served = &self.parents.served;
         let api = served.api(&self.client, parent.meta.namespace.as_deref());
@@ -155,6 +170,7 @@ impl Controller {
         let Some(written) = answer.into_object(&served.kind) else {
             return Ok(());
         };
+        self.note_dropped(dropped_fields(&status, &written.status()));
         self.states.with(parent, |state| {
             if let Some(fingerprint) = &mut state.fingerprint {
                 fingerprint.wrote_status(parent, &written);
@@ -162,6 +178,23 @@ impl Controller {
         });
         self.parents.cache.insert(Arc::new(written));
         Ok(())
+    }
+
+    /// Notes which fields of a status the schema of the kind drops. They are not written any more, and told once.
+    fn note_dropped(&self, found: BTreeSet<String>) {
+        if found.is_subset(&self.dropped.read()) {
+            return;
+        }
+        let fields: Vec<_> = found.iter().map(|field| format!("status.{field}")).collect();
+        let kind = &self.grant.parent;
+        let message = format!(
+            "the API server drops {} of {kind}: its CustomResourceDefinition does not have these fields. \
+             They are not written any more; Events tell what the conditions would. Add the fields to the schema, \
+             or set spec.parent.status to None",
+            fields.join(", ")
+        );
+        self.dropped.write().extend(found);
+        self.warn("StatusDropped", message);
     }
 
     async fn publish(&self, parent: &Object, events: &[HandlerEvent]) {

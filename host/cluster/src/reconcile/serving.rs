@@ -5,7 +5,7 @@ use handler_host_core::{GrantError, Rule, TrialSoFar};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::controller::{Controller, ServingOptions};
+use super::controller::{Controller, HandlerWarning, ServingOptions};
 use super::running_module::{CallableModule, FailedTrial, RunningModule};
 use crate::api::ApiClients;
 use crate::watching::{ClusterError, WatchedKinds, rules_of};
@@ -26,6 +26,8 @@ pub enum ServingNews {
     Filled,
     /// The trial of a module failed.
     FailedTrial(FailedTrial),
+    /// The administrator should know something.
+    Warning(HandlerWarning),
     /// A watch or a worker ended by itself, which is a defect of the host.
     Ended(ClusterError),
 }
@@ -36,6 +38,7 @@ pub struct Serving {
     stop: Option<oneshot::Sender<Duration>>,
     task: JoinHandle<Result<(), ClusterError>>,
     failed_trials: mpsc::UnboundedReceiver<FailedTrial>,
+    warnings: mpsc::UnboundedReceiver<HandlerWarning>,
     is_told_filled: bool,
 }
 
@@ -52,7 +55,9 @@ impl Serving {
         active: CallableModule,
     ) -> Result<Self, GrantError> {
         let (sender, failed_trials) = mpsc::unbounded_channel();
-        let (controller, watching) = Controller::new(clients, watched, options, active, sender)?;
+        let (warn, warnings) = mpsc::unbounded_channel();
+        let (controller, watching) =
+            Controller::new(clients, watched, options, active, sender, warn)?;
         let controller = Arc::new(controller);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(
@@ -65,6 +70,7 @@ impl Serving {
             stop: Some(stop),
             task,
             failed_trials,
+            warnings,
             is_told_filled: false,
         })
     }
@@ -149,6 +155,7 @@ impl Serving {
             }
             // It never closes: the controller holds the sender.
             Some(failed) = self.failed_trials.recv() => ServingNews::FailedTrial(failed),
+            Some(warning) = self.warnings.recv() => ServingNews::Warning(warning),
             ended = &mut self.task => ServingNews::Ended(match ended {
                 Ok(Ok(())) => ClusterError::Ended("no error".to_owned()),
                 Ok(Err(error)) => error,

@@ -1,10 +1,9 @@
-use handler_host_core::OnParentDelete;
+use handler_host_core::{OnParentDelete, ParentStatus};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::kind::KindSpec;
 use super::limits::LimitsSpec;
 use super::rollout::RolloutSpec;
 use super::rules;
@@ -46,7 +45,7 @@ pub struct HandlerSpec {
     /// Where the module comes from.
     pub module: ModuleSpec,
     /// The kind it is called for.
-    pub parent: KindSpec,
+    pub parent: ParentSpec,
     /// The kinds it may return; each once.
     #[serde(default)]
     #[schemars(length(max = 32))]
@@ -83,6 +82,43 @@ pub struct ServiceAccountSpec {
     #[schemars(length(max = 253))]
     #[x_kube(validation = rules::account())]
     pub name: String,
+}
+
+/// The kind of a handler's parents.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentSpec {
+    /// `v1` for the core group, else `group/version`.
+    #[schemars(length(max = 317))]
+    #[x_kube(validation = rules::api_version())]
+    pub api_version: String,
+    /// CamelCase, singular.
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = rules::kind())]
+    pub kind: String,
+    /// What is written into their status. If not given: `Conditions` for custom resources, and `None` for the kinds of
+    /// Kubernetes itself, whose status has a controller of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ParentStatusPolicy")]
+    pub status: Option<ParentStatusPolicy>,
+}
+
+/// What is written into the status of parents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ParentStatusPolicy {
+    /// The condition `Ready`, the handler's identity, and the status that the handler gives.
+    Conditions,
+    /// Nothing. Events, log and metrics tell the outcome.
+    None,
+}
+
+impl From<ParentStatusPolicy> for ParentStatus {
+    fn from(policy: ParentStatusPolicy) -> Self {
+        match policy {
+            ParentStatusPolicy::Conditions => Self::Conditions,
+            ParentStatusPolicy::None => Self::Nothing,
+        }
+    }
 }
 
 /// A kind that a handler may return.

@@ -1,4 +1,5 @@
 use super::child_policy::{ChildPolicy, OnParentDelete};
+use super::parent_status::ParentStatus;
 use crate::objects::is_dns_subdomain;
 use crate::{Description, Kind};
 
@@ -11,6 +12,8 @@ pub struct Grant {
     pub parent: Kind,
     /// The parents' scope.
     pub parent_scope: Scope,
+    /// What is written into the parents' status.
+    pub parent_status: ParentStatus,
     /// The kinds it may return.
     pub children: Vec<ChildGrant>,
     /// How much it may return.
@@ -149,6 +152,7 @@ impl Grant {
         }
         Ok(Self {
             handler: handler.to_owned(),
+            parent_status: ParentStatus::default_for(&parent),
             parent,
             parent_scope,
             children,

@@ -4,6 +4,7 @@ mod account;
 mod child_policy;
 mod claims;
 mod grant;
+mod parent_status;
 mod request;
 mod rights;
 
@@ -11,5 +12,6 @@ pub use self::account::{Account, AccountError};
 pub use self::child_policy::{ChildPolicy, OnParentDelete};
 pub use self::claims::{Claims, Taken};
 pub use self::grant::{ChildGrant, Grant, GrantError, Limits, Scope, is_handler_name};
+pub use self::parent_status::{ParentStatus, parents_warning};
 pub use self::request::GrantRequest;
 pub use self::rights::{Resource, Right, Rule, Verb, rights, rights_in_words, rules};

@@ -1,5 +1,6 @@
 use super::child_policy::{ChildPolicy, OnParentDelete};
 use super::grant::{Grant, GrantError, Limits, Scope};
+use super::parent_status::ParentStatus;
 use crate::{Description, Kind, Settings};
 
 /// What a handler asks to be granted. The scopes of its kinds, which only a cluster knows, are not in it.
@@ -11,6 +12,8 @@ pub struct GrantRequest {
     pub parent: Kind,
     /// The kinds of its children, and what becomes of each when its parent goes.
     pub children: Vec<ChildPolicy>,
+    /// What is to be written into the parents' status; None for what the kind of the parents suggests.
+    pub parent_status: Option<ParentStatus>,
     /// How much one response may hold.
     pub limits: Limits,
 }
@@ -33,6 +36,7 @@ impl GrantRequest {
                     on_parent_delete,
                 })
                 .collect(),
+            parent_status: None,
             limits: Limits::default(),
         }
     }
@@ -52,7 +56,12 @@ impl GrantRequest {
     ///
     /// When the kinds, with these scopes, can never be granted.
     pub fn grant_in(&self, scope: impl Fn(&Kind) -> Scope) -> Result<Grant, GrantError> {
-        Grant::new(&self.name, &self.parent, &self.children, self.limits, scope)
+        let mut grant =
+            Grant::new(&self.name, &self.parent, &self.children, self.limits, scope)?;
+        if let Some(parent_status) = self.parent_status {
+            grant.parent_status = parent_status;
+        }
+        Ok(grant)
     }
 }
 
@@ -62,6 +71,7 @@ impl From<&Settings> for GrantRequest {
             name: settings.name.clone(),
             parent: settings.parent.clone(),
             children: settings.children.clone(),
+            parent_status: settings.parent_status,
             limits: settings.limits,
         }
     }

@@ -166,6 +166,7 @@ mod tests {
                 child("Secret", OnParentDelete::Delete),
                 child("ConfigMap", OnParentDelete::Orphan),
             ],
+            parent_status: None,
             limits: Limits::default(),
         };
         let deletion = is_deleting.then_some("2026-01-01T00:00:00Z");

@@ -150,6 +150,7 @@ mod tests {
                 kind: config_map(),
                 on_parent_delete,
             }],
+            parent_status: None,
             limits: Limits::default(),
         };
         request.grant().unwrap()

@@ -1,7 +1,12 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::verdict::{Reason, Verdict};
 use crate::Digest;
+
+/// How many dropped fields are told apart.
+const MOST_DROPPED: usize = 32;
 
 /// What the status of a parent is made of.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +22,8 @@ pub struct StatusInput<'a> {
     pub generation: Option<i64>,
     /// The handler's own merge patch of the status.
     pub patch: Option<&'a Map<String, Value>>,
+    /// The fields that the schema of the kind drops, as [`dropped_fields`] gives them. They are not written.
+    pub dropped: &'a BTreeSet<String>,
     /// The present time, in RFC 3339 with seconds.
     pub now: &'a str,
 }
@@ -51,6 +58,19 @@ impl ConditionChange {
                 && (verdict.reason.is_ready() || before["message"] == message)
         };
         Self::unless(says(verdict.reason.as_str(), &verdict.message))
+    }
+
+    /// Compares a verdict with what was told last of a parent whose status does not keep it. None was told since the
+    /// host started: then only failures and changes are news, or each start would tell of every parent.
+    #[must_use]
+    pub fn since(told: Option<&Verdict>, verdict: &Verdict, has_changes: bool) -> Self {
+        match told {
+            Some(told) => Self::unless(
+                told.reason == verdict.reason
+                    && (verdict.reason.is_ready() || told.message == verdict.message),
+            ),
+            None => Self::unless(!has_changes && !verdict.reason.is_failure()),
+        }
     }
 
     /// Compares a verdict with an earlier one that is not written yet.
@@ -106,9 +126,77 @@ pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
     patch.insert("handler".to_owned(), handler);
 
     let mut merged = input.observed.clone();
-    let patch = Value::Object(patch);
+    let mut patch = Value::Object(patch);
+    for path in input.dropped {
+        remove(&mut patch, path);
+    }
     json_patch::merge(&mut merged, &patch);
-    (!is_same(&merged, input.observed)).then_some(patch)
+    let is_empty = patch.as_object().is_some_and(Map::is_empty);
+    (!is_empty && !is_same(&merged, input.observed)).then_some(patch)
+}
+
+/// The fields of a merge patch that are not in the answer: the schema of the kind drops them. They are paths such as
+/// `handler` or `conditions[].observedGeneration`, at most 32.
+#[must_use]
+pub fn dropped_fields(patch: &Value, answer: &Value) -> BTreeSet<String> {
+    let mut dropped = BTreeSet::new();
+    find_dropped(patch, answer, "", &mut dropped);
+    dropped
+}
+
+fn find_dropped(patch: &Value, answer: &Value, path: &str, dropped: &mut BTreeSet<String>) {
+    match (patch, answer) {
+        (Value::Object(patch), answer) => {
+            for (name, field) in patch.iter().filter(|(_, field)| !field.is_null()) {
+                let below = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                match answer.get(name) {
+                    Some(kept) => find_dropped(field, kept, &below, dropped),
+                    None if dropped.len() < MOST_DROPPED => {
+                        dropped.insert(below);
+                    }
+                    None => {}
+                }
+            }
+        }
+        (Value::Array(patch), Value::Array(answer)) => {
+            for (element, kept) in patch.iter().zip(answer) {
+                find_dropped(element, kept, &format!("{path}[]"), dropped);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Removes the field at a path, in every element of the lists on it.
+fn remove(value: &mut Value, path: &str) {
+    let (step, rest) = match path.split_once('.') {
+        Some((step, rest)) => (step, Some(rest)),
+        None => (path, None),
+    };
+    let (name, is_list) = match step.strip_suffix("[]") {
+        Some(name) => (name, true),
+        None => (step, false),
+    };
+    match rest {
+        None => {
+            if let Some(fields) = value.as_object_mut() {
+                fields.remove(name);
+            }
+        }
+        Some(rest) => match value.get_mut(name) {
+            Some(Value::Array(elements)) if is_list => {
+                for element in elements {
+                    remove(element, rest);
+                }
+            }
+            Some(below) => remove(below, rest),
+            None => {}
+        },
+    }
 }
 
 /// Equality, except that a number written as `1.0` equals one stored as `1`.
@@ -191,8 +279,68 @@ mod tests {
             },
             generation: Some(1),
             patch: patch.as_ref(),
+            dropped: &BTreeSet::new(),
             now: NOW,
         })
+    }
+
+    #[rstest]
+    #[case::all_kept(json!({"handler": {"name": "evc"}, "conditions": [{"type": "Ready", "reason": "R"}]}), &[])]
+    #[case::no_status(Value::Null, &["conditions", "handler"])]
+    #[case::no_handler(json!({"conditions": [{"type": "Ready", "reason": "R"}]}), &["handler"])]
+    #[case::a_field_of_conditions(
+        json!({"handler": {"name": "evc"}, "conditions": [{"type": "Ready"}]}), &["conditions[].reason"])]
+    fn what_a_schema_drops_is_found_and_not_written_again(
+        #[case] answer: Value,
+        #[case] expected: &[&str],
+    ) {
+        let mut patch = json!({
+            "handler": {"name": "evc"}, "conditions": [{"type": "Ready", "reason": "R"}], "gone": null,
+        });
+        let dropped = dropped_fields(&patch, &answer);
+        assert_eq!(dropped.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+        for path in &dropped {
+            remove(&mut patch, path);
+        }
+        assert!(dropped_fields(&patch, &answer).is_empty());
+    }
+
+    #[test]
+    fn a_status_that_keeps_nothing_is_never_written() {
+        let verdict = Verdict::reconciled(1);
+        let first = patch_of(&Value::Null, &verdict, None).unwrap();
+        let patch = status_patch(StatusInput {
+            observed: &Value::Null,
+            verdict: &verdict,
+            handler: HandlerIdentity {
+                name: "evc",
+                digest: Digest::of(b""),
+            },
+            generation: Some(1),
+            patch: None,
+            dropped: &dropped_fields(&first, &Value::Null),
+            now: NOW,
+        });
+        assert_eq!(patch, None);
+    }
+
+    #[rstest]
+    #[case::first(None, Reason::Reconciled, false, ConditionChange::Same)]
+    #[case::first_with_changes(None, Reason::Reconciled, true, ConditionChange::Transition)]
+    #[case::first_failure(None, Reason::Rejected, false, ConditionChange::Transition)]
+    #[case::same(Some(Reason::Reconciled), Reason::Reconciled, true, ConditionChange::Same)]
+    #[case::fails(Some(Reason::Reconciled), Reason::Rejected, false, ConditionChange::Transition)]
+    #[case::heals(Some(Reason::Rejected), Reason::Reconciled, false, ConditionChange::Transition)]
+    fn a_parent_without_conditions_is_told_of_news_only(
+        #[case] told: Option<Reason>,
+        #[case] reason: Reason,
+        #[case] has_changes: bool,
+        #[case] change: ConditionChange,
+    ) {
+        let told = told.map(|reason| Verdict::new(reason, "m"));
+        let verdict = Verdict::new(reason, "m");
+        let found = ConditionChange::since(told.as_ref(), &verdict, has_changes);
+        assert_eq!(found, change);
     }
 
     fn applied(observed: &Value, patch: &Value) -> Value {

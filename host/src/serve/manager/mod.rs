@@ -298,6 +298,10 @@ impl HandlerManager {
                 self.send(RolloutEvent::TrialFailed { digest, failure })
                     .await
             }
+            StageNews::Serving(ServingNews::Warning(warning)) => {
+                self.reporter.warn(&warning);
+                Ok(())
+            }
             StageNews::Serving(ServingNews::Ended(error)) => Err(error.into()),
         }
     }

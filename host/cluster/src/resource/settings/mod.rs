@@ -35,6 +35,7 @@ impl TryFrom<&Handler> for Settings {
             name,
             spec: Digest::of(&text),
             module: module_source(&spec.module)?,
+            parent_status: spec.parent.status.map(Into::into),
             children: children(&spec.children, &parent)?,
             parent,
             account: account(spec.service_account.as_ref())?,
@@ -62,7 +63,7 @@ fn children(specs: &[ChildSpec], parent: &Kind) -> Result<Vec<ChildPolicy>, Sett
     for (index, child) in specs.iter().enumerate() {
         let field = format!("spec.children[{index}]");
         let kind = kind(&field, &child.api_version, &child.kind)?;
-        if kind == *parent {
+        if kind.is_same_kind(parent) {
             return Err(SettingsError::ParentAsChild(kind));
         }
         if children.iter().any(|known| known.kind == kind) {

@@ -60,6 +60,7 @@ fn what_a_handler_leaves_out_has_a_default() {
             pinned: None,
         },
         parent: kind_of("kopf.dev/v1", "EphemeralVolumeClaim"),
+        parent_status: None,
         children: vec![child_of(
             kind_of("v1", "PersistentVolumeClaim"),
             OnParentDelete::Delete,

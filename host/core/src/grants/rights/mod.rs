@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::child_policy::OnParentDelete;
 use super::grant::Grant;
+use super::parent_status::ParentStatus;
 
 /// A kind as rules of roles name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,14 +119,15 @@ pub fn rules(
     has_finalizer: bool,
 ) -> Vec<Rule> {
     // Finalizers are part of the object itself, and so is a status that is no subresource.
-    let is_patched = has_finalizer || !parents.has_status;
+    let writes_status = grant.parent_status == ParentStatus::Conditions;
+    let is_patched = has_finalizer || writes_status && !parents.has_status;
     let patch = is_patched.then_some(Verb::Patch);
     let mut rules = vec![Rule::new(
         parents,
         None,
         [Verb::List, Verb::Watch].into_iter().chain(patch),
     )];
-    if parents.has_status {
+    if writes_status && parents.has_status {
         rules.push(Rule::new(parents, Some("status"), [Verb::Patch]));
     }
     let owns = |what: OnParentDelete| match what {

@@ -28,6 +28,7 @@ fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
         handler: "evc".to_owned(),
         parent: kind("Pod"),
         parent_scope,
+        parent_status: crate::ParentStatus::Conditions,
         children: vec![
             child("ConfigMap", Scope::Namespaced),
             child("Node", Scope::Cluster),

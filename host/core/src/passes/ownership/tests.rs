@@ -110,6 +110,7 @@ fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
         handler: "evc".to_owned(),
         parent: Kind::new("v1", "Pod").unwrap(),
         parent_scope,
+        parent_status: crate::ParentStatus::Conditions,
         children: children.into(),
         limits: Limits::default(),
     }

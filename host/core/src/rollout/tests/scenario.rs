@@ -147,6 +147,7 @@ fn settings(preview: PreviewPolicy) -> Settings {
             pinned: None,
         },
         parent: kind("Pod"),
+        parent_status: None,
         children: children(&["ConfigMap"]),
         account: None,
         config: "{}".to_owned(),
