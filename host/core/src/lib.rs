@@ -23,8 +23,8 @@ mod trial;
 pub use condition::{Announcement, ConditionType, HandlerCondition, HandlerReason, Refused};
 pub use grants::{
     Account, AccountError, ChildGrant, ChildPolicy, Claims, Grant, GrantError, GrantRequest,
-    Limits, OnParentDelete, ParentStatus, Resource, Right, Rule, Scope, Taken, Verb, is_handler_name, parents_warning, rights,
-    rights_in_words, rules,
+    Limits, OnParentDelete, ParentStatus, Resource, Right, Rule, Scope, Taken, Verb,
+    is_handler_name, parents_warning, rights, rights_in_words, rules,
 };
 pub use handler::{
     Call, Description, Effort, Failure, Fault, HandlerEvent, Invoke, Readiness, Response, Severity,
@@ -40,8 +40,8 @@ pub use passes::{
     Children, Claimant, ConditionChange, Decision, Denied, DenyReason, Desired, Done,
     FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, NewFailure, Ownership,
     ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason, Requeue, Settling,
-    StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark, check, check_status, dropped_fields, may_go,
-    plan, reported_failure, status_patch,
+    StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark, check, check_status,
+    dropped_fields, may_go, plan, reported_failure, status_patch,
 };
 pub use queue::{Backoff, Next, Queue, Task, TokenBucket};
 pub use rollout::{

@@ -8,7 +8,7 @@ use crate::accounts::TestAccount;
 use crate::audit::{AuditEntries, Mark};
 use crate::control_plane::ControlPlane;
 use crate::objects::kinds::{CONFIG_MAP, EVENT, PUPPET};
-use crate::objects::{condition, puppet, text};
+use crate::objects::{condition, object, puppet, text};
 use crate::operator::{Operator, time_of};
 use crate::paths;
 use crate::wait::{DEADLINE, eventually};
@@ -36,6 +36,42 @@ impl PuppetNamespace {
     pub async fn serve_with(prefix: &str, arguments: &[&str]) -> Self {
         let control_plane = ControlPlane::shared().await;
         let namespace = Namespace::create(control_plane, prefix).await;
+        Self {
+            operator: start(control_plane, &namespace, arguments).await,
+            namespace,
+            control_plane,
+        }
+    }
+
+    /// As [`serve_with`](Self::serve_with), as an operator that may do everything with these resources too, each as
+    /// `(group, plural)`.
+    pub async fn serve_granted(
+        prefix: &str,
+        arguments: &[&str],
+        resources: &[(&str, &str)],
+    ) -> Self {
+        let control_plane = ControlPlane::shared().await;
+        let namespace = Namespace::create(control_plane, prefix).await;
+        let rules: Vec<Value> = resources
+            .iter()
+            .map(|(group, plural)| json!({"apiGroups": [group], "resources": [plural], "verbs": ["*"]}))
+            .collect();
+        let rbac = "rbac.authorization.k8s.io";
+        let role = object(
+            &format!("{rbac}/v1"),
+            "Role",
+            "more",
+            &json!({"rules": rules}),
+        );
+        let binding = json!({
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "more"},
+            "subjects": [{"apiGroup": rbac, "kind": "User", "name": TestAccount::Host.user()}],
+        });
+        let binding = object(&format!("{rbac}/v1"), "RoleBinding", "more", &binding);
+        for object in [role, binding] {
+            let granted = namespace.create_object(&object).await;
+            granted.unwrap_or_else(|error| panic!("{object:#}: {error}"));
+        }
         Self {
             operator: start(control_plane, &namespace, arguments).await,
             namespace,

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 
-use handler_host_core::{ChildRef, Digest, Key, Object, PassReport, Settling, TokenBucket, Verdict};
+use handler_host_core::{
+    ChildRef, Digest, Key, Object, PassReport, Settling, TokenBucket, Verdict,
+};
 use parking_lot::Mutex;
 
 use super::fingerprint::Fingerprint;

@@ -185,7 +185,10 @@ impl Controller {
         if found.is_subset(&self.dropped.read()) {
             return;
         }
-        let fields: Vec<_> = found.iter().map(|field| format!("status.{field}")).collect();
+        let fields: Vec<_> = found
+            .iter()
+            .map(|field| format!("status.{field}"))
+            .collect();
         let kind = &self.grant.parent;
         let message = format!(
             "the API server drops {} of {kind}: its CustomResourceDefinition does not have these fields. \

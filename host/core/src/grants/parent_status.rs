@@ -117,6 +117,10 @@ mod tests {
         let namespaces: Vec<_> = namespaces.iter().map(|it| (*it).to_owned()).collect();
         let warning = parents_warning(&kind, is_namespaced, &namespaces);
         assert_eq!(warning.is_some(), part.is_some(), "{warning:?}");
-        assert!(warning.unwrap_or_default().contains(part.unwrap_or_default()));
+        assert!(
+            warning
+                .unwrap_or_default()
+                .contains(part.unwrap_or_default())
+        );
     }
 }

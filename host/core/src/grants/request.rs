@@ -56,8 +56,7 @@ impl GrantRequest {
     ///
     /// When the kinds, with these scopes, can never be granted.
     pub fn grant_in(&self, scope: impl Fn(&Kind) -> Scope) -> Result<Grant, GrantError> {
-        let mut grant =
-            Grant::new(&self.name, &self.parent, &self.children, self.limits, scope)?;
+        let mut grant = Grant::new(&self.name, &self.parent, &self.children, self.limits, scope)?;
         if let Some(parent_status) = self.parent_status {
             grant.parent_status = parent_status;
         }

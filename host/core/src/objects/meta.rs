@@ -49,13 +49,21 @@ impl Meta {
         writers.any(|writer| writer.is_apply && *writer.manager == *manager)
     }
 
-    /// The field manager other than this one that wrote last, the status aside.
+    /// The field manager other than this one that wrote last. Those that wrote only a subresource come after the others:
+    /// most of them write the status and nothing else, but some write annotations by the way.
     #[must_use]
     pub fn last_writer_but(&self, manager: &str) -> Option<&str> {
-        let mut writers = self.writers.iter().rev();
-        writers
-            .find(|writer| !writer.is_subresource && *writer.manager != *manager)
-            .map(|writer| &*writer.manager)
+        let mut last = None;
+        for writer in self.writers.iter().rev() {
+            if *writer.manager == *manager {
+                continue;
+            }
+            if !writer.is_subresource {
+                return Some(&*writer.manager);
+            }
+            last = last.or(Some(&*writer.manager));
+        }
+        last
     }
 }
 

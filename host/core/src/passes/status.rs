@@ -298,7 +298,10 @@ mod tests {
             "handler": {"name": "evc"}, "conditions": [{"type": "Ready", "reason": "R"}], "gone": null,
         });
         let dropped = dropped_fields(&patch, &answer);
-        assert_eq!(dropped.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            dropped.iter().map(String::as_str).collect::<Vec<_>>(),
+            expected
+        );
         for path in &dropped {
             remove(&mut patch, path);
         }
@@ -328,9 +331,24 @@ mod tests {
     #[case::first(None, Reason::Reconciled, false, ConditionChange::Same)]
     #[case::first_with_changes(None, Reason::Reconciled, true, ConditionChange::Transition)]
     #[case::first_failure(None, Reason::Rejected, false, ConditionChange::Transition)]
-    #[case::same(Some(Reason::Reconciled), Reason::Reconciled, true, ConditionChange::Same)]
-    #[case::fails(Some(Reason::Reconciled), Reason::Rejected, false, ConditionChange::Transition)]
-    #[case::heals(Some(Reason::Rejected), Reason::Reconciled, false, ConditionChange::Transition)]
+    #[case::same(
+        Some(Reason::Reconciled),
+        Reason::Reconciled,
+        true,
+        ConditionChange::Same
+    )]
+    #[case::fails(
+        Some(Reason::Reconciled),
+        Reason::Rejected,
+        false,
+        ConditionChange::Transition
+    )]
+    #[case::heals(
+        Some(Reason::Rejected),
+        Reason::Reconciled,
+        false,
+        ConditionChange::Transition
+    )]
     fn a_parent_without_conditions_is_told_of_news_only(
         #[case] told: Option<Reason>,
         #[case] reason: Reason,

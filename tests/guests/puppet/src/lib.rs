@@ -19,9 +19,33 @@ struct Puppet;
 handler_sdk::export!(Puppet);
 
 #[derive(Deserialize)]
+#[serde(try_from = "ParentFields")]
 struct PuppetParent {
     metadata: Metadata,
     spec: PuppetSpec,
+}
+
+/// The annotation that holds the spec, as JSON, of a parent whose kind has another spec or none.
+const SPEC_ANNOTATION: &str = "tests.handler-host.dev/spec";
+
+#[derive(Deserialize)]
+struct ParentFields {
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Value,
+}
+
+impl TryFrom<ParentFields> for PuppetParent {
+    type Error = serde_json::Error;
+
+    fn try_from(fields: ParentFields) -> Result<Self, serde_json::Error> {
+        let ParentFields { metadata, spec } = fields;
+        let spec = match metadata.annotations.get(SPEC_ANNOTATION) {
+            Some(text) => serde_json::from_str(text)?,
+            None => serde_json::from_value(spec)?,
+        };
+        Ok(Self { metadata, spec })
+    }
 }
 
 impl Handler for Puppet {
@@ -84,6 +108,30 @@ impl Handler for Puppet {
             PuppetCommand::Huge { bytes } => {
                 Response::ready([config_map(name, &json!({"text": "x".repeat(*bytes)}))])
             }
+            PuppetCommand::Chain { count } => {
+                let there = request.children.iter().count();
+                let wanted = (there + 1).min(*count);
+                Response::ready(
+                    (0..wanted).map(|index| config_map(&format!("{name}-{index}"), &json!({}))),
+                )
+                .status(json!({"there": there}))
+            }
+            PuppetCommand::Alternate => {
+                let has = request
+                    .children
+                    .iter()
+                    .next()
+                    .map(|child| &child["data"]["key"]);
+                let wanted = match has.and_then(Value::as_str) {
+                    Some("left") => "right",
+                    _ => "left",
+                };
+                Response::ready([config_map(name, &json!({"key": wanted}))])
+            }
+            PuppetCommand::Blink => match request.children.iter().next() {
+                Some(_) => Response::no_children(),
+                None => Response::ready([config_map(name, &json!({}))]),
+            },
             PuppetCommand::Entropy => Response::ready([config_map(name, &probe::entropy())]),
             PuppetCommand::Environment => {
                 Response::ready([config_map(name, &probe::environment())])

@@ -58,6 +58,12 @@ pub(crate) enum PuppetCommand {
     Flood { count: usize },
     /// Desire a ConfigMap with this much text.
     Huge { bytes: usize },
+    /// Desire this many ConfigMaps, each once the one before is there, and count those that are there.
+    Chain { count: usize },
+    /// Desire a ConfigMap with another content than it has.
+    Alternate,
+    /// Desire a ConfigMap if there is none.
+    Blink,
     /// Desire a ConfigMap with clocks and random numbers.
     Entropy,
     /// Desire a ConfigMap that says what the guest can reach of the world outside.
