@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod api_server;
+mod api_server_faults;
 mod approval;
 mod bad_input;
 mod board;

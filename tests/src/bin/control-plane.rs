@@ -1,11 +1,12 @@
 //! A control plane that ends with the process that started it.
 //!
-//! It prints one line of JSON when it is ready. It runs until its standard input is closed, which also happens when
+//! It prints one line of JSON when it is ready. Each line that it then reads from standard input is a command about one
+//! server, such as `kill kube-apiserver`, and is answered by a line. It runs until its standard input is closed, which also happens when
 //! the process that started it panics or is killed, or until SIGTERM, SIGINT or SIGHUP.
 
 use std::fs::{self, File};
 use std::future::pending;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -18,7 +19,7 @@ use handler_host_tests::paths;
 use handler_host_tests::servers::{NodeEnvironment, Purpose, Servers, Setup};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// Start etcd, kube-apiserver and kube-controller-manager on free loopback ports.
 ///
@@ -64,7 +65,8 @@ async fn run(arguments: ControlPlaneArguments) -> Result<()> {
             Purpose::Clients
         },
     };
-    let mut stop = pin!(asked_to_stop(arguments.stay));
+    let (commands, mut told) = mpsc::unbounded_channel();
+    let mut stop = pin!(asked_to_stop(arguments.stay, commands));
     let (mut servers, ready) = tokio::select! {
         started = Servers::start(&setup) => started?,
         asked = &mut stop => return asked,
@@ -77,15 +79,23 @@ async fn run(arguments: ControlPlaneArguments) -> Result<()> {
         ),
     );
     say(&mut io::stdout(), &serde_json::to_string(&ready)?);
-    let result = tokio::select! {
-        asked = &mut stop => asked,
-        how = servers.ended() => Err(anyhow::Error::msg(how)),
+    let result = loop {
+        let command: String = tokio::select! {
+            asked = &mut stop => break asked,
+            Some(command) = told.recv() => command,
+            how = servers.ended() => break Err(anyhow::Error::msg(how)),
+        };
+        let answer = match servers.command(&command).await {
+            Ok(()) => "done".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        say(&mut io::stdout(), &answer);
     };
     servers.stop().await;
     result
 }
 
-async fn asked_to_stop(stay: bool) -> Result<()> {
+async fn asked_to_stop(stay: bool, commands: mpsc::UnboundedSender<String>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -94,7 +104,7 @@ async fn asked_to_stop(stay: bool) -> Result<()> {
             pending::<()>().await;
         }
         // An error means that the thread has ended, and then nothing would notice the end of the input.
-        let _ = end_of_input().await;
+        let _ = end_of_input(commands).await;
     };
     tokio::select! {
         _ = terminate.recv() => {}
@@ -105,13 +115,14 @@ async fn asked_to_stop(stay: bool) -> Result<()> {
     Ok(())
 }
 
-/// Sends a message when standard input is at its end. A thread of its own reads it, because a read that blocks
-/// cannot be cancelled and would keep the runtime from ending.
-fn end_of_input() -> oneshot::Receiver<()> {
+/// Passes on the lines of standard input, and sends a message at its end. A thread of its own reads it, because a read that
+/// blocks cannot be cancelled and would keep the runtime from ending.
+fn end_of_input(commands: mpsc::UnboundedSender<String>) -> oneshot::Receiver<()> {
     let (sender, receiver) = oneshot::channel();
     thread::spawn(move || {
-        let mut buffer = [0; 256];
-        while matches!(io::stdin().read(&mut buffer), Ok(1..)) {}
+        for line in io::stdin().lines().map_while(Result::ok) {
+            let _ = commands.send(line);
+        }
         let _ = sender.send(());
     });
     receiver

@@ -1,11 +1,11 @@
 //! A control plane, and the one that all tests of a run share.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -28,8 +28,14 @@ pub struct ControlPlane {
     ready: ReadyControlPlane,
     audit: AuditLog,
     doomed: Sender<String>,
-    _stdin: ChildStdin,
+    dialogue: Mutex<Dialogue>,
     _child: Child,
+}
+
+/// The pipes to and from the program `control-plane`. It ends when its standard input is closed.
+struct Dialogue {
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl ControlPlane {
@@ -97,7 +103,8 @@ impl ControlPlane {
             text
         });
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
+        let mut stdout = BufReader::new(stdout);
+        stdout.read_line(&mut line)?;
         if line.is_empty() {
             let _ = child.wait();
             return Err(anyhow!(errors.join().unwrap_or_default().trim().to_owned()));
@@ -111,9 +118,23 @@ impl ControlPlane {
             audit: AuditLog::of(&ready.audit_log),
             ready,
             doomed,
-            _stdin: stdin,
+            dialogue: Mutex::new(Dialogue { stdin, stdout }),
             _child: child,
         })
+    }
+
+    /// Has the program `control-plane` carry out a command about one of its servers, such as `kill kube-apiserver` or
+    /// `start kube-apiserver`. Panics if that fails. A server that was started is not ready yet.
+    pub fn command(&self, command: &str) {
+        let mut dialogue = self.dialogue.lock().unwrap_or_else(PoisonError::into_inner);
+        let Dialogue { stdin, stdout } = &mut *dialogue;
+        let mut answer = String::new();
+        let asked = writeln!(stdin, "{command}").and_then(|()| stdout.read_line(&mut answer));
+        match asked {
+            Ok(_) if answer == "done\n" => {}
+            Ok(_) => panic!("{command}: {answer}"),
+            Err(error) => panic!("{command}: {error}"),
+        }
     }
 
     /// Its directory, URL, kubeconfigs and process IDs.

@@ -18,10 +18,13 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(25);
 const PORT_TRIES: usize = 5;
 
-/// A running server.
+/// A server, which runs unless it was stopped for a while.
 pub struct Server {
     name: &'static str,
-    child: Child,
+    program: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    child: Option<Child>,
     log: PathBuf,
 }
 
@@ -79,29 +82,53 @@ impl<'a> Launch<'a> {
 
 impl Server {
     fn spawn(launch: &Launch<'_>, arguments: &[String]) -> Result<Self> {
-        let program = launch.programs.join(launch.name);
-        let log = launch.logs.join(launch.name).with_extension("log");
-        let output =
-            File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
-        let child = child::command(&program)
-            .args(arguments)
-            .envs(launch.environment.iter().copied())
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut server = Server {
+            name: launch.name,
+            program: launch.programs.join(launch.name),
+            arguments: arguments.to_vec(),
+            environment: launch.environment.iter().map(owned).collect(),
+            child: None,
+            log: launch.logs.join(launch.name).with_extension("log"),
+        };
+        server.begin()?;
+        Ok(server)
+    }
+
+    /// Starts the server with the arguments that it had before, so on the same ports. Its log begins anew.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        let output = File::create(&self.log)
+            .with_context(|| format!("cannot create {}", self.log.display()))?;
+        let child = child::command(&self.program)
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Server {
-            name: launch.name,
-            child,
-            log,
-        })
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Ends the server by a signal, and waits for its end.
+    pub(crate) async fn end(&mut self, signal: Signal) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        if let Some(pid) = child.id() {
+            child::signal(pid, signal);
+        }
+        if timeout(STOP_DEADLINE, child.wait()).await.is_err() {
+            let _ = child.kill().await;
+        }
     }
 
     async fn wait_until(&mut self, is_ready: impl AsyncFn() -> bool) -> Result<()> {
         let started = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.child.as_mut().and_then(|it| it.try_wait().transpose()) {
+                let status = status?;
                 bail!(
                     "{} ended at start with {status}; the end of its log:\n{}",
                     self.name,
@@ -133,12 +160,15 @@ impl Server {
 
     /// The process ID, while the server runs.
     pub fn pid(&self) -> Option<u32> {
-        self.child.id()
+        self.child.as_ref().and_then(Child::id)
     }
 
     /// Waits until the server ends by itself, which a server should not do; says how it ended.
     pub async fn ended(&mut self) -> String {
-        match self.child.wait().await {
+        let Some(child) = &mut self.child else {
+            return std::future::pending().await;
+        };
+        match child.wait().await {
             Ok(status) => format!(
                 "{} ended with {status}; the end of its log:\n{}",
                 self.name,
@@ -150,12 +180,7 @@ impl Server {
 
     /// Sends SIGTERM, and SIGKILL when the server does not end in time.
     pub async fn stop(mut self) {
-        if let Some(pid) = self.child.id() {
-            child::signal(pid, Signal::TERM);
-        }
-        if timeout(STOP_DEADLINE, self.child.wait()).await.is_err() {
-            let _ = self.child.kill().await;
-        }
+        self.end(Signal::TERM).await;
     }
 
     fn lost_its_port(&self) -> bool {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use futures::future::select_all;
+use rustix::process::Signal;
 
 use super::setup::{Purpose, ReadyControlPlane, Setup};
 use super::{control_plane, node};
@@ -17,9 +19,33 @@ use crate::programs::server::{Launch, Server};
 const HOST_ROLE: &str = include_str!("../../control-plane/host-role.yaml");
 
 /// The running servers, in the order in which they were started.
-pub struct Servers(Vec<Server>);
+pub struct Servers {
+    running: Vec<Server>,
+    directory: PathBuf,
+}
 
 impl Servers {
+    /// Carries out a command: `kill NAME`, `stop NAME`, `start NAME`, `save etcd` or `restore etcd`. A server keeps its
+    /// arguments, and so its ports. What is saved or restored are the files of an etcd that is stopped.
+    pub async fn command(&mut self, line: &str) -> Result<()> {
+        let (verb, name) = line.split_once(' ').unwrap_or((line, ""));
+        let server = self.running.iter_mut().find(|server| server.name() == name);
+        let server = server.with_context(|| format!("no server {name:?}"))?;
+        let (live, saved) = (
+            self.directory.join("etcd"),
+            self.directory.join("etcd-saved"),
+        );
+        match verb {
+            "kill" => server.end(Signal::KILL).await,
+            "stop" => server.end(Signal::TERM).await,
+            "start" => server.begin()?,
+            "save" => copy_anew(&live, &saved)?,
+            "restore" => copy_anew(&saved, &live)?,
+            _ => bail!("no command {verb:?}"),
+        }
+        Ok(())
+    }
+
     /// Starts all servers and waits until they can be used.
     pub async fn start(setup: &Setup) -> Result<(Self, ReadyControlPlane)> {
         let started = Instant::now();
@@ -55,7 +81,10 @@ impl Servers {
                 running.extend(node::start(environment, directory, &logs, &admin).await?);
             }
         }
-        let servers = Servers(running);
+        let servers = Servers {
+            running,
+            directory: directory.clone(),
+        };
         let ready = ReadyControlPlane {
             directory: directory.clone(),
             server,
@@ -71,7 +100,7 @@ impl Servers {
     }
 
     fn pids(&self) -> BTreeMap<String, u32> {
-        self.0
+        self.running
             .iter()
             .filter_map(|server| Some((server.name().to_owned(), server.pid()?)))
             .collect()
@@ -79,14 +108,38 @@ impl Servers {
 
     /// Waits until one of the servers ends by itself, which none should do; says which one and how.
     pub async fn ended(&mut self) -> String {
-        let ends = self.0.iter_mut().map(|server| Box::pin(server.ended()));
+        let ends = self
+            .running
+            .iter_mut()
+            .map(|server| Box::pin(server.ended()));
         pin!(select_all(ends)).await.0
     }
 
     /// Stops the servers. Each is stopped before the servers that it uses.
     pub async fn stop(self) {
-        for server in self.0.into_iter().rev() {
+        for server in self.running.into_iter().rev() {
             server.stop().await;
         }
     }
+}
+
+/// Replaces a directory by a copy of another.
+fn copy_anew(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to).with_context(|| format!("cannot remove {}", to.display()))?;
+    }
+    copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        return fs::copy(from, to).map(drop);
+    }
+    fs::create_dir(to)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod problem_log;
 mod received;
 mod request;
 mod request_layer;
+mod restored;
 
 pub use self::clients::ApiClients;
 pub use self::discovery::NotServed;
@@ -19,3 +20,4 @@ pub(crate) use self::problem_log::ProblemLog;
 pub(crate) use self::received::Received;
 pub(crate) use self::request::{Expected, Requests};
 pub use self::request_layer::{MeasuredService, RequestLayer};
+pub(crate) use self::restored::{Restorations, watch_across_restorations};

@@ -1,10 +1,11 @@
+use std::sync::Arc;
+
 use futures::{Stream, StreamExt};
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::{self, DefaultBackoff, Event};
 use kube::{Api, Client, ResourceExt};
 
-use crate::api::{ProblemLog, watch_problem};
+use crate::api::{ProblemLog, watch_across_restorations, watch_problem};
 use crate::resource::Handler;
 
 /// A change of the Handlers in a cluster.
@@ -24,7 +25,7 @@ pub enum HandlerNews {
 pub fn watch_handlers(client: Client, selector: &str) -> impl Stream<Item = HandlerNews> + Send {
     let api: Api<DeserializeGuard<Handler>> = Api::all(client);
     let config = watcher::Config::default().labels(selector);
-    let stream = kube::runtime::watcher(api, config).default_backoff();
+    let stream = watch_across_restorations(api, config, DefaultBackoff::default, Arc::default());
     let problems = ProblemLog::of("watching Handlers");
     let mut listed = Listed::default();
     stream.filter_map(move |event| {

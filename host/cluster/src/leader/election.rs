@@ -1,4 +1,5 @@
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -7,13 +8,12 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::{self, DefaultBackoff, Event};
 use kube::{Api, Client};
 use tokio::sync::{oneshot, watch};
 
 use super::fence::Fence;
-use crate::api::{ApiError, ProblemLog, watch_problem};
+use crate::api::{ApiError, ProblemLog, watch_across_restorations, watch_problem};
 use crate::metrics::Metrics;
 
 /// The namespace and name of a Lease.
@@ -74,7 +74,12 @@ impl Election {
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         let config =
             watcher::Config::default().fields(&format!("metadata.name={}", self.name.name));
-        let news = kube::runtime::watcher(self.api.clone(), config).default_backoff();
+        let news = watch_across_restorations(
+            self.api.clone(),
+            config,
+            DefaultBackoff::default,
+            Arc::default(),
+        );
         let mut news = pin!(news);
         let mut again_at = None;
         loop {

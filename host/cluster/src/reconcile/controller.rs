@@ -96,6 +96,7 @@ impl Controller {
             filled,
             fill_progress,
             metrics,
+            ..
         } = watched;
         let running = RunningModule::new(active, &grant)?;
         let reporter = Reporter {

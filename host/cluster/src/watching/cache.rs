@@ -23,6 +23,10 @@ struct Contents {
     /// The version at which an object was deleted. The answer to an earlier write may arrive after the deletion.
     deleted: HashMap<Key, u128>,
     deletions: VecDeque<Key>,
+    /// What the answers to the host's own writes stored since the last list began. It may be newer than the list.
+    stored_since_list: HashSet<Key>,
+    /// Whether a list has begun that is not complete.
+    is_listing: bool,
 }
 
 impl Cache {
@@ -61,30 +65,30 @@ impl Cache {
     pub(crate) fn insert(&self, object: Arc<Object>) -> Arc<Object> {
         let key = object.key();
         let mut contents = self.contents.write();
-        if let Some(known) = contents.objects.get(&key)
-            && known.version() > object.version()
-        {
-            return known.clone();
+        if contents.is_listing {
+            contents.stored_since_list.insert(key.clone());
         }
-        if contents
-            .deleted
-            .get(&key)
-            .is_some_and(|gone| *gone >= object.version())
-        {
-            return object;
+        contents.store(key, object)
+    }
+
+    /// A list begins. It says what is there now, even if that is older than what is known: the cluster may have been
+    /// restored from an older copy, in which versions begin again at an earlier one.
+    pub(crate) fn begin_list(&self) {
+        let mut contents = self.contents.write();
+        contents.stored_since_list.clear();
+        contents.is_listing = true;
+    }
+
+    /// Stores an object of a list, unless a later version of it was stored since the list began. Gives the one that is
+    /// stored then.
+    pub(crate) fn insert_listed(&self, listed: Arc<Object>) -> Arc<Object> {
+        let key = listed.key();
+        let mut contents = self.contents.write();
+        if !contents.stored_since_list.contains(&key) {
+            contents.deleted.remove(&key);
+            contents.remove(&key);
         }
-        contents.remove(&key);
-        for uid in object.parent_uids() {
-            let siblings = contents.by_parent.entry(uid.into()).or_default();
-            if !siblings.contains(&key) {
-                siblings.push(key.clone());
-            }
-        }
-        contents
-            .by_uid
-            .insert(object.meta.uid.as_str().into(), key.clone());
-        contents.objects.insert(key, object.clone());
-        object
+        contents.store(key, listed)
     }
 
     /// Removes an object, unless a later one of that name is known already.
@@ -109,6 +113,10 @@ impl Cache {
         listed: &HashSet<Key>,
     ) -> Vec<Arc<Object>> {
         let mut contents = self.contents.write();
+        contents.is_listing = false;
+        contents.stored_since_list = HashSet::new();
+        contents.deleted.clear();
+        contents.deletions.clear();
         let is_gone = |key: &&Key| {
             let is_in_scope = namespace.is_none() || key.namespace.as_deref() == namespace;
             is_in_scope && !listed.contains(*key)
@@ -119,6 +127,33 @@ impl Cache {
 }
 
 impl Contents {
+    /// Stores an object, unless a later version of it is known already. Gives the one that is stored then.
+    fn store(&mut self, key: Key, object: Arc<Object>) -> Arc<Object> {
+        if let Some(known) = self.objects.get(&key)
+            && known.version() > object.version()
+        {
+            return known.clone();
+        }
+        if self
+            .deleted
+            .get(&key)
+            .is_some_and(|gone| *gone >= object.version())
+        {
+            return object;
+        }
+        self.remove(&key);
+        for uid in object.parent_uids() {
+            let siblings = self.by_parent.entry(uid.into()).or_default();
+            if !siblings.contains(&key) {
+                siblings.push(key.clone());
+            }
+        }
+        self.by_uid
+            .insert(object.meta.uid.as_str().into(), key.clone());
+        self.objects.insert(key, object.clone());
+        object
+    }
+
     fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
         let object = self.objects.remove(key)?;
         self.by_uid.remove(object.meta.uid.as_str());
@@ -177,6 +212,28 @@ mod tests {
         cache.insert(object("a", 4, "p"));
         assert!(cache.children_of("p").is_empty());
         cache.insert(object("a", 6, "p"));
+        assert_eq!(cache.children_of("p").len(), 1);
+    }
+
+    #[test]
+    fn a_list_says_what_is_there_even_if_versions_run_backwards() {
+        let cache = Cache::default();
+        cache.insert(object("a", 100, "p"));
+        cache.insert(object("b", 100, "p"));
+        cache.remove(&object("b", 101, "p"));
+        cache.begin_list();
+        // This answer is newer than the list.
+        cache.insert(object("c", 60, "p"));
+        for listed in [
+            object("a", 50, "q"),
+            object("b", 40, "q"),
+            object("c", 30, "q"),
+        ] {
+            cache.insert_listed(listed);
+        }
+        let listed = ["a", "b", "c"].map(|name| Key::new(Some("ns"), name));
+        cache.retain(None, &HashSet::from(listed));
+        assert_eq!(cache.children_of("q").len(), 2);
         assert_eq!(cache.children_of("p").len(), 1);
     }
 

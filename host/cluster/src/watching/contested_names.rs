@@ -6,14 +6,13 @@ use futures::StreamExt;
 use handler_host_core::{ChildRef, Key, Kind, Object};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{Config, Event};
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::backoff::WatchBackoff;
 use super::work_queue::WorkQueue;
-use crate::api::{ProblemLog, Received, ServedKind, watch_problem};
+use crate::api::{ProblemLog, Received, ServedKind, watch_across_restorations, watch_problem};
 
 /// The names of children at which foreign objects exist.
 ///
@@ -101,7 +100,13 @@ impl ContestedNames {
             Some(namespace) => Api::namespaced_with(client, namespace, &served.resource),
             None => Api::all_with(client, &served.resource),
         };
-        let mut stream = pin!(watcher(api, Config::default()).backoff(WatchBackoff::default()));
+        let stream = watch_across_restorations(
+            api,
+            Config::default(),
+            WatchBackoff::default,
+            Arc::default(),
+        );
+        let mut stream = pin!(stream);
         let mut listed = HashSet::new();
         while let Some(event) = stream.next().await {
             let retry = match event {

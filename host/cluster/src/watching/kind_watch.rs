@@ -5,7 +5,6 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt};
 use handler_host_core::{Key, Object, Scope};
 use kube::Client;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::oneshot;
 
@@ -13,7 +12,9 @@ use super::backoff::WatchBackoff;
 use super::cache::Cache;
 use super::fill::Fill;
 use super::watched_kind::WatchedKind;
-use crate::api::{ProblemLog, Received, ServedKind, watch_problem};
+use crate::api::{
+    ProblemLog, Received, Restorations, ServedKind, watch_across_restorations, watch_problem,
+};
 
 /// One watch that fills a cache: of one kind, in one namespace or in all.
 pub(crate) struct KindWatch {
@@ -23,6 +24,7 @@ pub(crate) struct KindWatch {
     pub(crate) labels: String,
     pub(crate) cache: Arc<Cache>,
     pub(crate) fill: Arc<Fill>,
+    pub(crate) restorations: Arc<Restorations>,
 }
 
 impl KindWatch {
@@ -33,6 +35,7 @@ impl KindWatch {
         namespace: Option<&String>,
         labels: String,
         fill: Arc<Fill>,
+        restorations: Arc<Restorations>,
     ) -> Self {
         Self {
             served: kind.served.clone(),
@@ -42,6 +45,7 @@ impl KindWatch {
             labels,
             cache: kind.cache.clone(),
             fill,
+            restorations,
         }
     }
 
@@ -58,7 +62,8 @@ impl KindWatch {
         if !self.labels.is_empty() {
             config = config.labels(&self.labels);
         }
-        let stream = kube::runtime::watcher(api, config).backoff(WatchBackoff::default());
+        let restorations = self.restorations.clone();
+        let stream = watch_across_restorations(api, config, WatchBackoff::default, restorations);
         self.follow(stream, filled, on_change).await;
     }
 
@@ -88,11 +93,14 @@ impl KindWatch {
                 problems.resolve();
             }
             match event {
-                Event::Init => listed.clear(),
+                Event::Init => {
+                    listed.clear();
+                    self.cache.begin_list();
+                }
                 Event::InitApply(object) => {
                     if let Some(object) = self.read(object) {
                         listed.insert(object.key());
-                        self.insert(object, &on_change);
+                        self.put(object, Cache::insert_listed, &on_change);
                     }
                 }
                 Event::InitDone => {
@@ -106,7 +114,7 @@ impl KindWatch {
                 }
                 Event::Apply(object) => {
                     if let Some(object) = self.read(object) {
-                        self.insert(object, &on_change);
+                        self.put(object, Cache::insert, &on_change);
                     }
                 }
                 Event::Delete(object) => {
@@ -120,11 +128,16 @@ impl KindWatch {
     }
 
     /// Puts an object into the cache. A parent that it belonged to before is notified too.
-    fn insert(&self, object: Object, on_change: &impl Fn(&Object)) {
+    fn put(
+        &self,
+        object: Object,
+        insert: impl Fn(&Cache, Arc<Object>) -> Arc<Object>,
+        on_change: &impl Fn(&Object),
+    ) {
         if let Some(before) = self.cache.get(&object.key()) {
             on_change(&before);
         }
-        on_change(&self.cache.insert(Arc::new(object)));
+        on_change(&insert(&self.cache, Arc::new(object)));
     }
 
     fn read(&self, object: Received) -> Option<Object> {

@@ -14,6 +14,7 @@ use super::kind_watch::KindWatch;
 use super::kinds::{Kinds, rules_of};
 use super::watched_kind::WatchedKind;
 use super::work_queue::WorkQueue;
+use crate::api::Restorations;
 use crate::metrics::HandlerMetrics;
 
 /// The kinds of a handler, which are watched whether a module serves them yet or not. A host that stands by has
@@ -30,6 +31,7 @@ pub struct WatchedKinds {
     /// Each is notified when its cache is filled.
     pub(crate) filled: Vec<oneshot::Receiver<()>>,
     pub(crate) fill_progress: FillProgress,
+    restorations: Arc<Restorations>,
 }
 
 impl Kinds {
@@ -63,6 +65,7 @@ impl Kinds {
             watches: JoinSet::new(),
             filled: Vec::new(),
             fill_progress: FillProgress::default(),
+            restorations: Arc::default(),
         };
         let places: BTreeSet<Option<String>> = if namespaces.is_empty() {
             BTreeSet::from([None])
@@ -99,12 +102,24 @@ impl WatchedKinds {
         let queue = self.queue.clone();
         let on_parent = move |parent: &Object| queue.add(parent.key());
         let fill = self.fill_progress.add_watch();
-        let watch = KindWatch::of(&self.parents, namespace, String::new(), fill);
+        let watch = KindWatch::of(
+            &self.parents,
+            namespace,
+            String::new(),
+            fill,
+            self.restorations.clone(),
+        );
         self.start(watch, client, on_parent);
         for child in 0..self.children.len() {
             let labels = format!("{HANDLER_LABEL}={}", self.grant.handler);
             let fill = self.fill_progress.add_watch();
-            let watch = KindWatch::of(&self.children[child], namespace, labels, fill);
+            let watch = KindWatch::of(
+                &self.children[child],
+                namespace,
+                labels,
+                fill,
+                self.restorations.clone(),
+            );
             let contested = self.contested.clone();
             self.watches.spawn(contested.watch(
                 watch.served.clone(),
