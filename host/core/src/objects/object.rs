@@ -5,12 +5,14 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::applied_fields::AppliedFields;
 use super::key::Key;
 use super::kind::Kind;
 use super::meta::{Meta, version_number};
 use crate::{HANDLER_LABEL, PARENT_UID_LABEL};
 
-/// An object as it was received, without `managedFields`: typed metadata beside the JSON text.
+/// An object as it was received: typed metadata beside the JSON text without `managedFields`, of which only the record of
+/// its own handler is kept.
 ///
 /// Handlers get the text. It always begins with `apiVersion` and `kind`, which the API server leaves out of the items
 /// of a list, so that an object has the same text whether it was listed or watched.
@@ -19,6 +21,7 @@ pub struct Object {
     /// Typed metadata.
     pub meta: Meta,
     text: Box<str>,
+    applied_fields: Option<AppliedFields>,
 }
 
 /// Why a text is not an object.
@@ -46,11 +49,13 @@ impl Object {
         kept.push_str(",\"kind\":");
         kept.push_str(&quoted(&kind.kind));
         let mut meta = Meta::default();
+        let mut managed_fields = None;
         for (name, value) in fields {
             match name.as_str() {
                 "apiVersion" | "kind" => {}
                 "metadata" => {
-                    let stripped = without_managed_fields(value)?;
+                    let stripped;
+                    (stripped, managed_fields) = split_managed_fields(value)?;
                     meta = serde_json::from_str(&stripped)?;
                     push_field(&mut kept, &name, &stripped);
                 }
@@ -61,9 +66,14 @@ impl Object {
         if meta.name.is_empty() {
             return Err(ObjectError::NoName);
         }
+        let handler = meta.labels.get(HANDLER_LABEL);
+        let applied_fields = managed_fields
+            .zip(handler)
+            .and_then(|(fields, handler)| AppliedFields::read(fields, handler));
         Ok(Self {
             meta,
             text: kept.into_boxed_str(),
+            applied_fields,
         })
     }
 
@@ -71,6 +81,11 @@ impl Object {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The record of the fields that the handler of this child applied and nobody else has changed since then.
+    pub(super) fn applied_fields(&self) -> Option<Value> {
+        self.applied_fields.as_ref().and_then(AppliedFields::tree)
     }
 
     /// Namespace and name.
@@ -136,11 +151,16 @@ impl Object {
     }
 }
 
-fn without_managed_fields(metadata: &RawValue) -> Result<String, serde_json::Error> {
+/// The text of the metadata without `managedFields`, and those.
+fn split_managed_fields(
+    metadata: &RawValue,
+) -> Result<(String, Option<&RawValue>), serde_json::Error> {
     let ObjectFields(fields) = serde_json::from_str(metadata.get())?;
     let mut kept = String::from("{");
+    let mut managed_fields = None;
     for (name, value) in fields {
         if name == "managedFields" {
+            managed_fields = Some(value);
             continue;
         }
         if kept.len() > 1 {
@@ -151,7 +171,7 @@ fn without_managed_fields(metadata: &RawValue) -> Result<String, serde_json::Err
         kept.push_str(value.get());
     }
     kept.push('}');
-    Ok(kept)
+    Ok((kept, managed_fields))
 }
 
 fn push_field(text: &mut String, name: &str, value: &str) {
