@@ -7,8 +7,8 @@ use super::isolated::Namespace;
 use crate::accounts::TestAccount;
 use crate::audit::{AuditEntries, Mark};
 use crate::control_plane::ControlPlane;
-use crate::objects::kinds::{CONFIG_MAP, EVENT, PUPPET};
-use crate::objects::{condition, puppet, text};
+use crate::objects::kinds::{CONFIG_MAP, EVENT, PUPPET, ResourceKind};
+use crate::objects::{condition, object, puppet, text};
 use crate::operator::{Operator, time_of};
 use crate::paths;
 use crate::wait::{DEADLINE, eventually};
@@ -43,10 +43,41 @@ impl PuppetNamespace {
         }
     }
 
+    /// A new namespace whose name begins with the prefix, and an operator whose handler may return these kinds of children.
+    /// The host may do everything in the namespace.
+    pub async fn serve_kinds(prefix: &str, kinds: &[ResourceKind]) -> Self {
+        let control_plane = ControlPlane::shared().await;
+        let namespace = Namespace::create(control_plane, prefix).await;
+        let (rbac, group) = ("rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io");
+        let role = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
+        let binding = json!({
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "all"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": TestAccount::Host.user()}],
+        });
+        for object in [
+            object(rbac, "Role", "all", &role),
+            object(rbac, "RoleBinding", "all", &binding),
+        ] {
+            let applied = namespace.apply(&object).await;
+            applied.unwrap_or_else(|error| panic!("{object:#}: {error}"));
+        }
+        Self {
+            operator: start(control_plane, &namespace, &config_of(kinds)).await,
+            namespace,
+            control_plane,
+        }
+    }
+
     /// Ends the operator, and starts another one without further arguments.
     pub async fn restart(&mut self) {
         self.operator.terminate().await;
-        self.operator = start(self.control_plane, &self.namespace, &[]).await;
+        self.operator = start(self.control_plane, &self.namespace, &[""; 0]).await;
+    }
+
+    /// Ends the operator, and starts another one whose handler may return these kinds of children.
+    pub async fn restart_kinds(&mut self, kinds: &[ResourceKind]) {
+        self.operator.terminate().await;
+        self.operator = start(self.control_plane, &self.namespace, &config_of(kinds)).await;
     }
 
     /// Starts a second operator in the same namespace.
@@ -187,10 +218,20 @@ impl PuppetNamespace {
     }
 }
 
+/// The arguments for a handler that may return these kinds of children.
+fn config_of(kinds: &[ResourceKind]) -> Vec<String> {
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|(api_version, kind)| json!({"apiVersion": api_version, "kind": kind}))
+        .collect();
+    let field = format!("children={}", Value::from(kinds));
+    vec!["--config".to_owned(), field]
+}
+
 async fn start(
     control_plane: &ControlPlane,
     namespace: &Namespace,
-    arguments: &[&str],
+    arguments: &[impl AsRef<str>],
 ) -> Operator {
     let module = paths::guest("puppet").unwrap_or_else(|error| panic!("{error:#}"));
     let options = Operator::of(control_plane, TestAccount::Host)
@@ -199,7 +240,7 @@ async fn start(
         .env("RUST_LOG", LOG);
     let options = arguments
         .iter()
-        .fold(options, |options, argument| options.arg(argument));
+        .fold(options, |options, argument| options.arg(argument.as_ref()));
     let mut operator = options.start();
     operator.wait_for_line("serving", DEADLINE).await;
     operator
