@@ -5,7 +5,7 @@ use std::path::Path;
 use handler_host_tests::guests::puppets::desire;
 use handler_host_tests::objects::kinds::{CONFIG_MAP, PUPPET, PVC, ResourceKind};
 use handler_host_tests::objects::{config_map, manifest};
-use handler_host_tests::{ControlPlane, DEADLINE, Mark, PuppetNamespace, TestAccount};
+use handler_host_tests::{ControlPlane, DEADLINE, Mark, PuppetNamespace, TestAccount, eventually};
 use serde_json::{Value, json};
 
 const SECRET: ResourceKind = ("v1", "Secret");
@@ -42,15 +42,25 @@ fn children(kinds: &[ResourceKind]) -> Vec<Value> {
 
 /// A Puppet `a` with the children in `children.yaml` of these kinds, made.
 async fn served(prefix: &str, kinds: &[ResourceKind]) -> PuppetNamespace {
-    if kinds.contains(&SAMPLE) {
-        let admin = ControlPlane::shared()
-            .await
-            .client_as(TestAccount::Admin)
-            .await;
-        let crd = concat!(env!("CARGO_MANIFEST_DIR"), "/suites/fields/samples.yaml");
-        manifest::apply_crds(&admin, Path::new(crd)).await.unwrap();
-    }
+    let control_plane = ControlPlane::shared().await;
+    let admin = control_plane.client_as(TestAccount::Admin).await;
+    let crd = concat!(env!("CARGO_MANIFEST_DIR"), "/suites/fields/samples.yaml");
+    manifest::apply_crds(&admin, Path::new(crd)).await.unwrap();
+    let policies = manifest::parse(include_str!("admission.yaml")).unwrap();
+    manifest::apply(&admin, &policies).await.unwrap();
     let puppets = PuppetNamespace::serve_kinds(prefix, kinds).await;
+    // A new policy takes effect a moment later.
+    eventually("an entry is rewritten by admission", DEADLINE, async || {
+        let mut probe = config_map("probe", "rewritten", "by the test");
+        probe["metadata"]["labels"] = json!({"fields.tests.handler-host.dev/changed": "true"});
+        let probe = puppets.namespace.apply(&probe).await.unwrap();
+        if probe["data"]["rewritten"] == "by admission" {
+            Ok(())
+        } else {
+            Err(probe.to_string())
+        }
+    })
+    .await;
     puppets.apply("a", &desire(&children(kinds))).await;
     puppets.served("a").await;
     puppets
@@ -70,6 +80,10 @@ async fn writes(puppets: &PuppetNamespace, mark: &Mark) -> Vec<String> {
 #[tokio::test]
 async fn what_the_api_server_makes_of_children_costs_no_write_later_nor_after_a_restart() {
     let mut puppets = served("fields", &KINDS).await;
+    let pod = puppets.namespace.get(("v1", "Pod"), "a").await.unwrap();
+    let lengths = ["containers", "volumes", "tolerations"]
+        .map(|list| pod["spec"][list].as_array().map_or(0, Vec::len));
+    assert_eq!(lengths, [2, 2, 3], "{pod:#}");
     let mark = puppets.mark();
     // Another label on the parent has every child compared again.
     let label = json!({"metadata": {"labels": {"touched": "now"}}});
