@@ -7,6 +7,7 @@ use http::Request;
 use kube::Client;
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tokio::time::{sleep, timeout};
 
 use super::error::answered_with_retries;
 
@@ -18,6 +19,8 @@ const MOST_BYTES: u64 = 32 << 20;
 /// publishes the kind's schema.
 const TRIES: u32 = 5;
 const WAIT: Duration = Duration::from_millis(500);
+/// How long a handler waits for a document. It can serve without.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The documents that were read last, by path. The address of a document has a hash of its content, so a document is
 /// read again only if it has changed, for however many handlers. The lock is held while one is read, so that only one
@@ -46,12 +49,16 @@ struct IndexEntry {
 pub(crate) async fn field_types(client: &Client, kind: &Kind) -> FieldTypes {
     let mut problem = "it publishes none".to_owned();
     for attempt in 1..=TRIES {
-        match read(client, kind).await {
-            Ok(Some(types)) => return types,
-            Ok(None) if attempt < TRIES => tokio::time::sleep(WAIT).await,
-            Ok(None) => {}
-            Err(error) => {
+        match timeout(PATIENCE, read(client, kind)).await {
+            Ok(Ok(Some(types))) => return types,
+            Ok(Ok(None)) if attempt < TRIES => sleep(WAIT).await,
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => {
                 problem = error;
+                break;
+            }
+            Err(_) => {
+                problem = format!("no answer within {} s", PATIENCE.as_secs());
                 break;
             }
         }

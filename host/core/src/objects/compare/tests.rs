@@ -145,6 +145,14 @@ fn the_schema_says_how_values_are_compared(
     json!({"set": ["a", "b"]}), json!({"set": ["b"]}), json!({"f:set": {r#"v:"b""#: {}}}), false)]
 #[case::atomic_map_changed_by_a_webhook(
     json!({"atomic": {"other": "1"}}), json!({"atomic": {"other": "2"}}), json!({"f:atomic": {}}), true)]
+#[case::referred_atomic_map(
+    json!({"referred": {"text": "1"}}), json!({"referred": {"text": "2"}}), json!({"f:referred": {}}), true)]
+#[case::atomic_map_made_granular(
+    json!({"overridden": {"text": "1"}}), json!({"overridden": {"text": "2"}}), json!({"f:overridden": {}}), false)]
+#[case::atomic_map_of_any_fields(
+    json!({"openAtomic": {"a": "1"}}), json!({"openAtomic": {"a": "2"}}), json!({"f:openAtomic": {}}), true)]
+#[case::null_in_an_atomic_map_of_any_fields(
+    json!({"openAtomic": {"a": null}}), json!({"openAtomic": {"a": "2"}}), json!({}), false)]
 #[case::atomic_map_changed_by_somebody(
     json!({"atomic": {"other": "1"}}), json!({"atomic": {"other": "2"}}), json!({}), false)]
 // What is left of the record of a value of a map looks like that of an atomic map.

@@ -9,6 +9,8 @@ use crate::Kind;
 
 /// How many schemas of one document are kept. That of `v1`, the largest of Kubernetes itself, has about 700.
 const MOST_SCHEMAS: usize = 50_000;
+/// How many schemas may refer to the next one. Those of Kubernetes itself go 12 deep.
+const DEEPEST: usize = 200;
 const REFERENCE: &str = "#/components/schemas/";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 
@@ -26,7 +28,9 @@ pub enum FieldTypesError {
     #[error("no document of OpenAPI v3 ({0})")]
     Json(#[from] serde_json::Error),
     /// It is too large.
-    #[error("it has more than {MOST_SCHEMAS} schemas")]
+    #[error(
+        "too large: it has more than {MOST_SCHEMAS} schemas, or they refer to each other more than {DEEPEST} deep"
+    )]
     Large,
 }
 
@@ -42,6 +46,7 @@ impl Schemas {
             named: &document.components.schemas,
             indices: HashMap::new(),
             schemas: Vec::new(),
+            depth: 0,
         };
         let mut roots = BTreeMap::new();
         for (name, schema) in &document.components.schemas {
@@ -132,6 +137,7 @@ struct Builder<'a> {
     named: &'a HashMap<String, WrittenSchema>,
     indices: HashMap<&'a str, Option<SchemaIndex>>,
     schemas: Vec<Schema>,
+    depth: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -154,7 +160,12 @@ impl<'a> Builder<'a> {
         // The place is taken before its fields are read: they may refer to it.
         let index = self.push(Schema::default())?;
         self.indices.insert(name, Some(index));
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(FieldTypesError::Large);
+        }
         let schema = self.schema(written)?;
+        self.depth -= 1;
         if let Some(place) = self.schemas.get_mut(index) {
             *place = schema;
         }
@@ -171,12 +182,30 @@ impl<'a> Builder<'a> {
             _ => written,
         };
         if let Some(name) = only.reference.as_deref() {
-            return self.named(name.strip_prefix(REFERENCE).unwrap_or(name));
+            let index = self.named(name.strip_prefix(REFERENCE).unwrap_or(name))?;
+            return match written.map_type {
+                None => Ok(index),
+                Some(_) => self.overridden(index, written.form()),
+            };
         }
         let schema = self.schema(written)?;
         if schema == Schema::default() {
             return Ok(None);
         }
+        self.push(schema).map(Some)
+    }
+
+    /// The same schema in another form, as a field says it beside a reference.
+    fn overridden(
+        &mut self,
+        index: Option<SchemaIndex>,
+        form: Form,
+    ) -> Result<Option<SchemaIndex>, FieldTypesError> {
+        let schema = index.and_then(|index| self.schemas.get(index));
+        let schema = Schema {
+            form,
+            ..schema.cloned().unwrap_or_default()
+        };
         self.push(schema).map(Some)
     }
 
@@ -194,6 +223,7 @@ impl<'a> Builder<'a> {
         };
         Ok(Schema {
             form: written.form(),
+            is_open: written.is_open(),
             is_nullable: written.nullable,
             fields,
             each,
@@ -212,9 +242,6 @@ impl<'a> Builder<'a> {
 
 impl WrittenSchema {
     fn form(&self) -> Form {
-        if self.is_open() {
-            return Form::Open;
-        }
         match (self.map_type.as_deref(), self.list_type.as_deref()) {
             (Some("atomic"), _) => Form::AtomicMap,
             (_, Some("map" | "set")) => Form::SharedList,
@@ -268,5 +295,21 @@ mod tests {
             Schemas::parse(text.as_bytes()),
             Err(FieldTypesError::Large)
         ));
+    }
+
+    #[test]
+    fn a_chain_of_schemas_has_an_end() {
+        let link = |index: usize| {
+            let next = index + 1;
+            format!(
+                r##""{index}":{{"properties":{{"a":{{"$ref":"#/components/schemas/{next}"}}}},"x-kubernetes-group-version-kind":[{{"group":"","version":"v1","kind":"A"}}]}}"##
+            )
+        };
+        let of_links = |count| {
+            let links: Vec<_> = (0..count).map(link).collect();
+            format!(r#"{{"components":{{"schemas":{{{}}}}}}}"#, links.join(","))
+        };
+        assert!(Schemas::parse(of_links(DEEPEST).as_bytes()).is_ok());
+        assert!(Schemas::parse(of_links(100_000).as_bytes()).is_err());
     }
 }

@@ -17,6 +17,8 @@ pub(crate) type SchemaIndex = usize;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Schema {
     form: Form,
+    /// Whether undeclared fields are kept as they are.
+    is_open: bool,
     /// Whether null is a value that is kept.
     is_nullable: bool,
     /// The fields of an object.
@@ -37,8 +39,6 @@ pub(crate) enum Form {
     AtomicMap,
     /// A list whose elements have field managers of their own.
     SharedList,
-    /// An object of which not all fields are declared. Undeclared ones are kept as they are.
-    Open,
 }
 
 /// The type of one field.
@@ -76,10 +76,10 @@ impl<'a> FieldType<'a> {
             Self::Unknown | Self::Plain | Self::Undeclared => self,
             Self::Declared(schemas, schema) => {
                 let index = schema.fields.get(name).copied().or(schema.each);
-                match (index, schema.form) {
-                    (None, Form::Open) => Self::Undeclared,
-                    _ => Self::at(schemas, index),
+                if index.is_none() && schema.is_open {
+                    return Self::Undeclared;
                 }
+                Self::at(schemas, index)
             }
         }
     }
@@ -97,7 +97,7 @@ impl<'a> FieldType<'a> {
         match self {
             Self::Unknown | Self::Plain => false,
             Self::Undeclared => true,
-            Self::Declared(_, schema) => schema.is_nullable || schema.form == Form::Open,
+            Self::Declared(_, schema) => schema.is_nullable || schema.is_open,
         }
     }
 
