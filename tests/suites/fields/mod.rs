@@ -92,6 +92,7 @@ async fn what_the_api_server_makes_of_children_costs_no_write_later_nor_after_a_
 
     let mark = puppets.mark();
     puppets.restart_kinds(&KINDS).await;
+    puppets.wait_for_calls("a", 1).await;
     assert_eq!(writes(&puppets, &mark).await, [""; 0]);
 }
 
