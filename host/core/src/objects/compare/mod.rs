@@ -127,43 +127,49 @@ fn list_stands(desired: &[Value], observed: Option<&Value>, place: Place<'_>) ->
     is_same_in_order || has_desired_elements(desired, observed, place)
 }
 
-/// Whether each desired element of a shared list stands in the observed list, found by its keys or, in a set, by its value.
-/// Others may have added elements.
+/// Whether each desired element of a shared list stands, found in the record by its keys or, in a set, by its value. Others
+/// may have added elements.
 fn has_desired_elements(desired: &[Value], observed: &[Value], place: Place<'_>) -> bool {
     if desired.len().max(observed.len()) > MOST_LOOKED_UP {
         return false;
     }
     let records = place.record.keyed_elements();
-    desired.iter().all(|desired| {
-        if !desired.is_object() {
-            return place.record.set_element(desired).is_whole() && observed.contains(desired);
+    desired.iter().all(|element| {
+        if !element.is_object() {
+            return place.record.set_element(element).is_whole();
         }
-        let mut of_this = records
-            .iter()
-            .filter(|(keys, _)| has_keys(desired, keys, true));
-        // Elements that differ in a key with a default only cannot be told apart.
-        let (Some((keys, record)), None) = (of_this.next(), of_this.next()) else {
+        let Some((keys, record)) = record_of(element, desired, &records) else {
             return false;
         };
-        let element = Place {
+        let within = Place {
             field_type: place.field_type.element(),
-            record: *record,
+            record,
         };
-        let mut found = observed
-            .iter()
-            .filter(|observed| has_keys(observed, keys, false));
-        found
-            .next()
-            .is_some_and(|observed| stands(desired, Some(observed), element))
+        let mut found = observed.iter().filter(|observed| has_keys(observed, keys));
+        stands(element, found.next(), within)
     })
 }
 
-/// Whether an element has these keys. A desired one may leave out a key that has a default.
-fn has_keys(element: &Value, keys: &Map<String, Value>, may_lack: bool) -> bool {
-    keys.iter().all(|(name, key)| match element.get(name) {
-        Some(value) => value == key,
-        None => may_lack,
-    })
+/// The record of an element of a list, and its keys. The element may leave out a key that has a default, such as the protocol
+/// of a port; then it is the one that no other element names. None if more than one could be meant.
+fn record_of<'a>(
+    element: &Value,
+    all: &[Value],
+    records: &'a [(Map<String, Value>, Record<'a>)],
+) -> Option<(&'a Map<String, Value>, Record<'a>)> {
+    let contradicts =
+        |(name, key): (&String, &Value)| element.get(name).is_some_and(|it| it != key);
+    let mut of_this = records.iter().filter(|(keys, _)| {
+        !keys.iter().any(contradicts)
+            && (has_keys(element, keys) || !all.iter().any(|other| has_keys(other, keys)))
+    });
+    let (keys, record) = of_this.next()?;
+    of_this.next().is_none().then_some((keys, *record))
+}
+
+fn has_keys(element: &Value, keys: &Map<String, Value>) -> bool {
+    keys.iter()
+        .all(|(name, key)| element.get(name) == Some(key))
 }
 
 fn is_same(desired: &Value, observed: &Value, is_quantity: bool) -> bool {

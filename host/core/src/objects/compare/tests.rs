@@ -128,6 +128,34 @@ fn the_schema_says_how_values_are_compared(
     json!({"list": [{"name": "a"}, {"name": "b"}]}),
     json!({"list": [{"name": "a", "protocol": "TCP"}]}),
     json!({"f:list": {r#"k:{"name":"a","protocol":"TCP"}"#: {".": {}, "f:name": {}}}}), false)]
+#[case::element_removed_by_a_webhook(
+    json!({"list": [{"name": "a"}, {"name": "b"}]}),
+    json!({"list": [{"name": "a", "protocol": "TCP"}]}),
+    json!({"f:list": {
+        r#"k:{"name":"a","protocol":"TCP"}"#: {".": {}, "f:name": {}},
+        r#"k:{"name":"b","protocol":"TCP"}"#: {".": {}, "f:name": {}},
+    }}), true)]
+#[case::element_without_the_key_that_another_names(
+    json!({"list": [{"name": "a", "text": ""}, {"name": "a", "protocol": "UDP", "text": ""}]}),
+    json!({"list": [{"name": "a", "protocol": "TCP"}, {"name": "a", "protocol": "UDP"}]}),
+    json!({"f:list": {
+        r#"k:{"name":"a","protocol":"TCP"}"#: {".": {}, "f:name": {}, "f:text": {}},
+        r#"k:{"name":"a","protocol":"UDP"}"#: {".": {}, "f:name": {}, "f:protocol": {}, "f:text": {}},
+    }}), true)]
+#[case::element_without_the_key_changed_by_somebody(
+    json!({"list": [{"name": "a", "text": ""}, {"name": "a", "protocol": "UDP", "text": ""}]}),
+    json!({"list": [{"name": "a", "protocol": "TCP", "text": "x"}, {"name": "a", "protocol": "UDP"}]}),
+    json!({"f:list": {
+        r#"k:{"name":"a","protocol":"TCP"}"#: {".": {}, "f:name": {}},
+        r#"k:{"name":"a","protocol":"UDP"}"#: {".": {}, "f:name": {}, "f:protocol": {}, "f:text": {}},
+    }}), false)]
+#[case::element_that_leaves_open_which_key_is_meant(
+    json!({"list": [{"name": "a"}]}),
+    json!({"list": [{"name": "a", "protocol": "UDP", "text": "x"}, {"name": "a", "protocol": "TCP"}]}),
+    json!({"f:list": {
+        r#"k:{"name":"a","protocol":"TCP"}"#: {".": {}, "f:name": {}},
+        r#"k:{"name":"a","protocol":"UDP"}"#: {".": {}, "f:name": {}},
+    }}), false)]
 #[case::part_of_an_element_replaced(
     json!({"list": [{"name": "a", "source": {}}]}),
     json!({"list": [{"name": "a", "protocol": "TCP", "other": {}}]}),
