@@ -106,7 +106,7 @@ async fn get(client: &Client, address: &str) -> Result<Vec<u8>, String> {
         let request = Request::get(address)
             .header("Accept", "application/json")
             .body(Vec::new())
-            .map_err(|error| kube::Error::HttpError(error))?;
+            .map_err(kube::Error::HttpError)?;
         let mut text = Vec::new();
         let answer = client.request_stream(request).await?;
         std::pin::pin!(answer.take(MOST_BYTES + 1))
