@@ -13,7 +13,7 @@ const QUOTA: ResourceKind = ("v1", "ResourceQuota");
 const DEPLOYMENT: ResourceKind = ("apps/v1", "Deployment");
 const SAMPLE: ResourceKind = ("fields.tests.handler-host.dev/v1", "Sample");
 /// The kinds of the children in `children.yaml`.
-const KINDS: [ResourceKind; 13] = [
+const KINDS: [ResourceKind; 22] = [
     SECRET,
     CONFIG_MAP,
     PVC,
@@ -27,6 +27,15 @@ const KINDS: [ResourceKind; 13] = [
     ("batch/v1", "CronJob"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("apps/v1", "DaemonSet"),
+    ("batch/v1", "Job"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("v1", "ServiceAccount"),
+    ("networking.k8s.io/v1", "Ingress"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("apps/v1", "ControllerRevision"),
 ];
 
 /// The children in `children.yaml` of these kinds.
