@@ -170,7 +170,7 @@ fn fields() -> Vec<BrokenRule> {
         })
         .collect();
     let mut child = config_map("status-bad", "key", "a");
-    child["status"] = json!({});
+    child["status"] = json!({"phase": "Bound"});
     let message = "returned v1 ConfigMap status-bad with `status`, which belongs to the child's own controller; drop it";
     broken_rules.push((
         "status",

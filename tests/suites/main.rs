@@ -16,6 +16,7 @@ mod crd;
 mod docs;
 mod evc;
 mod faults;
+mod fields;
 mod finalizers;
 mod grants;
 mod handler_crd;

@@ -188,14 +188,12 @@ async fn the_command_that_a_conflict_names_hands_the_object_over_with_its_data()
 #[tokio::test]
 async fn a_kind_that_is_granted_in_two_versions_is_one_kind() {
     const SCALER: ResourceKind = ("autoscaling/v2", "HorizontalPodAutoscaler");
-    let kinds = "children=[{apiVersion: autoscaling/v1, kind: HorizontalPodAutoscaler}, \
-                 {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler}, {apiVersion: v1, kind: ConfigMap}]";
-    let puppets = PuppetNamespace::serve_granted(
-        "versions",
-        &["--config", kinds],
-        &[("autoscaling", "horizontalpodautoscalers")],
-    )
-    .await;
+    let kinds = [
+        ("autoscaling/v1", "HorizontalPodAutoscaler"),
+        SCALER,
+        CONFIG_MAP,
+    ];
+    let puppets = PuppetNamespace::serve_kinds("versions", &kinds).await;
     let scaler = |version: &str, most: u32| {
         json!({
             "apiVersion": version, "kind": "HorizontalPodAutoscaler", "metadata": {"name": "a"},

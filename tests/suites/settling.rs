@@ -88,14 +88,8 @@ async fn a_child_that_is_desired_at_every_other_call_is_named() {
 
 #[tokio::test]
 async fn a_child_that_is_changed_back_is_slowed_down_and_the_other_manager_named() {
-    let kinds =
-        "children=[{apiVersion: apps/v1, kind: Deployment}, {apiVersion: v1, kind: ConfigMap}]";
-    let puppets = PuppetNamespace::serve_granted(
-        "contended",
-        &["--config", kinds],
-        &[("apps", "deployments")],
-    )
-    .await;
+    let kinds = [("apps/v1", "Deployment"), CONFIG_MAP];
+    let puppets = PuppetNamespace::serve_kinds("contended", &kinds).await;
     // The deployment controller sets this annotation to the revision, which is 1.
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",

@@ -84,6 +84,16 @@ impl Namespace {
         merged.map(|merged| to_value(&merged))
     }
 
+    /// Replaces an object by one that was read and changed.
+    pub async fn replace(&self, kind: ResourceKind, object: &Value) -> Result<Value> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let replaced = self
+            .api(kind)
+            .replace(name, &PostParams::default(), &to_dynamic(object))
+            .await;
+        replaced.map(|replaced| to_value(&replaced))
+    }
+
     /// Deletes an object, without waiting until it is gone.
     pub async fn delete(&self, kind: ResourceKind, name: &str) -> Result<()> {
         self.api(kind)

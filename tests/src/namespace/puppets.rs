@@ -7,7 +7,7 @@ use super::isolated::Namespace;
 use crate::accounts::TestAccount;
 use crate::audit::{AuditEntries, Mark};
 use crate::control_plane::ControlPlane;
-use crate::objects::kinds::{CONFIG_MAP, EVENT, PUPPET};
+use crate::objects::kinds::{CONFIG_MAP, EVENT, PUPPET, ResourceKind};
 use crate::objects::{condition, object, puppet, text};
 use crate::operator::{Operator, time_of};
 use crate::paths;
@@ -43,37 +43,26 @@ impl PuppetNamespace {
         }
     }
 
-    /// As [`serve_with`](Self::serve_with), as an operator that may do everything with these resources too, each as
-    /// `(group, plural)`.
-    pub async fn serve_granted(
-        prefix: &str,
-        arguments: &[&str],
-        resources: &[(&str, &str)],
-    ) -> Self {
+    /// A new namespace whose name begins with the prefix, and an operator whose handler may return these kinds of children.
+    /// The host may do everything in the namespace.
+    pub async fn serve_kinds(prefix: &str, kinds: &[ResourceKind]) -> Self {
         let control_plane = ControlPlane::shared().await;
         let namespace = Namespace::create(control_plane, prefix).await;
-        let rules: Vec<Value> = resources
-            .iter()
-            .map(|(group, plural)| json!({"apiGroups": [group], "resources": [plural], "verbs": ["*"]}))
-            .collect();
-        let rbac = "rbac.authorization.k8s.io";
-        let role = object(
-            &format!("{rbac}/v1"),
-            "Role",
-            "more",
-            &json!({"rules": rules}),
-        );
+        let (rbac, group) = ("rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io");
+        let role = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
         let binding = json!({
-            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "more"},
-            "subjects": [{"apiGroup": rbac, "kind": "User", "name": TestAccount::Host.user()}],
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "all"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": TestAccount::Host.user()}],
         });
-        let binding = object(&format!("{rbac}/v1"), "RoleBinding", "more", &binding);
-        for object in [role, binding] {
-            let granted = namespace.create_object(&object).await;
-            granted.unwrap_or_else(|error| panic!("{object:#}: {error}"));
+        for object in [
+            object(rbac, "Role", "all", &role),
+            object(rbac, "RoleBinding", "all", &binding),
+        ] {
+            let applied = namespace.apply(&object).await;
+            applied.unwrap_or_else(|error| panic!("{object:#}: {error}"));
         }
         Self {
-            operator: start(control_plane, &namespace, arguments).await,
+            operator: start(control_plane, &namespace, &config_of(kinds)).await,
             namespace,
             control_plane,
         }
@@ -82,7 +71,13 @@ impl PuppetNamespace {
     /// Ends the operator, and starts another one without further arguments.
     pub async fn restart(&mut self) {
         self.operator.terminate().await;
-        self.operator = start(self.control_plane, &self.namespace, &[]).await;
+        self.operator = start(self.control_plane, &self.namespace, &[""; 0]).await;
+    }
+
+    /// Ends the operator, and starts another one whose handler may return these kinds of children.
+    pub async fn restart_kinds(&mut self, kinds: &[ResourceKind]) {
+        self.operator.terminate().await;
+        self.operator = start(self.control_plane, &self.namespace, &config_of(kinds)).await;
     }
 
     /// Starts a second operator in the same namespace.
@@ -223,10 +218,20 @@ impl PuppetNamespace {
     }
 }
 
+/// The arguments for a handler that may return these kinds of children.
+fn config_of(kinds: &[ResourceKind]) -> Vec<String> {
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|(api_version, kind)| json!({"apiVersion": api_version, "kind": kind}))
+        .collect();
+    let field = format!("children={}", Value::from(kinds));
+    vec!["--config".to_owned(), field]
+}
+
 async fn start(
     control_plane: &ControlPlane,
     namespace: &Namespace,
-    arguments: &[&str],
+    arguments: &[impl AsRef<str>],
 ) -> Operator {
     let module = paths::guest("puppet").unwrap_or_else(|error| panic!("{error:#}"));
     let options = Operator::of(control_plane, TestAccount::Host)
@@ -235,7 +240,7 @@ async fn start(
         .env("RUST_LOG", LOG);
     let options = arguments
         .iter()
-        .fold(options, |options, argument| options.arg(argument));
+        .fold(options, |options, argument| options.arg(argument.as_ref()));
     let mut operator = options.start();
     operator.wait_for_line("serving", DEADLINE).await;
     operator

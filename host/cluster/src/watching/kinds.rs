@@ -3,7 +3,7 @@ use handler_host_core::{
 };
 use kube::Client;
 
-use crate::api::{ApiError, NotServed, ServedKind, find, missing, served};
+use crate::api::{ApiError, NotServed, ServedKind, field_types, find, missing, served};
 
 /// Why the kinds of a handler could not be found in the cluster.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,9 @@ impl Kinds {
         for ChildPolicy { kind, .. } in &request.children {
             children.push(served(client, kind, &waits).await);
         }
-        Self::of(request, parents, children)
+        Ok(Self::of(request, parents, children)?
+            .with_field_types(client)
+            .await)
     }
 
     /// The kinds as the API server serves them now. A kind that is not served is an error.
@@ -71,7 +73,9 @@ impl Kinds {
         for ChildPolicy { kind, .. } in &request.children {
             children.push(find_served(client, kind).await?);
         }
-        Ok(Self::of(request, parents, children)?)
+        Ok(Self::of(request, parents, children)?
+            .with_field_types(client)
+            .await)
     }
 
     /// A guess how the kinds are served, without a cluster: by their usual plurals, namespaced, with a status.
@@ -102,6 +106,19 @@ impl Kinds {
             parents,
             children,
         })
+    }
+
+    /// Reads what the schema says about the fields of the children.
+    async fn with_field_types(mut self, client: &Client) -> Self {
+        let mut read = Vec::new();
+        for child in &self.children {
+            read.push((child.kind.clone(), field_types(client, &child.kind).await));
+        }
+        self.grant = self.grant.with_field_types(|kind| {
+            let of_kind = read.iter().find(|(known, _)| known == kind);
+            of_kind.map(|(_, types)| types.clone()).unwrap_or_default()
+        });
+        self
     }
 
     /// What the handler may do.

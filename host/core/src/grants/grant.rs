@@ -1,7 +1,7 @@
 use super::child_policy::{ChildPolicy, OnParentDelete};
 use super::parent_status::ParentStatus;
 use crate::objects::is_dns_subdomain;
-use crate::{Description, Kind};
+use crate::{Description, FieldTypes, Kind};
 
 /// What a handler may do. The administrator decides it, and every response is checked against it.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct ChildGrant {
     pub policy: ChildPolicy,
     /// Whether its objects live in namespaces.
     pub scope: Scope,
+    /// What the schema says about the fields of the kind.
+    pub field_types: FieldTypes,
 }
 
 /// Whether objects of a kind live in a namespace.
@@ -148,6 +150,7 @@ impl Grant {
             children.push(ChildGrant {
                 policy: policy.clone(),
                 scope: child_scope,
+                field_types: FieldTypes::default(),
             });
         }
         Ok(Self {
@@ -158,6 +161,15 @@ impl Grant {
             children,
             limits,
         })
+    }
+
+    /// The same grant, with what the schema says about the fields of the kinds of children.
+    #[must_use]
+    pub fn with_field_types(mut self, types_of: impl Fn(&Kind) -> FieldTypes) -> Self {
+        for child in &mut self.children {
+            child.field_types = types_of(&child.policy.kind);
+        }
+        self
     }
 
     /// The part of this grant that a module asks for. A kind that it does not describe it may not apply.

@@ -6,12 +6,14 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::applied_fields::AppliedFields;
 use super::key::Key;
 use super::kind::Kind;
 use super::meta::{Meta, Writer, version_number};
-use crate::PARENT_UID_LABEL;
+use crate::{HANDLER_LABEL, PARENT_UID_LABEL};
 
-/// An object as it was received, without `managedFields`: typed metadata beside the JSON text.
+/// An object as it was received: typed metadata beside the JSON text without `managedFields`, of which only the record of
+/// its own handler is kept.
 ///
 /// Handlers get the text. It always begins with `apiVersion` and `kind`, which the API server leaves out of the items
 /// of a list, so that an object has the same text whether it was listed or watched.
@@ -22,6 +24,7 @@ pub struct Object {
     text: Box<str>,
     content: u64,
     status: u64,
+    applied_fields: Option<AppliedFields>,
 }
 
 /// Why a text is not an object.
@@ -50,13 +53,15 @@ impl Object {
         kept.push_str(&quoted(&kind.kind));
         let mut meta = Meta::default();
         let (mut content, mut status) = (DefaultHasher::new(), DefaultHasher::new());
+        let mut managed_fields = None;
         for (name, value) in fields {
             match name.as_str() {
                 "apiVersion" | "kind" => {}
                 "metadata" => {
                     let metadata = Metadata::parse(value, &mut content)?;
+                    managed_fields = metadata.managed_fields;
                     meta = serde_json::from_str(&metadata.kept)?;
-                    meta.writers = metadata.writers;
+                    meta.writers = metadata.managed_fields.map(writers_in).unwrap_or_default();
                     push_field(&mut kept, &name, &metadata.kept);
                 }
                 "status" => {
@@ -73,11 +78,16 @@ impl Object {
         if meta.name.is_empty() {
             return Err(ObjectError::NoName);
         }
+        let handler = meta.labels.get(HANDLER_LABEL);
+        let applied_fields = managed_fields
+            .zip(handler)
+            .and_then(|(fields, handler)| AppliedFields::read(fields, handler));
         Ok(Self {
             meta,
             text: kept.into_boxed_str(),
             content: content.finish(),
             status: status.finish(),
+            applied_fields,
         })
     }
 
@@ -98,6 +108,11 @@ impl Object {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The record of the fields that the handler of this child applied and nobody else has changed since then.
+    pub(super) fn applied_fields(&self) -> Option<Value> {
+        self.applied_fields.as_ref().and_then(AppliedFields::tree)
     }
 
     /// Namespace and name.
@@ -143,21 +158,24 @@ impl Object {
 }
 
 /// `metadata` as it is kept.
-struct Metadata {
+struct Metadata<'a> {
     /// The text without `managedFields`.
     kept: String,
-    writers: Box<[Writer]>,
+    managed_fields: Option<&'a RawValue>,
 }
 
-impl Metadata {
+impl<'a> Metadata<'a> {
     /// Reads `metadata`, and adds what is kept to the hash, but for resource version and generation.
-    fn parse(metadata: &RawValue, content: &mut DefaultHasher) -> Result<Self, serde_json::Error> {
+    fn parse(
+        metadata: &'a RawValue,
+        content: &mut DefaultHasher,
+    ) -> Result<Self, serde_json::Error> {
         let ObjectFields(fields) = serde_json::from_str(metadata.get())?;
         let mut kept = String::from("{");
-        let mut writers = Box::default();
+        let mut managed_fields = None;
         for (name, value) in fields {
             if name == "managedFields" {
-                writers = writers_in(value);
+                managed_fields = Some(value);
                 continue;
             }
             if name != "resourceVersion" && name != "generation" {
@@ -171,7 +189,10 @@ impl Metadata {
             kept.push_str(value.get());
         }
         kept.push('}');
-        Ok(Self { kept, writers })
+        Ok(Self {
+            kept,
+            managed_fields,
+        })
     }
 }
 

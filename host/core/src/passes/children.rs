@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::{Digest, Key, Kind};
+use crate::{Digest, FieldTypes, Key, Kind};
 
 /// The children of one parent at a stage. Only `Children<Checked>` can be planned and applied, and only
 /// [`check`](crate::check) makes them.
@@ -30,6 +30,8 @@ pub struct Child {
     pub body: Value,
     /// The digest of `body` without the annotation that carries this digest.
     pub digest: Digest,
+    /// What the schema says about the fields of its kind.
+    pub field_types: FieldTypes,
 }
 
 /// The name of a child: kind, namespace and name.

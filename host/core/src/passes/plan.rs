@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::children::{Checked, Child, ChildRef, Children};
-use crate::{Digest, Grant, Key, Kind, Object, has_desired_values, projection};
+use crate::{Digest, Grant, Key, Kind, Object, has_desired_fields, projection};
 
 /// One thing to do for one child. A child that is as desired needs none.
 #[derive(Clone, Debug)]
@@ -34,8 +34,8 @@ pub enum Step<'a> {
 /// Of a parent that is being deleted, children that are granted to outlive it are not deleted: that is the
 /// administrator's decision, and a handler that desires nothing in the end does not change it.
 ///
-/// `accepted` has the marks of children that the API server changes when they are applied, such as by a webhook or a
-/// write-only field. A child that is observed with the same mark is as desired.
+/// `accepted` has the marks of children that the API server changes when they are applied, in a way that its record of
+/// applied fields does not show. A child that is observed with the same mark is as desired.
 #[must_use]
 pub fn plan<'a>(
     desired: &'a Children<Checked>,
@@ -110,24 +110,22 @@ impl<'a> Views<'a> {
 }
 
 fn is_as_desired(child: &Child, object: &Object, accepted: Option<&Digest>) -> bool {
-    // The text came from the API server and was read once already.
-    let Ok(observed) = serde_json::from_str::<Value>(object.text()) else {
-        return false;
-    };
-    has_desired_values(&child.body, &observed)
-        || accepted.is_some_and(|mark| *mark == mark_of(child, &observed))
+    has_desired_fields(&child.body, child.digest, &child.field_types, object)
+        || accepted.is_some_and(|mark| mark_of(child, object).as_ref() == Some(mark))
 }
 
 /// The mark of what the API server made of an applied child; None if the child is as desired.
 #[must_use]
 pub fn accepted_mark(child: &Child, answer: &Object) -> Option<Digest> {
-    let answered = serde_json::from_str::<Value>(answer.text()).ok()?;
-    (!has_desired_values(&child.body, &answered)).then(|| mark_of(child, &answered))
+    let is_as_desired = is_as_desired(child, answer, None);
+    (!is_as_desired).then(|| mark_of(child, answer)).flatten()
 }
 
-fn mark_of(child: &Child, observed: &Value) -> Digest {
-    let made = projection(&child.body, observed);
-    Digest::of(format!("{} {made}", child.digest).as_bytes())
+fn mark_of(child: &Child, observed: &Object) -> Option<Digest> {
+    // The text came from the API server and was read once already.
+    let observed = serde_json::from_str::<Value>(observed.text()).ok()?;
+    let made = projection(&child.body, &observed);
+    Some(Digest::of(format!("{} {made}", child.digest).as_bytes()))
 }
 
 #[cfg(test)]

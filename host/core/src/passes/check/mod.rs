@@ -1,4 +1,5 @@
 mod denied;
+mod stored_form;
 
 use std::collections::BTreeSet;
 
@@ -96,6 +97,8 @@ fn check_one(
     let Some(granted) = grant.child(&kind) else {
         return Err(DenyReason::Kind { kind });
     };
+    stored_form::drop_what_says_nothing(&mut body, &granted.field_types);
+    stored_form::merge_string_data(&kind, &mut body);
     let Some(Value::Object(mut metadata)) = body.remove("metadata") else {
         return Err(not_an_object("metadata is missing".to_owned()));
     };
@@ -116,6 +119,7 @@ fn check_one(
         kind,
         body,
         digest,
+        field_types: granted.field_types.clone(),
     })
 }
 

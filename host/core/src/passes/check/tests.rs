@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::{Adoption, ChildPolicy, Claimant, Limits, Ownership};
+use crate::{Adoption, ChildPolicy, Claimant, FieldTypes, Limits, Ownership};
 
 fn kind(kind: &str) -> Kind {
     Kind::new("v1", kind).unwrap()
@@ -23,6 +23,7 @@ fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
             on_parent_delete,
         },
         scope,
+        field_types: FieldTypes::default(),
     };
     Grant {
         handler: "evc".to_owned(),
@@ -71,7 +72,7 @@ fn with_metadata(extra: &str) -> String {
     "handler `evc` returned v1 ConfigMap a with `metadata.finalizers`, which could keep the child from being deleted; drop it")]
 #[case::uid(&[&*with_metadata(r#""uid":"u""#)],
     "handler `evc` returned v1 ConfigMap a with `metadata.uid`, which the API server sets; drop it")]
-#[case::status(&[&*CONFIG_MAP.replace("\"metadata\"", "\"status\":{},\"metadata\"")],
+#[case::status(&[&*CONFIG_MAP.replace("\"metadata\"", "\"status\":{\"phase\":\"x\"},\"metadata\"")],
     "handler `evc` returned v1 ConfigMap a with `status`, which belongs to the child's own controller; drop it")]
 #[case::scope(&[&*with_metadata(r#""namespace":"ns""#).replace("ConfigMap", "Node")],
     "handler `evc` returned the cluster-scoped v1 Node a with namespace \"ns\"; drop metadata.namespace")]

@@ -2,8 +2,8 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    Checked, Child, Children, Denied, DenyReason, Digest, Done, Fault, Foreign, Key, Kind,
-    Response, Severity,
+    Checked, Child, Children, Denied, DenyReason, Digest, Done, Fault, FieldTypes, Foreign, Key,
+    Kind, Response, Severity,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -76,6 +76,7 @@ fn decision(response: Response, desired: usize) -> Decision {
             key,
             body,
             digest,
+            field_types: FieldTypes::default(),
         })
     };
     let children = std::iter::repeat_with(checked).take(desired).collect();

@@ -105,6 +105,7 @@ fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
             on_parent_delete,
         },
         scope: Scope::Namespaced,
+        field_types: crate::FieldTypes::default(),
     });
     Grant {
         handler: "evc".to_owned(),
