@@ -110,6 +110,7 @@ async fn serve_module(
             uid: None,
             generation: None,
             settings: Ok(settings),
+            is_deleting: false,
             resource: None,
             preloaded: vec![loaded],
         })

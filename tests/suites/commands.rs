@@ -49,7 +49,7 @@ async fn an_outcome_of_render_has_a_code_of_its_own() {
     5 "draw" a: Trapped: the handler trapped: requested len 1099511627776 exceeds limit 65536
     6 "flood" a: Denied: handler `puppet` returned 101 children, its limit is 100; return fewer
     6 "garbage" a: Denied: handler `puppet` returned child 0, which is no Kubernetes object in JSON (EOF while parsing a string at line 1 column 16); return an object with apiVersion, kind and metadata.name
-    3 "nonsense" a: PermanentFailure: spec: unknown variant `nonsense`, expected one of `apply`, `permanent`, `temporary`, `trap`, `spin`, `hog`, `recurse`, `handles`, `draw`, `say`, `chatter`, `garbage`, `flood`, `huge`, `entropy`, `environment`, `echo`. Correct it in this object.
+    3 "nonsense" a: PermanentFailure: spec: unknown variant `nonsense`, expected one of `apply`, `permanent`, `temporary`, `trap`, `spin`, `hog`, `recurse`, `handles`, `draw`, `say`, `chatter`, `garbage`, `flood`, `huge`, `chain`, `alternate`, `blink`, `entropy`, `environment`, `echo`. Correct it in this object.
     "#);
 }
 

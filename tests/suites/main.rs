@@ -22,6 +22,7 @@ mod grants;
 mod handler_crd;
 mod handlers;
 mod images;
+mod kinds;
 mod lease;
 mod manifests;
 mod many;

@@ -42,7 +42,15 @@ async fn a_host_is_ready_when_its_caches_are_filled_and_says_before_what_it_wait
         .start();
     let probes = ProbeClient::of(&mut operator).await;
     operator.wait_for_line("trying again", DEADLINE).await;
-    let answer = probes.get("/readyz").await;
+    let answer = eventually("it says what it waits for", DEADLINE, async || {
+        let answer = probes.get("/readyz").await;
+        if answer.body.contains("looked for") {
+            Ok(answer)
+        } else {
+            Err(format!("{answer:?}"))
+        }
+    })
+    .await;
     assert_eq!(answer.code, 503);
     assert_snapshot!(answer.body, @r"
     [+]handlers ok

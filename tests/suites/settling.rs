@@ -2,8 +2,9 @@
 
 use handler_host_tests::DEADLINE;
 use handler_host_tests::PuppetNamespace;
-use handler_host_tests::guests::puppets::{desire, desire_entry};
+use handler_host_tests::guests::puppets::desire_entry;
 use handler_host_tests::objects::kinds::{CONFIG_MAP, PUPPET};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -88,35 +89,33 @@ async fn a_child_that_is_desired_at_every_other_call_is_named() {
 
 #[tokio::test]
 async fn a_child_that_is_changed_back_is_slowed_down_and_the_other_manager_named() {
-    let kinds = [("apps/v1", "Deployment"), CONFIG_MAP];
-    let puppets = PuppetNamespace::serve_kinds("contended", &kinds).await;
-    // The deployment controller sets this annotation to the revision, which is 1.
-    let deployment = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": "a", "annotations": {"deployment.kubernetes.io/revision": "7"}},
-        "spec": {
-            "replicas": 0, "selector": {"matchLabels": {"app": "a"}},
-            "template": {
-                "metadata": {"labels": {"app": "a"}},
-                "spec": {"containers": [{"name": "a", "image": "example.com/a"}]},
-            },
-        },
-    });
-    puppets.apply("a", &desire(&[deployment])).await;
-    let message = unstable(&puppets).await;
-    assert!(
-        message.contains(
-            "the field manager kube-controller-manager changes Deployment a back after each write"
-        ),
-        "{message}"
+    let puppets = PuppetNamespace::serve("contended").await;
+    puppets.apply("a", &desire_entry("a", "ours")).await;
+    let api = puppets.namespace.api(CONFIG_MAP);
+    let params = PatchParams {
+        field_manager: Some("rival".to_owned()),
+        ..PatchParams::default()
+    };
+    let theirs = json!({"data": {"key": "theirs"}});
+    // A controller that wants the field to be otherwise, and answers each write of the host.
+    let rival = async {
+        loop {
+            puppets.entry("a", "ours").await;
+            api.patch("a", &params, &Patch::Merge(&theirs))
+                .await
+                .unwrap();
+        }
+    };
+    let message = tokio::select! {
+        message = unstable(&puppets) => message,
+        () = rival => unreachable!("the rival goes on for ever"),
+    };
+    assert_eq!(
+        message,
+        "10 writes in a row: the field manager rival changes ConfigMap a back after each write (data.key); let one of \
+         both own the field, and leave it out of the other"
     );
-    assert!(
-        message.contains("deployment.kubernetes.io/revision"),
-        "{message}"
-    );
-    let mark = puppets.mark();
-    puppets.while_others_are_called().await;
-    let writes = puppets.requests(&mark).await.writes();
-    let writes = writes.only(|entry| entry.resource == "deployments");
-    assert!(writes.count() <= 3, "{writes}");
+    // Once the rival gives up, the parent is ready again.
+    puppets.entry("a", "ours").await;
+    puppets.outcome("a", "True", "Reconciled").await;
 }

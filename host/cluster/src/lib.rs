@@ -30,7 +30,8 @@ pub use self::api::{
     ApiClients, MeasuredService, NotServed, RequestLayer, connection_problem, innermost_cause,
 };
 pub use self::handler::{
-    Authorization, HandlerNews, HandlerReporter, Lack, Review, watch_handlers,
+    Authorization, HandlerNews, HandlerReporter, Lack, PARENTS_FINALIZER, Review, hold_handler,
+    release_parents, watch_handlers,
 };
 pub use self::health::{Heartbeat, HeartbeatOf, Liveness, Stalled, WatchCounts};
 pub use self::leader::{Election, Fence, Fenced, FencedService, LeaseName};

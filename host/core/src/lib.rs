@@ -23,7 +23,7 @@ mod trial;
 pub use condition::{Announcement, ConditionType, HandlerCondition, HandlerReason, Refused};
 pub use grants::{
     Account, AccountError, ChildGrant, ChildPolicy, Claims, Grant, GrantError, GrantRequest,
-    Limits, OnParentDelete, ParentStatus, Resource, Right, Rule, Scope, Taken, Verb,
+    Limits, OnParentDelete, ParentStatus, Resource, Right, Rule, Scope, Taken, Verb, finalizer_of,
     is_handler_name, parents_warning, rights, rights_in_words, rules,
 };
 pub use handler::{

@@ -28,6 +28,8 @@ pub(crate) struct DeclaredHandler {
     pub(crate) uid: Option<String>,
     pub(crate) generation: Option<i64>,
     pub(crate) settings: Result<Settings, SettingsError>,
+    /// Whether it is being deleted.
+    pub(crate) is_deleting: bool,
     /// The Handler, where it is in the cluster.
     pub(crate) resource: Option<Box<Handler>>,
     /// Modules that are loaded already.
@@ -57,6 +59,7 @@ impl DeclaredHandler {
             uid: metadata.uid.clone(),
             generation: metadata.generation,
             settings: Settings::try_from(&handler),
+            is_deleting: metadata.deletion_timestamp.is_some(),
             resource: match origin {
                 HandlerOrigin::Cluster => Some(Box::new(handler)),
                 HandlerOrigin::Files(_) | HandlerOrigin::Module { .. } => None,

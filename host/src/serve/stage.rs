@@ -35,6 +35,8 @@ pub(super) enum StageNews {
     Progress,
     /// All kinds are served, or can never be granted as they are served.
     Found(Result<Box<Kinds>, GrantError>),
+    /// A granted kind is served otherwise than it was found.
+    KindsChanged,
     /// The handler that serves has news.
     Serving(ServingNews),
 }
@@ -89,7 +91,7 @@ impl ServingStage {
             }
             Self::Refused(message) => ServingState::Refused(message.clone()),
             Self::Watching(_) => ServingState::Watching,
-            Self::Serving(_) => ServingState::Serving,
+            Self::Serving(serving) => ServingState::Serving(serving.missing()),
         }
     }
 
@@ -134,20 +136,18 @@ impl ServingStage {
     pub(super) async fn next(&mut self) -> StageNews {
         match self {
             Self::Looking(search) => search.next().await,
-            Self::Watching(watched) if !watched.is_filled() => {
-                watched.filled().await;
-                StageNews::Progress
+            Self::Watching(watched) => {
+                let is_filled = watched.is_filled();
+                tokio::select! {
+                    () = watched.filled(), if !is_filled => StageNews::Progress,
+                    () = watched.changed() => StageNews::KindsChanged,
+                }
             }
-            Self::Refused(_) | Self::Watching(_) => std::future::pending().await,
-            Self::Serving(serving) => StageNews::Serving(serving.next().await),
-        }
-    }
-
-    /// As [`stop`](Self::stop), and takes the handler's finalizer off its parents.
-    pub(super) async fn retire(self, patience: Duration) {
-        match self {
-            Self::Looking(_) | Self::Refused(_) | Self::Watching(_) => {}
-            Self::Serving(serving) => serving.retire(patience).await,
+            Self::Refused(_) => std::future::pending().await,
+            Self::Serving(serving) => match serving.next().await {
+                ServingNews::KindsChanged => StageNews::KindsChanged,
+                news => StageNews::Serving(news),
+            },
         }
     }
 

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use futures::{Stream, StreamExt};
 use handler_host_cluster::resource::HandlerStatus;
-use handler_host_cluster::{HandlerNews, HeartbeatOf};
+use handler_host_cluster::{ApiClients, HandlerNews, HeartbeatOf, PARENTS_FINALIZER, hold_handler};
 use handler_host_core::{
-    Claims, ConditionType, HandlerCondition, HandlerReason, Kind, Refused, Settings,
+    Backoff, Claims, ConditionType, HandlerCondition, HandlerReason, Kind, Refused, Settings,
 };
+use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::HostContext;
 use super::declared::{DeclaredHandler, HandlerOrigin};
-use super::manager::{Assignment, HandlerManager, Mailbox, ManagerCommand, TICK, store_key};
+use super::manager::{
+    Assignment, HandlerManager, Mailbox, ManagerCommand, TICK, release, store_key,
+};
 use super::reporter::StatusReporter;
 
 /// Looks after all handlers of a host. Each has a manager of its own, so that none disturbs another.
@@ -23,6 +26,10 @@ pub(crate) struct Supervisor {
     claims: Claims,
     managed: BTreeMap<String, ManagedHandler>,
     waiting: BTreeMap<String, WaitingHandler>,
+    /// The Handlers that are being deleted and still have the finalizer of their parents.
+    deleting: BTreeMap<String, DeclaredHandler>,
+    /// By these, managers that let their parents go are told that the host stops.
+    retired: Vec<watch::Sender<Assignment>>,
     /// Whether this host leads.
     leads: watch::Receiver<bool>,
     managers: JoinSet<(String, Result<()>)>,
@@ -57,6 +64,8 @@ impl Supervisor {
             claims: Claims::default(),
             managed: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            deleting: BTreeMap::new(),
+            retired: Vec::new(),
             leads,
             managers: JoinSet::new(),
         }
@@ -102,8 +111,9 @@ impl Supervisor {
             }
         }
         heartbeat.rest();
-        for managed in self.managed.values() {
-            managed.assignment.send_replace(Assignment::Stop);
+        let managed = self.managed.values().map(|it| &it.assignment);
+        for assignment in managed.chain(&self.retired) {
+            assignment.send_replace(Assignment::Stop);
         }
         while self.managers.join_next().await.is_some() {}
         Ok(())
@@ -119,6 +129,9 @@ impl Supervisor {
             if let Err(error) = &managed.declared.settings {
                 managed.refuse(Refused::new(HandlerReason::InvalidSpec, &error.to_string()));
             }
+        }
+        for declared in std::mem::take(&mut self.deleting).into_values() {
+            self.delete(declared).await;
         }
         // Only the host that leads reports why a Handler is refused.
         for waiting in std::mem::take(&mut self.waiting).into_values() {
@@ -156,6 +169,9 @@ impl Supervisor {
 
     /// A handler is declared anew, or its declaration changed.
     pub(crate) async fn declare(&mut self, declared: DeclaredHandler) {
+        if declared.is_deleting {
+            return self.delete(declared).await;
+        }
         let name = declared.name.clone();
         if let Some(managed) = self.managed.get_mut(&name) {
             if managed.declared.is_same_as(&declared) {
@@ -279,8 +295,65 @@ impl Supervisor {
         self.wait(declared, Some(reporter));
     }
 
+    /// A Handler is being deleted: it is not served any more. Once its parents are let go, so is the Handler.
+    async fn delete(&mut self, declared: DeclaredHandler) {
+        let name = declared.name.clone();
+        if self.deleting.contains_key(&name) {
+            return;
+        }
+        let is_managed = self.managed.contains_key(&name);
+        self.remove(&name).await;
+        let is_held = declared.resource.as_ref().is_some_and(|handler| {
+            let finalizers = handler.metadata.finalizers.iter().flatten();
+            finalizers.into_iter().any(|it| it == PARENTS_FINALIZER)
+        });
+        if !is_held {
+            return;
+        }
+        // If it is managed, its manager lets the parents go, and ends then.
+        if !is_managed && !self.claims.holds(&name) && *self.leads.borrow() {
+            self.let_go(declared.clone(), true);
+        }
+        self.deleting.insert(name, declared);
+    }
+
+    /// Lets a Handler go that is being deleted, and before that its parents, unless that is done already.
+    fn let_go(&mut self, declared: DeclaredHandler, has_parents: bool) {
+        let (assign, mut assigned) = watch::channel(Assignment::Retire);
+        self.retired.push(assign);
+        let (host, name) = (self.host.clone(), declared.name.clone());
+        self.managers.spawn(async move {
+            let own = host.clients.own();
+            let released = async {
+                let parent = declared
+                    .resource
+                    .as_ref()
+                    .map(|handler| &handler.spec.parent);
+                let parent = parent.and_then(|it| Kind::new(&it.api_version, &it.kind).ok());
+                if let Some(parent) = parent.filter(|_| has_parents) {
+                    let account = declared.settings.as_ref().ok();
+                    let account = account.and_then(|settings| settings.account.clone());
+                    let client = host.clients.of_handler(account.as_ref());
+                    let clients = ApiClients {
+                        host: own.clone(),
+                        handler: client.map_or_else(|_| own.clone(), |it| it.client),
+                    };
+                    let namespaces = &host.options.namespaces;
+                    release(&clients, &declared.name, &parent, namespaces).await;
+                }
+                let_handler_go(&own, &declared.name).await;
+            };
+            tokio::select! {
+                () = released => {}
+                _ = assigned.wait_for(|it| matches!(it, Assignment::Stop)) => {}
+            }
+            (name, Ok(()))
+        });
+    }
+
     async fn remove(&mut self, name: &str) {
         self.waiting.remove(name);
+        self.deleting.remove(name);
         self.host.monitoring.readiness.remove(name);
         let Some(managed) = self.managed.get(name) else {
             return;
@@ -295,12 +368,19 @@ impl Supervisor {
     fn end(&mut self, name: &str) {
         if let Some(managed) = self.managed.remove(name) {
             managed.assignment.send_replace(Assignment::Retire);
+            self.retired.push(managed.assignment);
         }
     }
 
     /// A manager ended, since its handler is gone. Its kind of parent is free, which may be what others wait for.
     async fn ended(&mut self, name: &str) {
         self.claims.release(name);
+        self.retired.retain(|assignment| !assignment.is_closed());
+        if *self.leads.borrow()
+            && let Some(declared) = self.deleting.remove(name)
+        {
+            self.let_go(declared, false);
+        }
         if !self.managed.contains_key(name) {
             // The manager may have reported after it was removed.
             self.host.monitoring.readiness.remove(name);
@@ -324,6 +404,18 @@ impl ManagedHandler {
         let command = ManagerCommand::Refuse(refused, self.declared.generation);
         // This fails only if the manager has ended, and then the host ends.
         let _ = self.commands.send(command);
+    }
+}
+
+/// Takes the finalizer of a Handler off, however long that takes.
+async fn let_handler_go(client: &Client, name: &str) {
+    let mut attempts = 0_u32;
+    while let Err(problem) = hold_handler(client, name, false).await {
+        if attempts == 0 {
+            tracing::warn!(handler = %name, "the Handler keeps the finalizer {PARENTS_FINALIZER}: {problem}; trying again");
+        }
+        attempts = attempts.saturating_add(1);
+        tokio::time::sleep(Backoff::default().delay(attempts, fastrand::f64())).await;
     }
 }
 

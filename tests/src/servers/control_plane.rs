@@ -13,7 +13,8 @@ use crate::programs::server::{Launch, Server};
 
 const AUDIT_POLICY: &str = include_str!("../../control-plane/audit-policy.yaml");
 /// The controllers that work on the objects of the suites, where there are no Pods.
-const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,persistentvolumeclaim-protection-controller,deployment-controller";
+const CONTROLLERS: &str =
+    "namespace-controller,garbage-collector-controller,persistentvolumeclaim-protection-controller";
 
 pub(super) async fn start_etcd(launch: &Launch<'_>, directory: &Path) -> Result<(Server, String)> {
     let arguments = |ports: &[u16]| {

@@ -9,7 +9,7 @@ use super::problem_log::ProblemLog;
 use super::received::Received;
 
 /// A kind as the API server serves it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServedKind {
     pub(crate) kind: Kind,
     pub(crate) resource: ApiResource,
@@ -83,6 +83,32 @@ pub(crate) async fn served(client: &Client, kind: &Kind, waits: impl Fn(&NotServ
         }
         attempts += 1;
         // A user applies a CRD and then looks at the result, so the wait is short.
+        let delay = Backoff::default().delay(attempts, fastrand::f64());
+        tokio::time::sleep(delay.min(Duration::from_secs(5))).await;
+    }
+}
+
+/// How a kind is served, as soon as the API server answers; None if it is not.
+pub(crate) async fn served_if_at_all(
+    client: &Client,
+    kind: &Kind,
+    waits: impl Fn(&NotServed),
+) -> Option<ServedKind> {
+    let problems = ProblemLog::of(format!("looking for {kind}"));
+    let mut attempts = 0;
+    loop {
+        match discover(client, kind).await {
+            Ok(served) => {
+                problems.resolve();
+                return Some(served);
+            }
+            Err(NotServed::Answered(_)) => return None,
+            Err(lack @ NotServed::Unanswered(_)) => {
+                problems.report(&lack.message());
+                waits(&lack);
+            }
+        }
+        attempts += 1;
         let delay = Backoff::default().delay(attempts, fastrand::f64());
         tokio::time::sleep(delay.min(Duration::from_secs(5))).await;
     }

@@ -13,7 +13,7 @@ mod restored;
 
 pub use self::clients::ApiClients;
 pub use self::discovery::NotServed;
-pub(crate) use self::discovery::{ServedKind, find, missing, served};
+pub(crate) use self::discovery::{ServedKind, find, missing, served, served_if_at_all};
 pub(crate) use self::error::{ApiError, answered, answered_with_retries, watch_problem};
 pub use self::error::{connection_problem, innermost_cause};
 pub(crate) use self::events::publish;

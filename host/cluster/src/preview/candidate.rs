@@ -58,7 +58,8 @@ pub async fn preview(
         grant,
         parents,
         children,
-    } = Kinds::now(client, &candidate.request).await?;
+        ..
+    } = Kinds::present(client, &candidate.request).await?;
     if parents.scope == Scope::Cluster && !candidate.namespaces.is_empty() {
         return Err(PreviewError::Namespaces(grant.parent.clone()));
     }

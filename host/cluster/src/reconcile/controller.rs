@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handler_host_core::{
-    Backoff, Grant, GrantError, Key, Scope, Task, TrialFailure, parents_warning,
+    Backoff, Grant, GrantError, Key, Kind, Scope, Task, TrialFailure, parents_warning,
 };
 use kube::Client;
 use kube::runtime::events::Reporter;
@@ -19,7 +19,7 @@ use crate::api::{ApiClients, ProblemLog};
 use crate::health::{HeartbeatOf, Liveness};
 use crate::metrics::{HandlerMetrics, LabelValue as _, TRACES};
 use crate::watching::{
-    ClusterError, ContestedNames, FillProgress, WatchedKind, WatchedKinds, WorkQueue,
+    ClusterError, ContestedNames, FillProgress, KindsFollower, WatchedKind, WatchedKinds, WorkQueue,
 };
 
 /// How a handler is served.
@@ -73,6 +73,10 @@ pub(crate) struct Controller {
     running: RwLock<Arc<RunningModule>>,
     /// The fields of a parent's status that the API server does not keep.
     pub(crate) dropped: RwLock<BTreeSet<String>>,
+    /// The granted kinds of children that are not served.
+    pub(super) missing: Vec<Kind>,
+    /// Notices when kinds are served otherwise.
+    pub(super) follower: Arc<KindsFollower>,
     failed_trials: UnboundedSender<FailedTrial>,
     warnings: UnboundedSender<HandlerWarning>,
 }
@@ -96,6 +100,8 @@ impl Controller {
             filled,
             fill_progress,
             metrics,
+            missing,
+            follower,
             ..
         } = watched;
         let running = RunningModule::new(active, &grant)?;
@@ -126,6 +132,8 @@ impl Controller {
             fill_progress,
             running: RwLock::new(Arc::new(running)),
             dropped: RwLock::default(),
+            missing,
+            follower,
             failed_trials,
             warnings,
         };

@@ -11,7 +11,7 @@ use tracing::field::Empty;
 
 use super::executed::{ChildWrite, Executed};
 use super::parent_states::ParentStates;
-use crate::api::{ApiError, Expected, Requests, answered, answered_with_retries};
+use crate::api::{ApiError, Expected, Requests, answered, answered_with_retries, missing};
 use crate::metrics::{HandlerMetrics, LabelValue as _, TRACES, Write, WriteOutcome};
 use crate::watching::{ContestedNames, WatchedKind, WorkQueue};
 
@@ -103,6 +103,7 @@ impl Executor<'_> {
         executed: &mut Executed<'s>,
     ) -> Result<(), ChildProblem> {
         let name = child.name();
+        self.kind(&name)?;
         let mut before = observed.map(Cow::Borrowed);
         let mut adoption = None;
         for _ in 0..self.effect.attempts() {
@@ -332,12 +333,13 @@ impl Executor<'_> {
         }
     }
 
-    /// The checked kinds are the granted ones, and those are served; a miss means that the cluster changed.
+    /// The checked kinds are the granted ones. One that is not served is refused like a child that the API server
+    /// refuses.
     fn kind(&self, child: &ChildRef) -> Result<&WatchedKind, ChildProblem> {
         let mut kinds = self.kinds.iter();
         kinds
             .find(|known| known.served.kind == child.kind)
-            .ok_or_else(|| ChildProblem::Stale(child.clone()))
+            .ok_or_else(|| ChildProblem::Rejected(child.clone(), missing(&child.kind)))
     }
 }
 

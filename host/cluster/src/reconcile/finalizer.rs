@@ -12,26 +12,6 @@ impl Controller {
         PassOutcome::of_finalizer(self.write_finalizer(parent, is_wanted).await)
     }
 
-    /// Removes the finalizer from every parent that has it.
-    pub(super) async fn release_parents(&self) {
-        let finalizer = self.grant.finalizer();
-        for key in self.parents.cache.keys() {
-            let held = self.parents.cache.get(&key);
-            let Some(parent) = held.filter(|it| it.meta.finalizers.contains(&finalizer)) else {
-                continue;
-            };
-            let problem = match self.write_finalizer(&parent, false).await {
-                // A parent that changed or went meanwhile is not tried again: nobody is left to do so.
-                FinalizerWrite::Written | FinalizerWrite::Stale => continue,
-                FinalizerWrite::Rejected(message) => {
-                    format!("the API server refused the finalizer: {message}")
-                }
-                FinalizerWrite::Unavailable { message, .. } => message,
-            };
-            tracing::warn!(handler = %self.grant.handler, object = %key, "its finalizer {finalizer} stays: {problem}; take it off by hand");
-        }
-    }
-
     async fn write_finalizer(&self, parent: &Object, is_wanted: bool) -> FinalizerWrite {
         let ours = self.grant.finalizer();
         let mut finalizers = parent.meta.finalizers.clone();

@@ -95,6 +95,7 @@ impl Controller {
             }
             // The parent was deleted, and the watch will say so; or its kind lost its status subresource.
             Err(ApiError::NotFound(message)) => {
+                self.follower.hint();
                 if self.report_later(&parent, report, None) > 2 {
                     tracing::error!(handler = %self.grant.handler, object = %key, "the status cannot be written: {message}");
                 }
@@ -170,6 +171,10 @@ impl Controller {
         let Some(written) = answer.into_object(&served.kind) else {
             return Ok(());
         };
+        if written.status_hash() == parent.status_hash() {
+            // The write changed nothing, as where the status is a subresource by now.
+            self.follower.hint();
+        }
         self.note_dropped(dropped_fields(&status, &written.status()));
         self.states.with(parent, |state| {
             if let Some(fingerprint) = &mut state.fingerprint {
@@ -215,6 +220,8 @@ impl Controller {
             self.metrics.wrote(Write::Event, (&published).into());
             match published {
                 Ok(()) => self.event_problems.resolve(),
+                // Its parent goes with the namespace.
+                Err(ApiError::Terminating(_)) => return,
                 // An Event is not published again: the condition says the same.
                 Err(error) => self.event_problems.report(&error),
             }

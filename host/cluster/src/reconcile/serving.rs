@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::controller::{Controller, HandlerWarning, ServingOptions};
 use super::running_module::{CallableModule, FailedTrial, RunningModule};
 use crate::api::ApiClients;
-use crate::watching::{ClusterError, WatchedKinds, rules_of};
+use crate::watching::{ClusterError, WatchedKinds, missing_in_words, rules_of};
 
 /// The parents of a handler, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum ServingNews {
     Filled,
     /// The trial of a module failed.
     FailedTrial(FailedTrial),
+    /// A granted kind is served otherwise than it was found.
+    KindsChanged,
     /// The administrator should know something.
     Warning(HandlerWarning),
     /// A watch or a worker ended by itself, which is a defect of the host.
@@ -136,6 +138,12 @@ impl Serving {
         self.controller.fill_progress.is_filled()
     }
 
+    /// What is missing in the cluster; None if nothing is.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        missing_in_words(&self.controller.missing)
+    }
+
     /// Counts the parents.
     #[must_use]
     pub fn counts(&self) -> ParentCounts {
@@ -155,6 +163,7 @@ impl Serving {
             }
             // It never closes: the controller holds the sender.
             Some(failed) = self.failed_trials.recv() => ServingNews::FailedTrial(failed),
+            () = self.controller.follower.changed() => ServingNews::KindsChanged,
             Some(warning) = self.warnings.recv() => ServingNews::Warning(warning),
             ended = &mut self.task => ServingNews::Ended(match ended {
                 Ok(Ok(())) => ClusterError::Ended("no error".to_owned()),
@@ -162,13 +171,6 @@ impl Serving {
                 Err(error) => ClusterError::Ended(error.to_string()),
             }),
         }
-    }
-
-    /// Stops for good, and removes the handler's finalizer from its parents, which nothing else would do later.
-    pub async fn retire(self, patience: Duration) {
-        let controller = self.controller.clone();
-        self.stop(patience).await;
-        controller.release_parents().await;
     }
 
     /// Stops. Calls and writes under way may take `patience` to end.

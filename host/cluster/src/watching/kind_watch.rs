@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::backoff::WatchBackoff;
 use super::cache::Cache;
 use super::fill::Fill;
+use super::kinds_follower::KindsFollower;
 use super::watched_kind::WatchedKind;
 use crate::api::{
     ProblemLog, Received, Restorations, ServedKind, watch_across_restorations, watch_problem,
@@ -25,6 +26,7 @@ pub(crate) struct KindWatch {
     pub(crate) cache: Arc<Cache>,
     pub(crate) fill: Arc<Fill>,
     pub(crate) restorations: Arc<Restorations>,
+    pub(crate) follower: Arc<KindsFollower>,
 }
 
 impl KindWatch {
@@ -36,6 +38,7 @@ impl KindWatch {
         labels: String,
         fill: Arc<Fill>,
         restorations: Arc<Restorations>,
+        follower: Arc<KindsFollower>,
     ) -> Self {
         Self {
             served: kind.served.clone(),
@@ -46,6 +49,7 @@ impl KindWatch {
             cache: kind.cache.clone(),
             fill,
             restorations,
+            follower,
         }
     }
 
@@ -82,6 +86,9 @@ impl KindWatch {
                 Ok(event) => event,
                 Err(error) => {
                     problems.report(&watch_problem(&error));
+                    if is_gone(&error) {
+                        self.follower.hint();
+                    }
                     if is_refused(&error) {
                         self.fill.settle();
                     }
@@ -150,6 +157,22 @@ impl KindWatch {
             Some(namespace) => format!("{} in {namespace}", self.served.kind),
             None => self.served.kind.to_string(),
         }
+    }
+}
+
+/// Whether the API server answers as if it did not serve the kind.
+fn is_gone(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => {
+            matches!(status.code, 404 | 405)
+        }
+        watcher::Error::WatchError(status) => matches!(status.code, 404 | 405),
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => false,
     }
 }
 

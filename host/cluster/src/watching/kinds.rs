@@ -3,7 +3,9 @@ use handler_host_core::{
 };
 use kube::Client;
 
-use crate::api::{ApiError, NotServed, ServedKind, field_types, find, missing, served};
+use crate::api::{
+    ApiError, NotServed, ServedKind, field_types, find, missing, served, served_if_at_all,
+};
 
 /// Why the kinds of a handler could not be found in the cluster.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +40,14 @@ pub struct Kinds {
     pub(crate) grant: Grant,
     pub(crate) parents: ServedKind,
     pub(crate) children: Vec<ServedKind>,
+    /// The granted kinds of children that are not served.
+    pub(crate) missing: Vec<Kind>,
 }
 
 impl Kinds {
-    /// Waits until the API server serves all kinds, however long that takes. `waits` gets the reason after each
-    /// attempt that fails.
+    /// Waits until the API server serves the kind of the parents, however long that takes. `waits` gets the reason
+    /// after each attempt that fails. Kinds of children that are not served are missing from what is served, and take
+    /// nothing away from the others.
     ///
     /// # Errors
     ///
@@ -55,7 +60,27 @@ impl Kinds {
         let parents = served(client, &request.parent, &waits).await;
         let mut children = Vec::new();
         for ChildPolicy { kind, .. } in &request.children {
-            children.push(served(client, kind, &waits).await);
+            children.extend(served_if_at_all(client, kind, &waits).await);
+        }
+        Ok(Self::of(request, parents, children)?
+            .with_field_types(client)
+            .await)
+    }
+
+    /// The kinds as the API server serves them now. A kind of children that is not served is missing.
+    ///
+    /// # Errors
+    ///
+    /// When the kind of the parents is not served, or a kind can never be granted.
+    pub async fn present(client: &Client, request: &GrantRequest) -> Result<Self, KindsError> {
+        let parents = find_served(client, &request.parent).await?;
+        let mut children = Vec::new();
+        for ChildPolicy { kind, .. } in &request.children {
+            match find_served(client, kind).await {
+                Ok(served) => children.push(served),
+                Err(KindsError::NotServed(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(Self::of(request, parents, children)?
             .with_field_types(client)
@@ -101,8 +126,11 @@ impl Kinds {
             all.find(|served| served.kind == *kind)
                 .map_or(Scope::Namespaced, |served| served.scope)
         };
+        let is_served = |kind: &Kind| children.iter().any(|served| served.kind == *kind);
+        let granted = request.children.iter().map(|policy| policy.kind.clone());
         Ok(Self {
             grant: request.grant_in(scope)?,
+            missing: granted.filter(|kind| !is_served(kind)).collect(),
             parents,
             children,
         })

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use handler_host_core::{Grant, HANDLER_LABEL, Object, Rule, Scope};
+use handler_host_core::{Grant, HANDLER_LABEL, Kind, Object, Rule, Scope};
 use kube::Client;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -12,6 +12,7 @@ use super::error::ClusterError;
 use super::fill::FillProgress;
 use super::kind_watch::KindWatch;
 use super::kinds::{Kinds, rules_of};
+use super::kinds_follower::KindsFollower;
 use super::watched_kind::WatchedKind;
 use super::work_queue::WorkQueue;
 use crate::api::Restorations;
@@ -32,6 +33,10 @@ pub struct WatchedKinds {
     pub(crate) filled: Vec<oneshot::Receiver<()>>,
     pub(crate) fill_progress: FillProgress,
     restorations: Arc<Restorations>,
+    /// The granted kinds of children that are not served.
+    pub(crate) missing: Vec<Kind>,
+    /// Notices when kinds are served otherwise.
+    pub(crate) follower: Arc<KindsFollower>,
 }
 
 impl Kinds {
@@ -50,11 +55,18 @@ impl Kinds {
             grant,
             parents,
             children,
+            missing,
         } = self;
         if parents.scope == Scope::Cluster && !namespaces.is_empty() {
             let parent = parents.kind;
             return Err(ClusterError::Namespaces { parent });
         }
+        let follower = Arc::new(KindsFollower::default());
+        let mut watches = JoinSet::new();
+        let served = [&parents].into_iter().chain(&children);
+        let found = served.map(|it| (it.kind.clone(), Some(it.clone())));
+        let found = found.chain(missing.iter().map(|kind| (kind.clone(), None)));
+        watches.spawn(follower.clone().run(client.clone(), found.collect()));
         let mut observed = WatchedKinds {
             grant,
             parents: WatchedKind::new(parents),
@@ -62,10 +74,12 @@ impl Kinds {
             contested: Arc::default(),
             queue: Arc::new(WorkQueue::new(metrics.clone())),
             metrics,
-            watches: JoinSet::new(),
+            watches,
             filled: Vec::new(),
             fill_progress: FillProgress::default(),
             restorations: Arc::default(),
+            missing,
+            follower,
         };
         let places: BTreeSet<Option<String>> = if namespaces.is_empty() {
             BTreeSet::from([None])
@@ -98,6 +112,17 @@ impl WatchedKinds {
         self.fill_progress.filled().await;
     }
 
+    /// What is missing in the cluster; None if nothing is.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        missing_in_words(&self.missing)
+    }
+
+    /// Waits until a kind is served otherwise than it was found.
+    pub async fn changed(&self) {
+        self.follower.changed().await;
+    }
+
     fn watch(&mut self, client: &Client, namespace: Option<&String>) {
         let queue = self.queue.clone();
         let on_parent = move |parent: &Object| queue.add(parent.key());
@@ -108,6 +133,7 @@ impl WatchedKinds {
             String::new(),
             fill,
             self.restorations.clone(),
+            self.follower.clone(),
         );
         self.start(watch, client, on_parent);
         for child in 0..self.children.len() {
@@ -119,6 +145,7 @@ impl WatchedKinds {
                 labels,
                 fill,
                 self.restorations.clone(),
+                self.follower.clone(),
             );
             let contested = self.contested.clone();
             self.watches.spawn(contested.watch(
@@ -145,6 +172,17 @@ impl WatchedKinds {
         self.watches
             .spawn(watch.run(client.clone(), filled, on_change));
     }
+}
+
+/// What is missing in the cluster, and what to do about it.
+pub(crate) fn missing_in_words(kinds: &[Kind]) -> Option<String> {
+    let kinds: Vec<_> = kinds.iter().map(Kind::to_string).collect();
+    (!kinds.is_empty()).then(|| {
+        format!(
+            "The API server does not serve {}; apply its CustomResourceDefinition. All else is served.",
+            kinds.join(", ")
+        )
+    })
 }
 
 fn child_changed(child: &Object, parents: &Cache, queue: &WorkQueue) {

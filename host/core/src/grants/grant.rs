@@ -225,8 +225,14 @@ impl Grant {
     /// The finalizer of parents that the handler is called for while they are being deleted.
     #[must_use]
     pub fn finalizer(&self) -> String {
-        format!("handler-host.dev/{}", self.handler)
+        finalizer_of(&self.handler)
     }
+}
+
+/// The finalizer that the handler of this name has on its parents.
+#[must_use]
+pub fn finalizer_of(handler: &str) -> String {
+    format!("handler-host.dev/{handler}")
 }
 
 /// Whether a handler may have this name, which must be a DNS label of at most 48 characters.

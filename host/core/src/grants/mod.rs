@@ -11,7 +11,9 @@ mod rights;
 pub use self::account::{Account, AccountError};
 pub use self::child_policy::{ChildPolicy, OnParentDelete};
 pub use self::claims::{Claims, Taken};
-pub use self::grant::{ChildGrant, Grant, GrantError, Limits, Scope, is_handler_name};
+pub use self::grant::{
+    ChildGrant, Grant, GrantError, Limits, Scope, finalizer_of, is_handler_name,
+};
 pub use self::parent_status::{ParentStatus, parents_warning};
 pub use self::request::GrantRequest;
 pub use self::rights::{Resource, Right, Rule, Verb, rights, rights_in_words, rules};

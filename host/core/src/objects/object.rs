@@ -27,6 +27,9 @@ pub struct Object {
     applied_fields: Option<AppliedFields>,
 }
 
+/// The finalizer by which the API server marks a deletion in the foreground.
+const FOREGROUND_DELETION: &str = "foregroundDeletion";
+
 /// Why a text is not an object.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
@@ -143,6 +146,14 @@ impl Object {
     #[must_use]
     pub fn is_deleting(&self) -> bool {
         self.meta.deletion_timestamp.is_some()
+    }
+
+    /// Whether it is being deleted in the foreground: the garbage collector deletes all that it owns, also what is made
+    /// meanwhile, and only then the object itself.
+    #[must_use]
+    pub fn is_deleting_in_foreground(&self) -> bool {
+        let mut finalizers = self.meta.finalizers.iter();
+        self.is_deleting() && finalizers.any(|it| it == FOREGROUND_DELETION)
     }
 
     /// The uids of all objects that this one could be a child of, by label and by owner reference. If one of them was

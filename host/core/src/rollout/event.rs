@@ -121,6 +121,8 @@ pub enum RolloutEvent<M> {
     },
     /// All granted kinds were found in the cluster and are watched: from now on a module can serve.
     KindsWatched,
+    /// A granted kind is no longer served as it was found: it came, went, or is another one.
+    KindsChanged,
     /// Too many parents failed newly with a module on trial.
     TrialFailed {
         /// The module.

@@ -146,6 +146,12 @@ impl<M: RolloutModule> Rollout<M> {
                 self.common.is_watching = true;
                 self.on_leading(|leading, common| leading.serve(common, facts))
             }
+            RolloutEvent::KindsChanged => {
+                self.common.is_watching = false;
+                self.common.authorized = None;
+                let deadline = self.common.settings.call_limits.deadline;
+                vec![Action::Watch { deadline }]
+            }
             RolloutEvent::TrialFailed { digest, failure } => self.on_leading(|leading, common| {
                 leading.trial_failed(digest, &failure, common, facts)
             }),

@@ -13,8 +13,8 @@ pub enum ServingState {
     Refused(String),
     /// Its kinds are watched.
     Watching,
-    /// It serves.
-    Serving,
+    /// It serves. Which granted kinds of children are missing in the cluster, and what to do about it; None if none is.
+    Serving(Option<String>),
 }
 
 /// What the Handler's status says of its modules.
@@ -78,11 +78,14 @@ impl<M: RolloutModule> Rollout<M> {
                 HandlerReason::ModuleNotLoaded,
                 "No module runs; ModuleLoaded says why.",
             ),
-            ServingState::Serving if self.common.lacks_rights() => (
+            ServingState::Serving(_) if self.common.lacks_rights() => (
                 HandlerReason::NotAuthorized,
                 "Its account lacks rights; Authorized says which.",
             ),
-            ServingState::Serving => (HandlerReason::Serving, "Its parents are served."),
+            ServingState::Serving(Some(missing)) => {
+                (HandlerReason::KindNotServed, missing.as_str())
+            }
+            ServingState::Serving(None) => (HandlerReason::Serving, "Its parents are served."),
         };
         HandlerCondition::new(ConditionType::Ready, reason, message)
     }

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use futures::StreamExt as _;
-use handler_host_cluster::{ApiClients, Candidate, Serving, SwapOutcome, preview};
+use handler_host_cluster::{
+    ApiClients, Candidate, HandlerWarning, Serving, SwapOutcome, hold_handler, preview,
+};
 use handler_host_core::{
     Action, FetchedModule, GrantRequest, LoadPurpose, RolloutEvent, RolloutModule, RolloutNote,
     TrialTerms,
@@ -15,6 +17,9 @@ use crate::serve::modules::{LoadedModule, load};
 use crate::serve::stage::ServingStage;
 use crate::summary::ChangeCounts;
 
+/// How long a module that serves waits for the finalizer of its Handler.
+const HOLD_TIME: Duration = Duration::from_secs(10);
+
 /// How a manager carries out what its rollout decides.
 impl HandlerManager {
     /// Carries out an action; gives what came of it.
@@ -24,7 +29,12 @@ impl HandlerManager {
     ) -> Result<Option<RolloutEvent<LoadedModule>>> {
         match action {
             Action::Load { purpose, module } => return Ok(self.load(purpose, module).await),
-            Action::Run { module, trial } => self.serve(&module, trial)?,
+            Action::Run { module, trial } => {
+                if module.description().has_finalizer {
+                    self.hold().await;
+                }
+                self.serve(&module, trial)?;
+            }
             Action::Watch { deadline } => self.watch(deadline).await?,
             Action::Follow => {
                 let source = self.settings().module.clone();
@@ -50,6 +60,35 @@ impl HandlerManager {
             Action::Note(note) => self.note(&note),
         }
         Ok(None)
+    }
+
+    /// Gives the Handler a finalizer before its parents get theirs. So its deletion is seen whenever it happens, also if
+    /// no host runs then, and the parents are let go.
+    async fn hold(&mut self) {
+        match self.origin {
+            HandlerOrigin::Cluster if !self.is_held => {}
+            HandlerOrigin::Cluster | HandlerOrigin::Files(_) | HandlerOrigin::Module { .. } => {
+                return;
+            }
+        }
+        let client = self.host.clients.own();
+        let held = hold_handler(&client, &self.settings().name, true);
+        let held = tokio::time::timeout(HOLD_TIME, held).await;
+        let problem = match held {
+            Ok(Ok(())) => {
+                self.is_held = true;
+                return;
+            }
+            Ok(Err(problem)) => problem,
+            Err(_) => format!("no answer within {} s", HOLD_TIME.as_secs()),
+        };
+        self.reporter.warn(&HandlerWarning {
+            reason: "HandlerNotHeld",
+            message: format!(
+                "the Handler gets no finalizer: {problem}. If it is deleted while no host runs, its parents keep \
+                 theirs; give the host the right to patch handlers"
+            ),
+        });
     }
 
     /// Loads a module, unless the manager is assigned something else meanwhile.

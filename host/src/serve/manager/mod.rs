@@ -9,10 +9,12 @@ use anyhow::Result;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use handler_host_cluster::resource::HandlerStatus;
-use handler_host_cluster::{Authorization, Heartbeat, HeartbeatOf, Review, ServingNews};
+use handler_host_cluster::{
+    ApiClients, Authorization, Heartbeat, HeartbeatOf, Review, ServingNews, release_parents,
+};
 use handler_host_core::{
-    Digest, Facts, FetchedModule, GrantRequest, Now, PreviewSummary, Recalled, Rollout,
-    RolloutEvent, RolloutModule, Settings, rights,
+    Backoff, Digest, Facts, FetchedModule, GrantRequest, Kind, Now, PreviewSummary, Recalled,
+    Rollout, RolloutEvent, RolloutModule, Settings, rights,
 };
 use handler_host_engine::Tally;
 use handler_host_registry::{FetchError, follow};
@@ -43,6 +45,8 @@ pub(super) struct HandlerManager {
     /// created again with the same name does not find the modules of the one before.
     store_key: String,
     mailbox: Mailbox,
+    /// Whether the Handler has its finalizer.
+    is_held: bool,
     rollout: Rollout<LoadedModule>,
     stage: ServingStage,
     /// Acts in the name of the handler's account.
@@ -109,6 +113,7 @@ impl HandlerManager {
             previews: JoinSet::new(),
             review: None,
             tally: Arc::default(),
+            is_held: false,
             mailbox,
             heartbeat,
             origin,
@@ -126,16 +131,29 @@ impl HandlerManager {
             ended = self.manage() => return ended,
         };
         let deadline = self.settings().call_limits.deadline;
+        let leads = self.rollout.is_leading();
+        let clients = self.clients();
+        let settings = self.rollout.settings().clone();
         let Self {
-            stage, reporter, ..
+            stage,
+            reporter,
+            host,
+            ..
         } = self;
         // Another host, or another manager, has the say from now on.
         drop(reporter);
+        stage.stop(deadline + WRITE_TIME).await;
         match is_last {
-            Assignment::Retire => stage.retire(deadline + WRITE_TIME).await,
-            Assignment::StandBy | Assignment::Lead(_) | Assignment::Stop => {
-                stage.stop(deadline + WRITE_TIME).await;
+            Assignment::Retire if leads => {
+                let (name, parent) = (&settings.name, &settings.parent);
+                let released = release(&clients, name, parent, &host.options.namespaces);
+                tokio::select! {
+                    () = released => {}
+                    // The host stops: the next one goes on.
+                    _ = assignment.wait_for(|it| matches!(it, Assignment::Stop)) => {}
+                }
             }
+            Assignment::Retire | Assignment::StandBy | Assignment::Lead(_) | Assignment::Stop => {}
         }
         Ok(())
     }
@@ -283,6 +301,11 @@ impl HandlerManager {
         match news {
             // How the handler stands is reported after each occurrence.
             StageNews::Progress | StageNews::Serving(ServingNews::Filled) => Ok(()),
+            StageNews::KindsChanged | StageNews::Serving(ServingNews::KindsChanged) => {
+                let handler = &self.settings().name;
+                tracing::info!(%handler, "a kind is served otherwise than before; looking for the kinds anew");
+                self.send(RolloutEvent::KindsChanged).await
+            }
             StageNews::Found(Ok(kinds)) => {
                 let name = &self.rollout.settings().name;
                 match ServingStage::watch(*kinds, name, &self.host, &self.client) {
@@ -356,6 +379,26 @@ impl HandlerManager {
             ..HandlerStatus::of(&self.rollout, &conditions)
         };
         self.reporter.report(conditions, status);
+    }
+}
+
+/// Lets all parents of a handler go that nobody serves any more, however long that takes.
+pub(super) async fn release(
+    clients: &ApiClients,
+    handler: &str,
+    parent: &Kind,
+    namespaces: &[String],
+) {
+    let mut attempts = 0_u32;
+    while let Err(problem) = release_parents(clients, handler, parent, namespaces).await {
+        if attempts == 0 {
+            tracing::warn!(%handler, "its parents are not let go: {problem}; trying again. Give the right, or take the finalizer off by hand");
+        }
+        attempts = attempts.saturating_add(1);
+        tokio::time::sleep(Backoff::default().delay(attempts, fastrand::f64())).await;
+    }
+    if attempts > 0 {
+        tracing::info!(%handler, "its parents are let go");
     }
 }
 

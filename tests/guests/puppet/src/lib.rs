@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use handler_sdk::{Description, Event, Failure, Handler, Metadata, Request, Response};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json::{Value, json};
 
 use config::{Misbehaviour, PuppetConfig};
@@ -18,33 +19,31 @@ struct Puppet;
 
 handler_sdk::export!(Puppet);
 
-#[derive(Deserialize)]
-#[serde(try_from = "ParentFields")]
+/// A parent. Its spec is in an annotation, as JSON, where its kind has another spec or none.
 struct PuppetParent {
     metadata: Metadata,
     spec: PuppetSpec,
 }
 
-/// The annotation that holds the spec, as JSON, of a parent whose kind has another spec or none.
 const SPEC_ANNOTATION: &str = "tests.handler-host.dev/spec";
 
-#[derive(Deserialize)]
-struct ParentFields {
-    metadata: Metadata,
-    #[serde(default)]
-    spec: Value,
-}
-
-impl TryFrom<ParentFields> for PuppetParent {
-    type Error = serde_json::Error;
-
-    fn try_from(fields: ParentFields) -> Result<Self, serde_json::Error> {
-        let ParentFields { metadata, spec } = fields;
+impl<'de> Deserialize<'de> for PuppetParent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct ParentFields {
+            metadata: Metadata,
+            #[serde(default)]
+            spec: Value,
+        }
+        let ParentFields { metadata, spec } = ParentFields::deserialize(deserializer)?;
         let spec = match metadata.annotations.get(SPEC_ANNOTATION) {
-            Some(text) => serde_json::from_str(text)?,
-            None => serde_json::from_value(spec)?,
+            Some(text) => serde_json::from_str(text),
+            None => serde_json::from_value(spec),
         };
-        Ok(Self { metadata, spec })
+        match spec {
+            Ok(spec) => Ok(Self { metadata, spec }),
+            Err(error) => Err(D::Error::custom(format_args!("spec: {error}"))),
+        }
     }
 }
 

@@ -212,6 +212,8 @@ fn stamp(
     annotations.remove(APPLIED_ANNOTATION);
     match granted.policy.on_parent_delete {
         OnParentDelete::Orphan => {}
+        // What the parent owns would be deleted as soon as it is made.
+        OnParentDelete::Delete if parent.is_deleting_in_foreground() => {}
         OnParentDelete::Delete => {
             let owner = json!([{
                 "apiVersion": grant.parent.api_version,

@@ -55,9 +55,9 @@ pub struct Claimant<'a> {
 impl Claimant<'_> {
     /// What an object is to the parent.
     ///
-    /// An object is a child if the parent is its controller. Labels count only where no owner reference may stand, and
-    /// only if this handler applied the object: a copy has the labels too. An object that another object controls is
-    /// never a child.
+    /// An object is a child if the parent is its controller. Labels count only where no owner reference may stand, for
+    /// children that outlive their parent or are made while it is being deleted in the foreground, and only if this
+    /// handler applied the object: a copy has the labels too. An object that another object controls is never a child.
     ///
     /// `is_living` says whether a parent with a uid exists.
     #[must_use]
@@ -102,7 +102,8 @@ impl Claimant<'_> {
         let named_parent = labels.get(PARENT_UID_LABEL);
         let is_named = named_parent == Some(parent.uid.as_str());
         if label == Some(handler) {
-            if is_named && is_applied && self.grant.keeps(kind) {
+            let is_unowned = self.grant.keeps(kind) || self.parent.is_deleting_in_foreground();
+            if is_named && is_applied && is_unowned {
                 return Ownership::Child;
             }
             if is_named {

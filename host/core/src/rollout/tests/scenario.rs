@@ -308,7 +308,7 @@ impl Scenario {
         let serving = match (self.is_watching, &self.serves) {
             (false, _) => ServingState::Looking(None),
             (true, None) => ServingState::Watching,
-            (true, Some(_)) => ServingState::Serving,
+            (true, Some(_)) => ServingState::Serving(None),
         };
         self.rollout.conditions(&serving)
     }
