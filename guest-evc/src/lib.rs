@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 struct EvcHandler;
 
-handler_sdk::export!(EvcHandler);
+handler_sdk::export!(EvcHandler, "evc");
 
 #[derive(Deserialize)]
 struct EphemeralVolumeClaim {
@@ -24,6 +24,10 @@ struct EphemeralVolumeClaim {
 struct EvcConfig {
     #[serde(default = "default_class", deserialize_with = "class_name")]
     storage_class: String,
+    /// The labels of the claim that its volume claim gets too. None if none is named: tools such as Argo CD, Helm or
+    /// kubectl's pruning own the objects that carry their labels, and delete those that they did not make.
+    #[serde(default)]
+    copy_labels: Vec<String>,
 }
 
 fn default_class() -> String {
@@ -51,14 +55,20 @@ impl Handler for EvcHandler {
     fn reconcile(request: Request<EphemeralVolumeClaim, EvcConfig>) -> Result<Response, Failure> {
         let EphemeralVolumeClaim { metadata, spec } = request.parent;
         let storage = storage_request(&spec)?;
+        let EvcConfig {
+            storage_class,
+            copy_labels,
+        } = request.config;
+        let mut labels = metadata.labels;
+        labels.retain(|name, _| copy_labels.contains(name));
         Ok(Response::ready([json!({
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
             "metadata": {
                 "name": metadata.name,
-                "labels": metadata.labels,
+                "labels": labels,
                 "annotations": {
-                    "volume.beta.kubernetes.io/storage-class": request.config.storage_class,
+                    "volume.beta.kubernetes.io/storage-class": storage_class,
                 },
             },
             "spec": {

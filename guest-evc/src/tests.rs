@@ -21,9 +21,9 @@ fn it_describes_claims_as_parents_and_volume_claims_as_children() {
 }
 
 #[test]
-fn a_claim_gets_a_volume_claim_of_its_name_size_and_labels() {
+fn a_claim_gets_a_volume_claim_of_its_name_and_size() {
     let mut claim = claim(&json!({"size": "1G"}));
-    claim["metadata"]["labels"] = json!({"app": "db"});
+    claim["metadata"]["labels"] = json!({"app.kubernetes.io/instance": "owned by a tool"});
     claim["metadata"]["annotations"] = json!({"not": "carried"});
     assert_eq!(
         TestCall::<EvcHandler>::new(claim).reconcile().unwrap(),
@@ -32,7 +32,7 @@ fn a_claim_gets_a_volume_claim_of_its_name_size_and_labels() {
             "kind": "PersistentVolumeClaim",
             "metadata": {
                 "name": "my-claim",
-                "labels": {"app": "db"},
+                "labels": {},
                 "annotations": {"volume.beta.kubernetes.io/storage-class": "standard"},
             },
             "spec": {
@@ -40,6 +40,21 @@ fn a_claim_gets_a_volume_claim_of_its_name_size_and_labels() {
                 "resources": {"requests": {"storage": "1G"}},
             },
         })])
+    );
+}
+
+#[test]
+fn a_volume_claim_carries_the_labels_that_the_config_names() {
+    let mut claim = claim(&json!({"size": "1G"}));
+    claim["metadata"]["labels"] =
+        json!({"team": "a", "tier": "gold", "applyset.kubernetes.io/part-of": "x"});
+    let response = TestCall::<EvcHandler>::new(claim)
+        .config(json!({"copyLabels": ["team", "missing"]}))
+        .reconcile()
+        .unwrap();
+    assert_eq!(
+        response.children()[0]["metadata"]["labels"],
+        json!({"team": "a"})
     );
 }
 
@@ -104,7 +119,7 @@ fn a_claim_without_spec_is_told_to_set_a_size() {
 #[rstest]
 #[case::unknown(
     json!({"storageclass": "fast"}),
-    "config: unknown field `storageclass`, expected `storageClass`. \
+    "config: unknown field `storageclass`, expected `storageClass` or `copyLabels`. \
      Correct or remove it in the handler's config."
 )]
 #[case::empty(

@@ -1,18 +1,23 @@
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use futures::StreamExt as _;
+use handler_host_cluster::resource::Handler;
 use handler_host_cluster::{CallableModule, Candidate, PREVIEW_CALLS, PreviewProgress, preview};
 use handler_host_core::{
     Change, ChildChange, GrantRequest, Key, Kind, NewFailure, Preview, Settings,
 };
-use handler_host_engine::Runtime;
+use handler_host_engine::{Component, Runtime};
+use handler_host_registry::{Access, follow};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use crate::arguments::{DiffArguments, DiffOutput};
+use crate::arguments::{DiffArguments, DiffOutput, ModuleArguments};
 use crate::client::ClientLayers;
 use crate::summary::{ChangeCounts, plural, summary};
 use crate::unified::{Paint, unified};
@@ -40,9 +45,13 @@ pub(crate) fn diff(arguments: &DiffArguments) -> ExitCode {
 async fn show(arguments: &DiffArguments) -> Result<ExitCode> {
     let started = Instant::now();
     let runtime = Runtime::new(PREVIEW_CALLS)?;
-    let (client, candidate) = match &arguments.handler {
-        Some(handler) => of_handler(handler, arguments, runtime).await?,
-        None => of_module(arguments, runtime).await?,
+    let (client, candidate) = match (&arguments.filename, &arguments.handler, &arguments.module) {
+        (Some(file), _, _) => of_file(file, arguments, runtime).await?,
+        (None, Some(handler), Some(module)) => {
+            of_handler(handler, module, arguments, runtime).await?
+        }
+        (None, None, Some(module)) => of_module(module, arguments, runtime).await?,
+        (None, _, None) => bail!("no module is named; name one with --module or -f"),
     };
     let kind = &candidate.request.parent;
     let progress = telemetry::ProgressLine::new(plural(&kind.kind));
@@ -65,11 +74,41 @@ async fn show(arguments: &DiffArguments) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!is_same)))
 }
 
-/// The module as `run --module` would run it: it is granted the kinds that it describes.
-async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Client, Candidate)> {
-    let module = arguments.module.clone();
-    let loaded = spawn_blocking(move || module::load(&runtime, &module)).await??;
-    let name = arguments.name.clone().unwrap_or(loaded.suggested_name);
+/// The module without a named Handler. If a Handler in the cluster serves the kind of its parents, it is tried in the name
+/// of that one, with its grant, config and limits. Else it is tried as `run --module` would run it: it is granted the
+/// kinds that it describes.
+async fn of_module(
+    path: &Path,
+    arguments: &DiffArguments,
+    runtime: Runtime,
+) -> Result<(Client, Candidate)> {
+    let module = ModuleArguments {
+        module: path.to_owned(),
+        config: arguments.config.clone(),
+        limits: arguments.limits.clone(),
+    };
+    let (runtime, loaded) = spawn_blocking(move || {
+        let loaded = module::load(&runtime, &module);
+        loaded.map(|loaded| (runtime, loaded))
+    })
+    .await??;
+    let client = client::connect(&arguments.cluster, &ClientLayers::reading()).await?;
+    let parent = &loaded.description.parent;
+    let server = match arguments.name {
+        Some(_) => None,
+        None => handlers::serving(parent, &client).await,
+    };
+    if let Some(handler) = &server {
+        telemetry::note(&format!("the Handler {handler} serves {parent}"));
+        if arguments.config.is_empty() {
+            return of_handler(handler, path, arguments, runtime).await;
+        }
+    }
+    let name = arguments
+        .name
+        .clone()
+        .or(server)
+        .unwrap_or(loaded.suggested_name);
     let on_parent_delete = arguments.on_parent_delete.into();
     let request = GrantRequest::of_description(&name, &loaded.description, on_parent_delete);
     // A grant that is never possible is reported before any request to a cluster.
@@ -80,25 +119,60 @@ async fn of_module(arguments: &DiffArguments, runtime: Runtime) -> Result<(Clien
         config: loaded.config.into(),
         limits: loaded.limits,
     };
-    let client = client::connect(&arguments.cluster, &ClientLayers::reading()).await?;
     Ok((client, candidate(request, active, arguments)))
 }
 
 /// The module with the grant, config and limits of a Handler in the cluster or in a file.
 async fn of_handler(
     which: &str,
+    path: &Path,
     arguments: &DiffArguments,
     runtime: Runtime,
 ) -> Result<(Client, Candidate)> {
-    let path = arguments.module.module.clone();
-    let compile = move || module::compile(&runtime, &path).map(|(_, component)| component);
-    let component = spawn_blocking(compile).await??;
+    let (module, shown) = (path.to_owned(), path.to_owned());
+    let component = spawn_blocking(move || module::compile(&runtime, &module)).await??;
     let client = client::connect(&arguments.cluster, &ClientLayers::reading()).await?;
     let settings = settings(which, &client).await?;
+    let candidate = granted(component, shown, settings, arguments).await?;
+    Ok((client, candidate))
+}
+
+/// A Handler in a file, as it would be applied: its module is fetched from where it says.
+async fn of_file(
+    file: &Path,
+    arguments: &DiffArguments,
+    runtime: Runtime,
+) -> Result<(Client, Candidate)> {
+    let client = client::connect(&arguments.cluster, &ClientLayers::reading()).await?;
+    let settings = one(
+        handlers::read(&[file.to_owned()])?,
+        &file.display().to_string(),
+    )?;
+    let access = Access {
+        client: Some(client.clone()),
+        ..Access::default()
+    };
+    let fetched = pin!(follow(settings.module.clone(), access)).next().await;
+    // It never ends before its first item.
+    let fetched = fetched.context("the module's source gives nothing")??;
+    let shown = PathBuf::from(&fetched.origin);
+    let origin = shown.clone();
+    let compile = move || module::compile_bytes(&runtime, &origin, &fetched.bytes);
+    let component = spawn_blocking(compile).await??;
+    let candidate = granted(component, shown, settings, arguments).await?;
+    Ok((client, candidate))
+}
+
+/// A module within the grant of a Handler.
+async fn granted(
+    component: Component,
+    shown: PathBuf,
+    settings: Settings,
+    arguments: &DiffArguments,
+) -> Result<Candidate> {
     let limits = settings.call_limits;
-    let (path, config) = (arguments.module.module.clone(), settings.config.clone());
-    let described = component.clone();
-    let describe = move || module::describe(&described, &path, &config, limits);
+    let (described, config) = (component.clone(), settings.config.clone());
+    let describe = move || module::describe(&described, &shown, &config, limits);
     let description = spawn_blocking(describe).await??;
     let request = GrantRequest::from(&settings);
     request.grant()?.narrowed_to(&description)?;
@@ -108,7 +182,7 @@ async fn of_handler(
         config: settings.config.into(),
         limits,
     };
-    Ok((client, candidate(request, active, arguments)))
+    Ok(candidate(request, active, arguments))
 }
 
 fn candidate(
@@ -125,7 +199,11 @@ fn candidate(
 
 /// The settings of one Handler, in a file or in the cluster.
 async fn settings(which: &str, client: &Client) -> Result<Settings> {
-    let mut handlers = handlers::find(which, Some(client)).await?;
+    one(handlers::find(which, Some(client)).await?, which)
+}
+
+/// The settings of the only Handler.
+fn one(mut handlers: Vec<Handler>, which: &str) -> Result<Settings> {
     let (Some(handler), true) = (handlers.pop(), handlers.is_empty()) else {
         bail!("{which} holds several Handlers; name a file that holds one");
     };

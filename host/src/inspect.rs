@@ -13,7 +13,7 @@ use crate::{module, telemetry};
 pub(crate) fn inspect(arguments: &InspectArguments) -> Result<ExitCode> {
     let config = module::config(&arguments.config)?;
     let runtime = Runtime::new(1)?;
-    let (_, component) = module::compile(&runtime, &arguments.module)?;
+    let component = module::compile(&runtime, &arguments.module)?;
     let limits = (&arguments.limits).into();
     let description = module::describe(&component, &arguments.module, &config, limits);
     match arguments.output {

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::arguments::ModuleArguments;
 
+/// The longest name of a handler. The kind is ASCII.
+const LONGEST_NAME: usize = 48;
+
 /// A module that was read and compiled, and its description.
 pub(crate) struct DescribedModule {
     pub(crate) suggested_name: String,
@@ -18,12 +21,12 @@ pub(crate) struct DescribedModule {
 
 /// Reads, compiles and describes a module.
 pub(crate) fn load(runtime: &Runtime, arguments: &ModuleArguments) -> Result<DescribedModule> {
-    let (suggested_name, component) = compile(runtime, &arguments.module)?;
+    let component = compile(runtime, &arguments.module)?;
     let config = config(&arguments.config)?;
     let limits = (&arguments.limits).into();
     let description = describe(&component, &arguments.module, &config, limits)?;
     Ok(DescribedModule {
-        suggested_name,
+        suggested_name: suggested_name(&component, &description),
         component,
         description,
         config,
@@ -31,11 +34,21 @@ pub(crate) fn load(runtime: &Runtime, arguments: &ModuleArguments) -> Result<Des
     })
 }
 
-/// Reads and compiles a module; returns it with the handler name that its file name suggests.
-pub(crate) fn compile(runtime: &Runtime, path: &Path) -> Result<(String, Component)> {
+/// Reads and compiles a module.
+pub(crate) fn compile(runtime: &Runtime, path: &Path) -> Result<Component> {
     let module = handler_host_registry::read_file(path)?;
-    let component = compile_bytes(runtime, path, &module.bytes)?;
-    Ok((handler_host_registry::suggested_name(path), component))
+    compile_bytes(runtime, path, &module.bytes)
+}
+
+/// The name of a handler that nobody names: the one that its module suggests, or else the kind of its parents. A file may
+/// have any name, and children must not belong to another handler because their module's file was renamed.
+pub(crate) fn suggested_name(component: &Component, description: &Description) -> String {
+    let of_module = component.suggested_name().map(str::to_owned);
+    of_module.unwrap_or_else(|| {
+        let mut name = description.parent.kind.to_lowercase();
+        name.truncate(LONGEST_NAME);
+        name.trim_end_matches('-').to_owned()
+    })
 }
 
 /// Compiles a module that was read from a file.

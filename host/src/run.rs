@@ -10,7 +10,7 @@ use handler_host_core::{
     RolloutPolicy, Settings,
 };
 use handler_host_engine::{Component, Memo, Runtime};
-use handler_host_registry::{Access, Store, read_file, suggested_name};
+use handler_host_registry::{Access, Store, read_file};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
@@ -142,7 +142,7 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
     let component = module::compile_bytes(runtime, path, &fetched.bytes)?;
     let description = module::describe(&component, path, &config, call_limits)?;
     let name = arguments.name.clone();
-    let name = name.unwrap_or_else(|| suggested_name(path));
+    let name = name.unwrap_or_else(|| module::suggested_name(&component, &description));
     let on_parent_delete = arguments.on_parent_delete.into();
     let wanted = GrantRequest::of_description(&name, &description, on_parent_delete);
     // What can never be granted is told before any cluster is asked; the real scopes are checked there.

@@ -173,7 +173,7 @@ async fn a_module_that_cannot_say_what_it_is_is_refused_by_every_command() {
         "describe=trap",
         "describe=spin",
         "refuse=not with me",
-        "parent={apiVersion: v1, kind: config}",
+        "parent={apiVersion: v1, kind: con_fig}",
         "children=[{apiVersion: a/b/c, kind: ConfigMap}]",
     ];
     let mut told = Vec::new();
@@ -202,7 +202,7 @@ async fn a_module_that_cannot_say_what_it_is_is_refused_by_every_command() {
     module GUESTS/puppet.wasm: describing itself, the handler trapped: wasm `unreachable` instruction executed; it said: thread '<unnamed>' (1) panicked at …
     module GUESTS/puppet.wasm: describing itself, the handler ran longer than its deadline of 1000 ms; give it a longer deadline, or do less per call
     module GUESTS/puppet.wasm: the handler refuses its config: config: not with me. Correct or remove it in the handler's config.
-    module GUESTS/puppet.wasm: the handler describes a kind that cannot exist: kind "config" is not a CamelCase word; write it as objects do, such as `ConfigMap`
+    module GUESTS/puppet.wasm: the handler describes a kind that cannot exist: kind "con_fig" is not made of at most 63 letters, digits and `-`, beginning with a letter; write it as objects do, such as `ConfigMap`
     module GUESTS/puppet.wasm: the handler describes a kind that cannot exist: apiVersion "a/b/c" is neither `version` nor `group/version`; write `v1` or `kopf.dev/v1`
     "#);
 }

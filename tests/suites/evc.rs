@@ -117,15 +117,20 @@ async fn the_storage_class_comes_from_the_config() {
 }
 
 #[tokio::test]
-async fn labels_are_carried_to_the_volume_claim_and_taken_away_again() {
-    let claims = VolumeClaims::served(ControlPlane::shared().await, "labels").await;
+async fn named_labels_are_carried_to_the_volume_claim_and_taken_away_again() {
+    let arguments = ["--config", "copyLabels=[app, tier]"];
+    let control_plane = ControlPlane::shared().await;
+    let claims = VolumeClaims::served_with(control_plane, "labels", &arguments).await;
     let mut claim = evc("labelled", "1G");
-    claim["metadata"]["labels"] = json!({"app": "db", "tier": "gold"});
+    let tool = "app.kubernetes.io/instance";
+    claim["metadata"]["labels"] =
+        json!({"app": "db", "tier": "gold", tool: "of a tool that prunes"});
     claims.namespace.create_object(&claim).await.unwrap();
     claims.ready("labelled").await;
     let volume = claims.volume("labelled").await;
     assert_eq!(volume["metadata"]["labels"]["app"], "db");
     assert_eq!(volume["metadata"]["labels"]["tier"], "gold");
+    assert_eq!(volume["metadata"]["labels"].get(tool), None);
 
     let patch = json!({"metadata": {"labels": {"app": null, "tier": "iron"}}});
     claims.change("labelled", &patch).await;

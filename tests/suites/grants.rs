@@ -50,7 +50,7 @@ fn whole_responses() -> Vec<BrokenRule> {
         (
             "kindless",
             json!({"do": "garbage", "text": r#"{"apiVersion": "v1", "metadata": {"name": "a"}}"#}),
-            not_an_object(r#"kind "" is not a CamelCase word; write it as objects do, such as `ConfigMap`"#),
+            not_an_object(r#"kind "" is not made of at most 63 letters, digits and `-`, beginning with a letter; write it as objects do, such as `ConfigMap`"#),
         ),
         (
             "metadataless",

@@ -12,6 +12,7 @@ use crate::console::Console;
 use crate::error::DescribeError;
 use crate::gate::Gate;
 use crate::limits::{HANDLES, TICK};
+use crate::module::suggested_name;
 use crate::sandbox::Sandbox;
 use crate::world::{Linked, World};
 
@@ -23,6 +24,7 @@ pub struct Component {
     digest: Digest,
     size: usize,
     imports: Arc<[String]>,
+    suggested_name: Option<Arc<str>>,
 }
 
 /// How many instances there may be at a time, and for which calls.
@@ -46,6 +48,7 @@ impl Component {
             imports: imports.map(|(name, _)| name.to_owned()).collect(),
             digest: Digest::of(bytes),
             size: bytes.len(),
+            suggested_name: suggested_name(bytes).map(Into::into),
             linked,
             gates,
         }
@@ -68,6 +71,12 @@ impl Component {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The name that the module suggests for its handler.
+    #[must_use]
+    pub fn suggested_name(&self) -> Option<&str> {
+        self.suggested_name.as_deref()
     }
 
     /// The module's size in bytes.

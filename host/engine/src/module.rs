@@ -26,6 +26,24 @@ pub(crate) fn check_header(bytes: &[u8]) -> Result<(), ModuleError> {
     }
 }
 
+/// The custom section in which a component, or a core module in it, suggests a name for its handler.
+const NAME_SECTION: &str = "handler-host:name";
+
+/// The name that a component suggests for its handler; None if it suggests none that a handler may have.
+pub(crate) fn suggested_name(bytes: &[u8]) -> Option<String> {
+    let sections = wasmparser::Parser::new(0).parse_all(bytes);
+    let names = sections
+        .map_while(Result::ok)
+        .filter_map(|payload| match payload {
+            wasmparser::Payload::CustomSection(section) if section.name() == NAME_SECTION => {
+                str::from_utf8(section.data()).ok()
+            }
+            _ => None,
+        });
+    let mut names = names.filter(|name| handler_host_core::is_handler_name(name));
+    names.next().map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;

@@ -227,8 +227,8 @@ pub(crate) struct OnlyArguments {
     #[arg(short, long = "config", value_name = "KEY=VALUE")]
     pub(crate) config: Vec<String>,
 
-    /// With --module: the handler's name in labels, field managers and log lines [default: the file name without its
-    /// extension]
+    /// With --module: the handler's name in labels, field managers and log lines [default: the name that
+    /// the module suggests, else the kind of its parents]
     #[arg(long)]
     pub(crate) name: Option<String>,
 
@@ -264,16 +264,33 @@ invalid, or if a task of the host ended. If the API server cannot be reached, th
 #[derive(Args)]
 #[command(after_long_help = DIFF_HELP)]
 pub(crate) struct DiffArguments {
+    /// The handler: a WebAssembly component
+    #[arg(short, long, value_name = "FILE", required_unless_present = "filename")]
+    pub(crate) module: Option<PathBuf>,
+
+    /// A file with a Handler, which is tried as it would be applied: with its module, grant, config and limits. So a
+    /// change of its config or image can be previewed
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["module", "handler"], conflicts_with_all = ONLY)]
+    pub(crate) filename: Option<PathBuf>,
+
+    /// A field of the handler's config; the value is YAML. Can be given several times
+    ///
+    /// `--config storageClass=fast --config replicas=3` gives the handler
+    /// `{"storageClass": "fast", "replicas": 3}`.
+    #[arg(short, long = "config", value_name = "KEY=VALUE")]
+    pub(crate) config: Vec<String>,
+
     #[command(flatten)]
-    pub(crate) module: ModuleArguments,
+    pub(crate) limits: LimitArguments,
 
     /// The Handler whose grant, config and limits the module gets: its name in the cluster, or a file that holds it.
-    /// Without it, the module is tried as `run --module` would run it
+    /// Without it, the one in the cluster that serves the kind of the module's parents; if there is none, the module is
+    /// tried as `run --module` would run it
     #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ONLY)]
     pub(crate) handler: Option<String>,
 
-    /// The handler name under which the module is tried; children are recognised by it [default: the file name
-    /// without its extension]
+    /// The handler name under which the module is tried; children are recognised by it [default: the name of
+    /// the Handler that serves the kind, else the name that the module suggests, else the kind of its parents]
     #[arg(long)]
     pub(crate) name: Option<String>,
 
@@ -306,11 +323,12 @@ For each child that would change it prints a unified diff between the live objec
 without the fields that the API server sets by itself. For each parent that would newly fail it prints a line that \
 begins with `!`.
 
-Try a new module under the name of the handler that it is to replace, since children are recognised by that name. \
-Try another config with the module that runs:
+Children are recognised by the name of their handler. Try a new module, another config with the module that runs, or a \
+changed Handler as it would be applied:
 
-  handler-host diff --module evc-2.wasm --name evc
+  handler-host diff --module evc-2.wasm
   handler-host diff --module evc.wasm --config storageClass=fast
+  handler-host diff -f handler.yaml
 
 Exit codes:
   0  nothing would change, and no parent would newly fail

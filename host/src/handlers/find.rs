@@ -1,7 +1,9 @@
 use anyhow::{Result, anyhow, bail};
 use handler_host_cluster::connection_problem;
 use handler_host_cluster::resource::Handler;
-use kube::{Api, Client};
+use handler_host_core::Kind;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
 
 use super::read;
 
@@ -24,5 +26,21 @@ pub(crate) async fn find(which: &str, client: Option<&Client>) -> Result<Vec<Han
             "Handler {which} cannot be read: {}; name a file of it",
             connection_problem(&error)
         )),
+    }
+}
+
+/// The name of the only Handler in the cluster that serves a kind of parents. None if there is none, if there are several,
+/// or if Handlers cannot be listed: then nothing says which one is meant.
+pub(crate) async fn serving(parent: &Kind, client: &Client) -> Option<String> {
+    let api: Api<Handler> = Api::all(client.clone());
+    let handlers = api.list(&ListParams::default()).await.ok()?;
+    let serves = |handler: &&Handler| {
+        let spec = &handler.spec.parent;
+        Kind::new(&spec.api_version, &spec.kind).is_ok_and(|kind| kind.is_same_kind(parent))
+    };
+    let mut serving = handlers.iter().filter(serves);
+    match (serving.next(), serving.next()) {
+        (Some(handler), None) => Some(handler.name_any()),
+        _ => None,
     }
 }

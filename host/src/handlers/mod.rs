@@ -5,5 +5,5 @@ mod find;
 mod follow;
 
 pub(crate) use files::read;
-pub(crate) use find::find;
+pub(crate) use find::{find, serving};
 pub(crate) use follow::follow;

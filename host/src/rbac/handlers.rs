@@ -88,7 +88,7 @@ async fn asks_for_finalizer(path: &Path, settings: &Settings) -> Result<bool> {
         settings.call_limits,
     );
     let describe = move || {
-        let (_, component) = module::compile(&Runtime::new(1)?, &path)?;
+        let component = module::compile(&Runtime::new(1)?, &path)?;
         module::describe(&component, &path, &config, limits)
     };
     Ok(spawn_blocking(describe).await??.has_finalizer)

@@ -106,11 +106,38 @@ pub use response::{Event, Failure, Readiness, Response, Severity};
 #[doc(hidden)]
 pub use component::{ExportedHandler, bindings};
 
+/// The bytes of a text of this length, for a static.
+#[doc(hidden)]
+#[must_use]
+pub const fn bytes_of<const N: usize>(text: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut index = 0;
+    while index < N {
+        bytes[index] = text.as_bytes()[index];
+        index += 1;
+    }
+    bytes
+}
+
 /// Makes a [`Handler`] the component's handler. Use it once in a crate, at its root.
+///
+/// With a name, `export!(EvcHandler, "evc")`, the component suggests it for its handler, a DNS label of at most 48
+/// characters. `handler-host run --module` goes by it, since no Handler names that one. Without a name it goes by the
+/// kind of the parents.
 ///
 /// Where the target is not WebAssembly, it only checks that the type is a handler, so that tests build.
 #[macro_export]
 macro_rules! export {
+    ($handler:ty, $name:literal) => {
+        $crate::export!($handler);
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            const TEXT: &str = $name;
+            #[used]
+            #[unsafe(link_section = "handler-host:name")]
+            static NAME: [u8; TEXT.len()] = $crate::bytes_of(TEXT);
+        };
+    };
     ($handler:ty) => {
         #[cfg(target_family = "wasm")]
         const _: () = {

@@ -27,6 +27,11 @@ pub async fn diff_as(
     let module = paths::guest(guest).unwrap_or_else(|error| panic!("{error:#}"));
     let mut arguments: Vec<OsString> = vec!["diff".into(), "--module".into()];
     arguments.push(module.into());
+    // Other tests have Handlers of the same kind in this cluster.
+    let names = ["--handler", "--name"];
+    if !more.iter().any(|argument| names.contains(argument)) {
+        arguments.extend(["--name".into(), guest.into()]);
+    }
     arguments.extend(["--namespace".into(), namespace.name.clone().into()]);
     arguments.extend(["--kubeconfig".into(), kubeconfig.into()]);
     arguments.extend(more.iter().map(OsString::from));

@@ -12,7 +12,7 @@ pub struct KindSpec {
     #[schemars(length(max = 317))]
     #[x_kube(validation = rules::api_version())]
     pub api_version: String,
-    /// CamelCase, singular.
+    /// Singular, as objects write it: `ConfigMap`.
     #[schemars(length(max = 63))]
     #[x_kube(validation = rules::kind())]
     pub kind: String,

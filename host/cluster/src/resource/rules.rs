@@ -133,8 +133,8 @@ pub(super) fn account() -> Rule {
         .message("must be a DNS subdomain; use a-z, 0-9, `-` and `.`, such as evc")
 }
 
-/// A CamelCase word.
+/// What the API server takes for a kind.
 pub(super) fn kind() -> Rule {
-    Rule::new("self.matches('^[A-Z][A-Za-z0-9]*$')")
-        .message("must be a CamelCase word; write it as objects do, such as ConfigMap")
+    Rule::new("self.matches('^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$')")
+        .message("must be letters, digits and hyphens; write it as objects do, such as ConfigMap")
 }

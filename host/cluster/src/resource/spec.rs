@@ -92,7 +92,7 @@ pub struct ParentSpec {
     #[schemars(length(max = 317))]
     #[x_kube(validation = rules::api_version())]
     pub api_version: String,
-    /// CamelCase, singular.
+    /// Singular, as objects write it: `ConfigMap`.
     #[schemars(length(max = 63))]
     #[x_kube(validation = rules::kind())]
     pub kind: String,
@@ -129,7 +129,7 @@ pub struct ChildSpec {
     #[schemars(length(max = 317))]
     #[x_kube(validation = rules::api_version())]
     pub api_version: String,
-    /// CamelCase, singular.
+    /// Singular, as objects write it: `ConfigMap`.
     #[schemars(length(max = 63))]
     #[x_kube(validation = rules::kind())]
     pub kind: String,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Kind {
     /// `v1` for the core group, else `group/version`.
     pub api_version: String,
-    /// CamelCase, singular: `PersistentVolumeClaim`.
+    /// Singular, and CamelCase by convention: `PersistentVolumeClaim`.
     pub kind: String,
 }
 
@@ -20,8 +20,10 @@ pub enum KindError {
         "apiVersion {0:?} is neither `version` nor `group/version`; write `v1` or `kopf.dev/v1`"
     )]
     ApiVersion(String),
-    /// `kind` is not a CamelCase word.
-    #[error("kind {0:?} is not a CamelCase word; write it as objects do, such as `ConfigMap`")]
+    /// No object can have this kind.
+    #[error(
+        "kind {0:?} is not made of at most 63 letters, digits and `-`, beginning with a letter; write it as objects do, such as `ConfigMap`"
+    )]
     Kind(String),
 }
 
@@ -36,8 +38,7 @@ impl Kind {
         if parts.len() > 2 || parts.iter().any(|part| !is_dns_subdomain(part)) {
             return Err(KindError::ApiVersion(api_version.to_owned()));
         }
-        let starts_upper = kind.starts_with(|first: char| first.is_ascii_uppercase());
-        if !starts_upper || !kind.chars().all(|c| c.is_ascii_alphanumeric()) {
+        if !is_kind(kind) {
             return Err(KindError::Kind(kind.to_owned()));
         }
         Ok(Self {
@@ -97,6 +98,15 @@ impl fmt::Display for Kind {
     }
 }
 
+/// What the API server takes for a kind: in lower case it is a label of RFC 1035. So `widget` and `Wid-Get` are kinds too.
+fn is_kind(kind: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    kind.len() <= 63
+        && kind.starts_with(|first: char| first.is_ascii_alphabetic())
+        && !kind.ends_with('-')
+        && kind.bytes().all(is_inner)
+}
+
 /// RFC 1123 as Kubernetes applies it to most names: at most 253 characters of `a-z0-9-.`, each label
 /// beginning and ending with a letter or digit.
 pub(crate) fn is_dns_subdomain(name: &str) -> bool {
@@ -122,6 +132,8 @@ mod tests {
     #[case::named_group("kopf.dev/v1", "EphemeralVolumeClaim", "kopf.dev", "v1", "EVC")]
     #[case::two_words("v1", "ConfigMap", "", "v1", "ConfigMap")]
     #[case::all_capitals("x.io/v1", "TLS", "x.io", "v1", "TLS")]
+    #[case::lower_case("x.io/v1", "widget", "x.io", "v1", "widget")]
+    #[case::with_a_hyphen("x.io/v1", "Wid-get", "x.io", "v1", "Wid-get")]
     fn a_kind_knows_its_group_version_and_spoken_name(
         #[case] api_version: &str,
         #[case] kind: &str,
@@ -139,7 +151,12 @@ mod tests {
     #[case::three_parts("a/b/c", "ConfigMap")]
     #[case::capitals("V1", "ConfigMap")]
     #[case::no_kind("v1", "")]
-    #[case::lower_case("v1", "configmap")]
+    #[case::a_digit_first("v1", "1Config")]
+    #[case::a_hyphen_last("v1", "Config-")]
+    #[case::too_long(
+        "v1",
+        "K123456789012345678901234567890123456789012345678901234567890123"
+    )]
     #[case::a_path("v1", "Config/Map")]
     fn a_kind_that_no_object_could_carry_is_refused(#[case] api_version: &str, #[case] kind: &str) {
         assert!(Kind::new(api_version, kind).is_err());

@@ -4,7 +4,7 @@ mod observe;
 mod read;
 mod watch;
 
-pub use read::{read_file, reason, suggested_name};
+pub use read::{read_file, reason};
 
 pub(crate) use follow::{FileFollower, fetch_file};
 

@@ -32,13 +32,6 @@ pub(super) fn read(file: File) -> io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= LARGEST).then_some(bytes))
 }
 
-/// The name that a file suggests for its handler: its stem as a DNS label.
-#[must_use]
-pub fn suggested_name(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    stem.to_lowercase().replace(['_', '.', ' '], "-")
-}
-
 /// Why a file cannot be read, in the words of the system, without the error number behind them.
 #[must_use]
 pub fn reason(cause: &io::Error) -> String {
@@ -55,14 +48,6 @@ pub fn reason(cause: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_suggests_its_stem_as_the_handlers_name() {
-        assert_eq!(
-            suggested_name(Path::new("/modules/Guest_Evc.wasm")),
-            "guest-evc"
-        );
-    }
 
     #[test]
     fn a_file_that_cannot_be_read_is_named_with_the_reason() {

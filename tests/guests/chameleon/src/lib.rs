@@ -12,7 +12,8 @@ use variant::{VariantMode, variant};
 
 struct Chameleon;
 
-handler_sdk::export!(Chameleon);
+// It stands for versions of the worked example.
+handler_sdk::export!(Chameleon, "evc");
 
 #[derive(Deserialize)]
 struct ChameleonParent {

@@ -17,7 +17,7 @@ use spec::{PuppetCommand, PuppetEvent, PuppetResponse, PuppetSpec};
 
 struct Puppet;
 
-handler_sdk::export!(Puppet);
+handler_sdk::export!(Puppet, "puppet");
 
 /// A parent. Its spec is in an annotation, as JSON, where its kind has another spec or none.
 struct PuppetParent {

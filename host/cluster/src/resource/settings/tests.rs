@@ -222,8 +222,8 @@ fn another_spec_has_another_digest_and_the_same_has_the_same() {
     "spec.module.pollInterval \"10ms\" is no duration of 1s to 24h; write it as 1m"
 )]
 #[case::a_parent_that_is_no_kind(
-    json!({"/spec/parent/kind": "claims"}),
-    "spec.parent: kind \"claims\" is not a CamelCase word; write it as objects do, such as `ConfigMap`"
+    json!({"/spec/parent/kind": "cl aims"}),
+    "spec.parent: kind \"cl aims\" is not made of at most 63 letters, digits and `-`, beginning with a letter; write it as objects do, such as `ConfigMap`"
 )]
 #[case::a_child_that_is_no_kind(
     json!({"/spec/children": [{"apiVersion": "V1", "kind": "Secret"}]}),
