@@ -4,14 +4,16 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use handler_host_cluster::{Fence, RequestLayer};
 use handler_host_core::{Account, HOST};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Uri};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::sync::Notify;
-use tower::util::MapResponseLayer;
+use tower::BoxError;
+use tower::util::{MapErrLayer, MapResponseLayer};
 
 use crate::arguments::ClusterArguments;
+use crate::proxy::{ThroughProxy, proxies};
 
 /// The layers that each request of a client passes.
 pub(crate) struct ClientLayers {
@@ -86,6 +88,7 @@ pub(crate) async fn connect(arguments: &ClusterArguments, layers: &ClientLayers)
 
 /// Makes a client. All clients are made here, so that none lacks a layer.
 fn build(config: Config, layers: &ClientLayers, refused: Option<Arc<Notify>>) -> Result<Client> {
+    let proxy = config.proxy_url.clone();
     let builder = ClientBuilder::try_from(config).map_err(|error| {
         anyhow!(
             "the cluster configuration is invalid: {}",
@@ -100,13 +103,24 @@ fn build(config: Config, layers: &ClientLayers, refused: Option<Arc<Notify>>) ->
         }
         response
     });
+    let name_proxy = MapErrLayer::new(move |error: BoxError| match &proxy {
+        Some(proxy) => ThroughProxy::new(&*error, proxy).into(),
+        None => error,
+    });
+    let builder = builder.with_layer(&name_proxy);
     let builder = builder.with_layer(&layers.requests).with_layer(&notify);
     Ok(builder.with_layer(&layers.fence).build())
 }
 
 async fn configure(arguments: &ClusterArguments) -> Result<Config> {
     let kubeconfig = arguments.kubeconfig.as_deref();
-    let mut config = configuration(kubeconfig, arguments.context.as_deref()).await?;
+    let context = arguments.context.as_deref();
+    let mut config = configuration(kubeconfig, context).await?;
+    config.proxy_url = match proxy_in(kubeconfig, context) {
+        // Exceptions are for the proxies of the environment. This one is for this cluster alone.
+        Some(proxy) => Some(proxy),
+        None => proxy_of(&config.cluster_url),
+    };
     let agent = format!("{HOST}/{}", env!("CARGO_PKG_VERSION"));
     // kube would repeat each failed request by itself, for minutes and without a log line, while a worker waits.
     config.default_retry = false;
@@ -114,6 +128,30 @@ async fn configure(arguments: &ClusterArguments) -> Result<Config> {
         .headers
         .push((http::header::USER_AGENT, agent.parse()?));
     Ok(config)
+}
+
+/// The proxy that a kubeconfig names for its cluster.
+fn proxy_in(kubeconfig: Option<&Path>, context: Option<&str>) -> Option<Uri> {
+    let file = match kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let file = file.ok()?;
+    let context = context.map(str::to_owned).or(file.current_context)?;
+    let mut contexts = file.contexts.into_iter();
+    let context = contexts.find(|it| it.name == context)?.context?;
+    let mut clusters = file.clusters.into_iter();
+    let cluster = clusters.find(|it| it.name == context.cluster)?.cluster?;
+    cluster.proxy_url.filter(|it| !it.is_empty())?.parse().ok()
+}
+
+/// The proxy that the environment names for a server.
+fn proxy_of(server: &Uri) -> Option<Uri> {
+    let is_tls = server.scheme_str() == Some("https");
+    let port = server.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    let proxies = proxies();
+    let proxy = proxies.proxy_for(is_tls, server.host()?, port);
+    proxy.and_then(|proxy| proxy.parse().ok())
 }
 
 async fn configuration(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config> {

@@ -8,6 +8,7 @@ mod handlers;
 mod inspect;
 mod module;
 mod probes;
+mod proxy;
 mod push;
 mod rbac;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use clap::{CommandFactory, Parser};
 use crate::arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
+    proxy::tolerate_no_proxy();
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(*arguments),
         Command::Diff(arguments) => Ok(diff::diff(&arguments)),

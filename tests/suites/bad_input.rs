@@ -153,12 +153,12 @@ async fn a_config_that_will_not_do_is_refused_by_every_command() {
         told.push(rendered);
     }
     assert_snapshot!(told.join("\n"), @r#"
-    module GUESTS/evc.wasm: the handler refuses its config: config: unknown field `storageClas`, expected `storageClass`. Correct or remove it in the handler's config.
+    module GUESTS/evc.wasm: the handler refuses its config: config: unknown field `storageClas`, expected `storageClass` or `copyLabels`. Correct or remove it in the handler's config.
     --config "storageClass" has no `=`; write it as key=value, such as storageClass=fast
     --config storageClass is given twice; give each field once
     module GUESTS/evc.wasm: the handler refuses its config: config.storageClass: invalid type: integer `3`, expected a string. Correct or remove it in the handler's config.
     --config storageClass: "[1" is not YAML; quote it, such as storageClass='"…"'
-    module GUESTS/evc.wasm: the handler refuses its config: config: unknown field ``, expected `storageClass`. Correct or remove it in the handler's config.
+    module GUESTS/evc.wasm: the handler refuses its config: config: unknown field ``, expected `storageClass` or `copyLabels`. Correct or remove it in the handler's config.
     "#);
 }
 

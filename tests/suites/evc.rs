@@ -123,8 +123,7 @@ async fn named_labels_are_carried_to_the_volume_claim_and_taken_away_again() {
     let claims = VolumeClaims::served_with(control_plane, "labels", &arguments).await;
     let mut claim = evc("labelled", "1G");
     let tool = "app.kubernetes.io/instance";
-    claim["metadata"]["labels"] =
-        json!({"app": "db", "tier": "gold", tool: "of a tool that prunes"});
+    claim["metadata"]["labels"] = json!({"app": "db", "tier": "gold", tool: "pruned-by-a-tool"});
     claims.namespace.create_object(&claim).await.unwrap();
     claims.ready("labelled").await;
     let volume = claims.volume("labelled").await;

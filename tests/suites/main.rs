@@ -27,6 +27,7 @@ mod lease;
 mod manifests;
 mod many;
 mod metrics;
+mod names;
 mod object_errors;
 mod outcomes;
 mod ownership;

@@ -221,15 +221,13 @@ async fn what_would_change_can_be_had_as_json() {
 #[tokio::test]
 async fn a_volume_claim_that_would_be_made_is_shown_with_the_api_servers_defaults() {
     let namespace = Namespace::create(ControlPlane::shared().await, "preview-new").await;
-    let mut claim = evc("a", "1024Mi");
-    claim["metadata"]["labels"] = json!({"app": "db"});
-    namespace.create_object(&claim).await.unwrap();
+    namespace.create_object(&evc("a", "1024Mi")).await.unwrap();
     let output = diff("evc", &namespace, &[]).await;
     assert_eq!(output.code, Some(1), "{}", output.stderr);
     assert_snapshot!(redacted(&output.stdout, &namespace), @"
     --- /dev/null
     +++ PersistentVolumeClaim NAMESPACE/a (handler evc, DIGEST)
-    @@ -0,0 +1,28 @@
+    @@ -0,0 +1,27 @@
     +apiVersion: v1
     +kind: PersistentVolumeClaim
     +metadata:
@@ -238,7 +236,6 @@ async fn a_volume_claim_that_would_be_made_is_shown_with_the_api_servers_default
     +  finalizers:
     +  - kubernetes.io/pvc-protection
     +  labels:
-    +    app: db
     +    app.kubernetes.io/managed-by: handler-host
     +    handler-host.dev/handler: evc
     +    handler-host.dev/parent-uid: UID

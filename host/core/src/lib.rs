@@ -14,6 +14,7 @@ mod lease;
 mod module;
 mod objects;
 mod passes;
+mod proxies;
 mod queue;
 mod rollout;
 mod settings;
@@ -44,6 +45,7 @@ pub use passes::{
     StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark, check, check_status,
     dropped_fields, may_go, plan, reported_failure, status_patch,
 };
+pub use proxies::Proxies;
 pub use queue::{Backoff, Next, Queue, Task, TokenBucket};
 pub use rollout::{
     Action, Facts, HeldModule, LoadPurpose, ModuleRecord, Now, PreviewSummary, Recalled,

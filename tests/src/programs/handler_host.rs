@@ -40,7 +40,7 @@ pub async fn handler_host_with<S: AsRef<OsStr>>(
 }
 
 /// Runs any program with these arguments, environment variables and standard input.
-pub(crate) async fn run<S: AsRef<OsStr>, V: AsRef<OsStr>>(
+pub async fn run<S: AsRef<OsStr>, V: AsRef<OsStr>>(
     program: &Path,
     arguments: impl IntoIterator<Item = S>,
     environment: &[(&str, V)],

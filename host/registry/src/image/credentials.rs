@@ -2,19 +2,23 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use oci_spec::distribution::Reference;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::task::spawn_blocking;
 
+use super::keyring::Keyring;
 use crate::file::reason;
 use crate::kube_problem::kube_problem;
 use crate::{Access, FetchError, RegistryProblem};
 
 /// The entry of a Secret of type `kubernetes.io/dockerconfigjson`.
 const ENTRY: &str = ".dockerconfigjson";
+/// The entry of a Secret of type `kubernetes.io/dockercfg`, which came before.
+const OLD_ENTRY: &str = ".dockercfg";
 
 /// The credentials for one registry, and where they were found.
 pub(super) struct Credentials {
@@ -82,12 +86,14 @@ impl Credentials {
         let secret = api.get(name).await;
         let secret = secret.map_err(|error| refused(kube_problem(&error)))?;
         let mut entries = secret.data.unwrap_or_default();
-        let Some(config) = entries.remove(ENTRY) else {
+        let config = entries.remove(ENTRY);
+        let Some(config) = config.or_else(|| entries.remove(OLD_ENTRY)) else {
             let remedy = "make it with `kubectl create secret docker-registry`";
             return Err(refused(format!("it has no entry {ENTRY}; {remedy}")));
         };
         Ok(Self {
-            login: of_auths(&config.0, &server(reference)).map_err(refused)?,
+            login: of_auths(&config.0, reference.registry(), reference.repository())
+                .map_err(refused)?,
             registry: reference.registry().to_owned(),
             place,
         })
@@ -127,12 +133,21 @@ fn of_file(path: &Path, server: &str) -> Result<RegistryLogin, String> {
     }
 }
 
-/// Reads only what the config itself holds. A Secret must not name programs that run on this host.
-fn of_auths(config: &[u8], server: &str) -> Result<RegistryLogin, String> {
+/// Reads only what the config itself holds, as the kubelet does. A Secret must not name programs that run on this host.
+fn of_auths(config: &[u8], registry: &str, repository: &str) -> Result<RegistryLogin, String> {
     let config: Value =
         serde_json::from_slice(config).map_err(|_| format!("its entry {ENTRY} is not JSON"))?;
-    let auths = json!({ "auths": config["auths"] });
-    find(auths.to_string().as_bytes(), server)
+    // The older entry holds the auths themselves.
+    let auths = config.get("auths").unwrap_or(&config);
+    Keyring::of(auths).login(registry, repository)
+}
+
+/// The text of the field `auth` of a docker config.
+pub(super) fn decoded(auth: &str) -> Option<String> {
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(auth)
+        .ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 fn find(config: &[u8], server: &str) -> Result<RegistryLogin, String> {
@@ -168,6 +183,7 @@ fn find(config: &[u8], server: &str) -> Result<RegistryLogin, String> {
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
+    use serde_json::json;
 
     use super::*;
 
@@ -191,13 +207,12 @@ mod tests {
     fn credentials_are_found_by_registry(#[case] config: Value, #[case] expected: &str) {
         let config = config.to_string();
         assert_eq!(told(find(config.as_bytes(), "reg:5000")), expected);
-        assert_eq!(told(of_auths(config.as_bytes(), "reg:5000")), expected);
     }
 
     #[test]
     fn a_secret_cannot_name_a_program() {
         let config = json!({"credsStore": "none", "credHelpers": {"reg": "none"}}).to_string();
-        assert_eq!(told(of_auths(config.as_bytes(), "reg")), "anonymous");
+        assert_eq!(told(of_auths(config.as_bytes(), "reg", "a")), "anonymous");
         let told = told(find(config.as_bytes(), "reg"));
         assert!(told.contains("cannot be run"), "{told}");
     }

@@ -4,6 +4,7 @@
 mod authorities;
 mod credentials;
 mod follow;
+mod keyring;
 mod manifest;
 mod pull;
 mod push;

@@ -1,8 +1,8 @@
 use std::error::Error;
 use std::time::Duration;
 
-use handler_host_core::one_line;
-use reqwest::{Client, IntoUrl, Method, RequestBuilder, Response};
+use handler_host_core::{Proxies, one_line};
+use reqwest::{Client, IntoUrl, Method, Proxy, RequestBuilder, Response, Url};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -31,6 +31,8 @@ impl Transport {
                 .user_agent(USER_AGENT)
                 .connect_timeout(patience.connect)
                 .https_only(!is_plain_http)
+                .no_proxy()
+                .proxy(Proxy::custom(proxy_for))
                 .tls_certs_merge(authorities()?)
                 .build()
         };
@@ -115,9 +117,35 @@ impl Transport {
             Some(rustls::Error::InvalidCertificate(reason)) => {
                 RegistryProblem::Certificate(reason.to_string())
             }
-            Some(_) | None => RegistryProblem::Unreachable(innermost_cause(error)),
+            Some(_) | None => {
+                let cause = innermost_cause(error);
+                RegistryProblem::Unreachable(cause + &through_proxy(error))
+            }
         }
     }
+}
+
+/// The proxy for a request, by the same rules as for the API server.
+fn proxy_for(url: &Url) -> Option<Url> {
+    let proxies = Proxies::of(|name| std::env::var(name).ok());
+    let is_tls = url.scheme() == "https";
+    let port = url.port_or_known_default()?;
+    proxies
+        .proxy_for(is_tls, url.host_str()?, port)?
+        .parse()
+        .ok()
+}
+
+/// The proxy of a request that failed, for people; empty if there is none.
+fn through_proxy(error: &reqwest::Error) -> String {
+    let proxy = error.url().and_then(proxy_for);
+    proxy.map_or_else(String::new, |proxy| {
+        let host = proxy.host_str().unwrap_or_default();
+        let port = proxy
+            .port()
+            .map_or_else(String::new, |port| format!(":{port}"));
+        format!(" (through the proxy {host}{port})")
+    })
 }
 
 /// Makes the TLS provider that kube uses the one of this process.
