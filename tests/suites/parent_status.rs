@@ -1,6 +1,6 @@
 //! Parents with a status of their own, and parents whose status keeps nothing.
 
-use handler_host_tests::control_plane::follow_advice;
+use handler_host_tests::control_plane::{follow_advice, shell};
 use handler_host_tests::guests::puppets::desire_entry;
 use handler_host_tests::objects::kinds::{CONFIG_MAP, EVENT, ResourceKind};
 use handler_host_tests::objects::{condition, object};
@@ -218,4 +218,31 @@ async fn what_the_schema_of_a_custom_resource_drops_costs_nothing_and_the_rest_i
         .by(TestAccount::Admin.user());
     let writes = requests.writes().resource("widgets").subresource("status");
     assert_eq!(writes.count(), 1, "{writes}");
+}
+
+#[tokio::test]
+async fn a_kind_that_was_begun_with_the_printed_definition_keeps_all_that_the_host_writes() {
+    const THING: ResourceKind = ("many.tests.handler-host.dev/v1", "Thing73");
+    let hosted = Hosted::start("begun").await;
+    let kind = format!("{}/{}", THING.0, THING.1);
+    // kubectl prints a warning on standard error.
+    let line = format!("handler-host crd --parent {kind} | kubectl apply -f -");
+    let output = shell(&line, TestAccount::Admin).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(output.stderr, "");
+    hosted.install_owner(THING.1).await;
+    let parent = json!({"apiVersion": THING.0, "kind": THING.1});
+    hosted.apply("thing", &handler_of(&parent)).await;
+    let spec = json!({"do": "apply", "status": {"phase": "Grown", "sizes": [1, 2]}});
+    let thing = object(THING.0, THING.1, "a", &json!({"spec": spec}));
+    let namespace = &hosted.namespace;
+    namespace.apply(&thing).await.unwrap();
+    let found = namespace
+        .wait_for_ready(THING, "a", "True", "Reconciled", DEADLINE)
+        .await;
+    let status = &found["status"];
+    assert_eq!(status["phase"], "Grown");
+    assert_eq!(status["conditions"][0]["observedGeneration"], 1);
+    assert!(status["handler"]["digest"].is_string(), "{status}");
+    assert!(hosted.operator.lines_with("StatusDropped").is_empty());
 }

@@ -31,6 +31,8 @@ impl ConditionType {
 pub enum HandlerReason {
     /// `Ready`: the handler serves its parents.
     Serving,
+    /// Its parents are served by a module that has to prove itself.
+    OnTrial,
     /// `ModuleLoaded`: the module that the spec names runs.
     Loaded,
     /// `Authorized`: the account has all rights that serving takes.
@@ -86,8 +88,9 @@ pub enum Announcement {
 
 impl HandlerReason {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Serving,
+        Self::OnTrial,
         Self::Loaded,
         Self::Authorized,
         Self::Pending,
@@ -114,6 +117,7 @@ impl HandlerReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Serving => "Serving",
+            Self::OnTrial => "OnTrial",
             Self::Loaded => "Loaded",
             Self::Authorized => "Authorized",
             Self::Pending => "Pending",
@@ -139,7 +143,10 @@ impl HandlerReason {
     /// Whether a condition with this reason is `True`.
     #[must_use]
     pub fn is_true(self) -> bool {
-        matches!(self, Self::Serving | Self::Loaded | Self::Authorized)
+        matches!(
+            self,
+            Self::Serving | Self::OnTrial | Self::Loaded | Self::Authorized
+        )
     }
 
     /// How a condition that gets this reason is announced.
@@ -147,7 +154,9 @@ impl HandlerReason {
     pub fn announcement(self) -> Announcement {
         match self {
             // What goes well is in the log as what happened.
-            Self::Serving | Self::Loaded | Self::Authorized => Announcement::Nothing,
+            Self::Serving | Self::OnTrial | Self::Loaded | Self::Authorized => {
+                Announcement::Nothing
+            }
             // These are about to change, or another condition says more.
             Self::Pending | Self::Previewing | Self::ModuleNotLoaded | Self::NotAuthorized => {
                 Announcement::Nothing

@@ -56,7 +56,7 @@ pub use settings::{
     CallLimits, Image, ModuleLocation, ModuleSource, PreviewPolicy, RolloutPolicy, Settings,
 };
 pub use text::{one_line, truncated};
-pub use trial::{Probation, Trial, TrialFailure, TrialSoFar, TrialStep};
+pub use trial::{Probation, Trial, TrialFailure, TrialProgress, TrialSoFar, TrialStep};
 
 /// The name of the host: the value of `app.kubernetes.io/managed-by` and the prefix of every field manager.
 pub const HOST: &str = "handler-host";

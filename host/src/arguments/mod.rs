@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use handler_host_cluster::LeaseName;
-use handler_host_core::CallLimits;
+use handler_host_core::{CallLimits, Kind};
 use http::Uri;
 
 pub(crate) use choices::{
@@ -430,6 +430,11 @@ Examples:
 #[derive(Args)]
 #[command(after_long_help = CRD_HELP)]
 pub(crate) struct CrdArguments {
+    /// Instead of the CRD of Handlers, one for the parents of a handler to start from, with the fields of the status that
+    /// the host writes: `GROUP/VERSION/KIND`, such as `example.com/v1/Widget`
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    pub(crate) parent: Option<Kind>,
+
     /// The format of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     pub(crate) output: CrdOutput,
@@ -437,4 +442,20 @@ pub(crate) struct CrdArguments {
 
 const CRD_HELP: &str = "\
 Install the CRD, or update it:
-  handler-host crd | kubectl apply -f -";
+  handler-host crd | kubectl apply -f -
+
+Begin with a kind of your own:
+  handler-host crd --parent example.com/v1/Widget > widget.yaml";
+
+/// A kind, as `--parent` names it.
+fn kind(text: &str) -> Result<Kind, String> {
+    let form = "write it as GROUP/VERSION/KIND, such as example.com/v1/Widget";
+    let (api_version, kind) = text.rsplit_once('/').ok_or(form)?;
+    let kind = Kind::new(api_version, kind).map_err(|error| error.to_string())?;
+    // The API server wants a domain as the group of a CustomResourceDefinition.
+    if kind.group().contains('.') {
+        Ok(kind)
+    } else {
+        Err(format!("{:?} is no domain; {form}", kind.group()))
+    }
+}

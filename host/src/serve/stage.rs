@@ -3,7 +3,7 @@ use std::time::Duration;
 use handler_host_cluster::{
     ClusterError, Kinds, NotServed, ParentCounts, Serving, ServingNews, WatchedKinds,
 };
-use handler_host_core::{GrantError, GrantRequest, Rule, ServingState, TrialSoFar};
+use handler_host_core::{GrantError, GrantRequest, Rule, ServingState, TrialProgress, TrialSoFar};
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -91,7 +91,10 @@ impl ServingStage {
             }
             Self::Refused(message) => ServingState::Refused(message.clone()),
             Self::Watching(_) => ServingState::Watching,
-            Self::Serving(serving) => ServingState::Serving(serving.missing()),
+            Self::Serving(serving) => ServingState::Serving {
+                missing: serving.missing(),
+                trial: serving.progress(),
+            },
         }
     }
 
@@ -114,6 +117,11 @@ impl ServingStage {
     /// How the parents stand, if they are served.
     pub(super) fn counts(&self) -> Option<ParentCounts> {
         self.serving().map(Serving::counts)
+    }
+
+    /// How the trial of the module that serves goes.
+    pub(super) fn progress(&self) -> TrialProgress {
+        self.serving().map(Serving::progress).unwrap_or_default()
     }
 
     /// How the trial of the module that serves stands.

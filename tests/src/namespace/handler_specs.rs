@@ -52,6 +52,11 @@ impl Hosted {
         self.is_known_as_owner(&kind).await;
     }
 
+    /// Waits until children may name a thing of this kind, which a test installed in its own way, as their owner.
+    pub async fn install_owner(&self, kind: &str) {
+        self.is_known_as_owner(kind).await;
+    }
+
     /// Waits until children may name a kind as their owner. The admission plugin
     /// OwnerReferencesPermissionEnforcement refuses, with 403 and for every user, an owner of a kind that is newer
     /// than the plugin's list of kinds. The plugin renews that list twice a minute.

@@ -120,7 +120,11 @@ async fn release_in(
                         format!("the finalizer {finalizer} of {kind} {name} stays: {error}");
                     match error {
                         ApiError::Conflict => stale = problem,
-                        _ => return Err(problem),
+                        ApiError::NotFound(_)
+                        | ApiError::Rejected(_)
+                        | ApiError::Terminating(_)
+                        | ApiError::Failed(_)
+                        | ApiError::Unavailable(..) => return Err(problem),
                     }
                 }
             }

@@ -32,7 +32,7 @@ impl Controller {
             Some(unstable) => outcome.unsettled(unstable, now),
             None => outcome,
         };
-        let outcome = self.tried(running, key, outcome, fails_newly);
+        let outcome = self.tried(running, key, parent, outcome, fails_newly);
         self.log_problem(parent, outcome.problem.as_deref());
         let requeue = outcome.requeue;
         match requeue {
@@ -62,6 +62,7 @@ impl Controller {
         &self,
         running: &RunningModule,
         key: &Key,
+        parent: &Object,
         outcome: PassOutcome,
         fails_newly: bool,
     ) -> PassOutcome {
@@ -71,11 +72,32 @@ impl Controller {
         let new_failure = fails_newly.then_some(verdict);
         match running.note(key, new_failure, self.parents.cache.len()) {
             TrialStep::Report => outcome,
-            TrialStep::Withhold => outcome.withheld(),
+            TrialStep::Withhold => {
+                self.notice(running, parent, verdict);
+                outcome.withheld()
+            }
             TrialStep::Fail(failure) => {
+                self.notice(running, parent, verdict);
                 self.trial_failed(running, failure);
                 outcome.withheld()
             }
+        }
+    }
+
+    /// Has the author of a parent told of a failure that its status does not show, once for each module.
+    fn notice(&self, running: &RunningModule, parent: &Object, verdict: &Verdict) {
+        let digest = running.digest();
+        let is_news = self.states.with(parent, |state| {
+            let is_news = state.noticed != Some(digest);
+            if is_news {
+                state.noticed = Some(digest);
+                state.notice = Some(Box::new(verdict.withheld(digest)));
+            }
+            is_news
+        });
+        if is_news {
+            let key = parent.key();
+            self.queue.change(|queue| queue.report(key, Instant::now()));
         }
     }
 

@@ -103,7 +103,9 @@ impl Executor<'_> {
         executed: &mut Executed<'s>,
     ) -> Result<(), ChildProblem> {
         let name = child.name();
-        self.kind(&name)?;
+        if self.kind(&name).is_none() {
+            return Err(unserved(&name));
+        }
         let mut before = observed.map(Cow::Borrowed);
         let mut adoption = None;
         for _ in 0..self.effect.attempts() {
@@ -150,7 +152,9 @@ impl Executor<'_> {
     /// Looks at what stands at a child's name.
     async fn find_at_name(&self, child: &Child) -> Result<FoundAtName, ChildProblem> {
         let name = child.name();
-        let kind = self.kind(&name)?;
+        let Some(kind) = self.kind(&name) else {
+            return Err(unserved(&name));
+        };
         let api = kind.served.api(self.client, child.key.namespace.as_deref());
         let found = match self.send(|| api.get(&child.key.name)).await {
             Ok(found) => found.into_object(&child.kind),
@@ -189,7 +193,9 @@ impl Executor<'_> {
         uid: &'s str,
         executed: &mut Executed<'s>,
     ) -> Result<(), ChildProblem> {
-        let served = &self.kind(child)?.served;
+        let Some(WatchedKind { served, .. }) = self.kind(child) else {
+            return Err(unserved(child));
+        };
         let requests = self.requests();
         let deletion = self.send(|| requests.delete(served, child, uid));
         match self.measured(Write::Delete, child, deletion).await {
@@ -207,7 +213,7 @@ impl Executor<'_> {
 
     async fn patch(&self, child: &Child, before: Option<&Object>) -> Result<Object, ApiError> {
         let name = child.name();
-        let Ok(kind) = self.kind(&name) else {
+        let Some(kind) = self.kind(&name) else {
             return Err(ApiError::Conflict);
         };
         let (write, expected) = match before {
@@ -298,7 +304,7 @@ impl Executor<'_> {
     /// Takes an answer into the cache, before the watch brings it.
     fn remember(&self, child: &Child, answer: Object) -> Arc<Object> {
         let answer = Arc::new(answer);
-        if let (Effect::Real(_), Ok(kind)) = (&self.effect, self.kind(&child.name())) {
+        if let (Effect::Real(_), Some(kind)) = (&self.effect, self.kind(&child.name())) {
             kind.cache.insert(answer.clone());
         }
         answer
@@ -333,13 +339,10 @@ impl Executor<'_> {
         }
     }
 
-    /// The checked kinds are the granted ones. One that is not served is refused like a child that the API server
-    /// refuses.
-    fn kind(&self, child: &ChildRef) -> Result<&WatchedKind, ChildProblem> {
+    /// The kind of a child; None if it is granted but not served.
+    fn kind(&self, child: &ChildRef) -> Option<&WatchedKind> {
         let mut kinds = self.kinds.iter();
-        kinds
-            .find(|known| known.served.kind == child.kind)
-            .ok_or_else(|| ChildProblem::Rejected(child.clone(), missing(&child.kind)))
+        kinds.find(|known| known.served.kind == child.kind)
     }
 }
 
@@ -358,4 +361,9 @@ impl Effect<'_> {
             Self::DryRun => DRY_RUN_ATTEMPTS,
         }
     }
+}
+
+/// A child whose kind is not served is refused like one that the API server refuses.
+fn unserved(child: &ChildRef) -> ChildProblem {
+    ChildProblem::Rejected(child.clone(), missing(&child.kind))
 }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use handler_host_core::{
-    ChildRef, Digest, Key, Object, PassReport, Settling, TokenBucket, Verdict,
+    ChildRef, Digest, HandlerEvent, Key, Object, PassReport, Settling, TokenBucket, Verdict,
 };
 use parking_lot::Mutex;
 
@@ -34,6 +34,10 @@ pub(crate) struct ParentState {
     pub(crate) settling: Settling,
     /// What was told last, where the parent's status does not keep it.
     pub(crate) told: Option<Box<Verdict>>,
+    /// What is withheld while a module is on trial, to be told in an Event of its own.
+    pub(crate) notice: Option<Box<HandlerEvent>>,
+    /// The module whose failure was told so.
+    pub(crate) noticed: Option<Digest>,
     /// The report that is to be written.
     pub(crate) report: Option<Box<Report>>,
 }

@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use handler_host_core::{
     Decision, FinalizerFacts, FinalizerStep, Key, Kind, Object, PassDue, PassOutcome, may_go, plan,
+    reported_failure,
 };
 
 use super::controller::Controller;
@@ -121,7 +122,9 @@ impl Controller {
                 (outcome, Some(decision.desired))
             }
         };
-        let fails_newly = match running.before().filter(|_| outcome.has_failed()) {
+        // As a preview counts: what failed before, for whatever reason, does not newly fail.
+        let may_be_new = outcome.has_failed() && reported_failure(&parent.status()).is_none();
+        let fails_newly = match running.before().filter(|_| may_be_new) {
             None => false,
             Some(before) => {
                 let decided = decide(&before, parent, observed, &self.metrics).await;

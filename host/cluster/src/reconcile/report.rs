@@ -65,6 +65,10 @@ impl Controller {
             self.states.forget(key);
             return;
         };
+        let notice = self.states.with(&parent, |state| state.notice.take());
+        if let Some(notice) = notice {
+            self.publish(&parent, &[*notice]).await;
+        }
         let Some(report) = self.states.with(&parent, |state| state.report.take()) else {
             return;
         };

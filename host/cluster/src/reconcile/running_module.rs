@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use handler_host_core::{
     CallLimits, Description, Digest, Grant, GrantError, Invoke, Key, Probation, TrialFailure,
-    TrialSoFar, TrialStep, Verdict,
+    TrialProgress, TrialSoFar, TrialStep, Verdict,
 };
 use parking_lot::Mutex;
 
@@ -76,6 +76,11 @@ impl RunningModule {
         parents: usize,
     ) -> TrialStep {
         self.probation.lock().note(parent, fails_newly, parents)
+    }
+
+    /// How the trial goes, with so many parents in all.
+    pub(super) fn progress(&self, parents: usize) -> TrialProgress {
+        self.probation.lock().progress(parents)
     }
 
     /// The state of the trial, with so many parents in all.

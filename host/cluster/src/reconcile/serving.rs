@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handler_host_core::{GrantError, Rule, TrialSoFar};
+use handler_host_core::{GrantError, Rule, TrialProgress, TrialSoFar};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -106,6 +106,13 @@ impl Serving {
     pub fn trial(&self) -> TrialSoFar {
         let parents = self.controller.parents.cache.len();
         self.controller.running().trial(parents)
+    }
+
+    /// How the trial of the module that runs goes.
+    #[must_use]
+    pub fn progress(&self) -> TrialProgress {
+        let parents = self.controller.parents.cache.len();
+        self.controller.running().progress(parents)
     }
 
     /// Ends the trial of the module that runs, which passed: failures that were withheld are reported.

@@ -25,8 +25,11 @@ pub use limits::LimitsSpec;
 pub use read::{ReadError, read as read_handler};
 pub use rollout::{PreviewSpec, RolloutSpec};
 pub use source::{ConfigMapEntry, ModuleSpec, PullSecret};
-pub use spec::{ChildSpec, Handler, HandlerSpec, ParentDeletion, ServiceAccountSpec};
+pub use spec::{
+    ChildSpec, Handler, HandlerSpec, ParentDeletion, ParentSpec, ParentStatusPolicy,
+    ServiceAccountSpec,
+};
 pub use status::{
     CandidateStatus, HandlerStatus, KindsStatus, ModuleStatus, PreviewCounts, RollbackStatus,
-    SwapStatus,
+    SwapStatus, TrialStatus,
 };

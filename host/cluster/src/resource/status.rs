@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use handler_host_core::{
     HandlerCondition, HeldModule, Kind, ModuleRecord, PreviewSummary, RollbackRecord, Rollout,
-    RolloutModule, RolloutRecord, RolloutStatus, SwapRecord,
+    RolloutModule, RolloutRecord, RolloutStatus, SwapRecord, TrialProgress,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -56,6 +56,10 @@ pub struct HandlerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RollbackStatus")]
     pub rolled_back: Option<RollbackStatus>,
+    /// The trial of the module that serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TrialStatus")]
+    pub trial: Option<TrialStatus>,
     /// How often the handler was asked since this host started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i64")]
@@ -161,6 +165,30 @@ fn system_time(time: &Time) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
+/// The trial of a module that has to prove itself.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrialStatus {
+    /// When it is over, if it does not fail before.
+    pub until: Time,
+    /// Parents on which there is a verdict with the module.
+    pub judged: i64,
+    /// Those of them that newly fail. Their own status does not say so until the trial is over.
+    pub failing: i64,
+}
+
+impl TrialStatus {
+    /// A trial that is over at this time, and how it goes.
+    #[must_use]
+    pub fn new(until: SystemTime, progress: TrialProgress) -> Self {
+        Self {
+            until: time(until),
+            judged: i64::try_from(progress.judged).unwrap_or(i64::MAX),
+            failing: i64::try_from(progress.failing).unwrap_or(i64::MAX),
+        }
+    }
+}
+
 /// A module that serves.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -171,7 +199,7 @@ pub struct ModuleStatus {
     pub short_digest: String,
     /// The world it was built for, such as `handler-host:handler@0.1.0`.
     pub world: String,
-    /// Where it came from.
+    /// Where it came from. After a rollback there may be another module by now.
     pub origin: String,
     /// When it was loaded.
     pub loaded_at: Time,

@@ -3,6 +3,7 @@ use handler_host_core::{
 };
 use kube::Client;
 
+use super::watched_kinds::missing_in_words;
 use crate::api::{
     ApiError, NotServed, ServedKind, field_types, find, missing, served, served_if_at_all,
 };
@@ -147,6 +148,12 @@ impl Kinds {
             of_kind.map(|(_, types)| types.clone()).unwrap_or_default()
         });
         self
+    }
+
+    /// What is missing in the cluster; None if nothing is.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        missing_in_words(&self.missing)
     }
 
     /// What the handler may do.

@@ -24,12 +24,23 @@ pub trait RolloutModule: Clone {
 }
 
 /// The time of an event, by the clock that measures spans and by the one that people read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// For spans.
     pub instant: Instant,
     /// For statuses.
     pub time: SystemTime,
+}
+
+impl Now {
+    /// This moment and a span after it.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self {
+            instant: self.instant + span,
+            time: self.time + span,
+        }
+    }
 }
 
 /// What is known beside an event when it is handled.

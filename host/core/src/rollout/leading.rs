@@ -305,7 +305,7 @@ impl<M: RolloutModule> Leading<M> {
                 trial: None,
             }],
             Running::OnTrial { module, good, ends } => {
-                *ends = Some(facts.now.instant + rollout.window);
+                *ends = Some(facts.now.after(rollout.window));
                 let trial = Some(TrialTerms {
                     max_failure_ratio: rollout.max_failure_ratio,
                     good: good.clone(),
@@ -338,11 +338,19 @@ impl<M: RolloutModule> Leading<M> {
         }
     }
 
+    /// When the trial is over.
+    pub(super) fn trial_until(&self) -> Option<SystemTime> {
+        match &self.running {
+            Running::Nothing | Running::Good(_) => None,
+            Running::OnTrial { ends, .. } => ends.map(|end| end.time),
+        }
+    }
+
     /// The moment at which something is to be done though nothing happens.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
         let trial = match &self.running {
             Running::Nothing | Running::Good(_) => None,
-            Running::OnTrial { ends, .. } => *ends,
+            Running::OnTrial { ends, .. } => ends.map(|end| end.instant),
         };
         let retry = match &self.candidate {
             CandidateState::Refused { retry_at, .. }
@@ -362,11 +370,11 @@ impl<M: RolloutModule> Leading<M> {
         let now = facts.now.instant;
         let mut actions = Vec::new();
         if let Running::OnTrial { ends, .. } = &mut self.running
-            && ends.is_some_and(|end| end <= now)
+            && ends.is_some_and(|end| end.instant <= now)
         {
             if common.lacks_rights() {
                 // A module that could not be tried proves nothing.
-                *ends = Some(now + common.settings.rollout.window);
+                *ends = Some(facts.now.after(common.settings.rollout.window));
             } else {
                 *ends = None;
                 actions.extend(self.judge(common, facts));

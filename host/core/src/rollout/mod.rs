@@ -24,7 +24,7 @@ mod status;
 mod tests;
 mod trial;
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use candidate::CandidateState;
 pub use event::{
@@ -187,6 +187,15 @@ impl<M: RolloutModule> Rollout<M> {
         match &self.duty {
             Duty::StandingBy(_) => None,
             Duty::Leading(leading) => leading.running.module(),
+        }
+    }
+
+    /// When the trial of the module that serves is over; None if it is on none.
+    #[must_use]
+    pub fn trial_until(&self) -> Option<SystemTime> {
+        match &self.duty {
+            Duty::StandingBy(_) => None,
+            Duty::Leading(leading) => leading.trial_until(),
         }
     }
 

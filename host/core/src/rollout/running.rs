@@ -1,6 +1,4 @@
-use std::time::Instant;
-
-use super::event::RolloutModule;
+use super::event::{Now, RolloutModule};
 use crate::Digest;
 
 /// The module that serves, or will once the kinds are watched.
@@ -17,7 +15,7 @@ pub(super) enum Running<M> {
         /// The module that serves again if the trial fails.
         good: M,
         /// When the trial is over. None until the kinds are watched: a module that is not called proves nothing.
-        ends: Option<Instant>,
+        ends: Option<Now>,
     },
 }
 

@@ -2,7 +2,9 @@ use super::candidate::{CandidateState, HeldPreview};
 use super::event::RolloutModule;
 use super::leading::Leading;
 use super::{Duty, ModuleRecord, PreviewSummary, RollbackRecord, Rollout, RolloutRecord};
-use crate::{APPROVE_ANNOTATION, ConditionType, Digest, HandlerCondition, HandlerReason};
+use crate::{
+    APPROVE_ANNOTATION, ConditionType, Digest, HandlerCondition, HandlerReason, TrialProgress,
+};
 
 /// How far a handler is on its way to serving, apart from its module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +15,13 @@ pub enum ServingState {
     Refused(String),
     /// Its kinds are watched.
     Watching,
-    /// It serves. Which granted kinds of children are missing in the cluster, and what to do about it; None if none is.
-    Serving(Option<String>),
+    /// It serves.
+    Serving {
+        /// Which granted kinds of children are missing in the cluster, and what to do about it; None if none is.
+        missing: Option<String>,
+        /// How the trial of its module goes, if it is on one.
+        trial: TrialProgress,
+    },
 }
 
 /// What the Handler's status says of its modules.
@@ -62,6 +69,7 @@ impl<M: RolloutModule> Rollout<M> {
     }
 
     fn ready(&self, serving: &ServingState, module_loaded: &HandlerCondition) -> HandlerCondition {
+        let on_trial;
         let (reason, message) = match serving {
             ServingState::Refused(message) => (HandlerReason::Refused, message.as_str()),
             ServingState::Looking(None) => (
@@ -78,14 +86,26 @@ impl<M: RolloutModule> Rollout<M> {
                 HandlerReason::ModuleNotLoaded,
                 "No module runs; ModuleLoaded says why.",
             ),
-            ServingState::Serving(_) if self.common.lacks_rights() => (
+            ServingState::Serving { .. } if self.common.lacks_rights() => (
                 HandlerReason::NotAuthorized,
                 "Its account lacks rights; Authorized says which.",
             ),
-            ServingState::Serving(Some(missing)) => {
-                (HandlerReason::KindNotServed, missing.as_str())
+            ServingState::Serving {
+                missing: Some(missing),
+                ..
+            } => (HandlerReason::KindNotServed, missing.as_str()),
+            ServingState::Serving { trial, .. } if self.trial_until().is_some() => {
+                let TrialProgress {
+                    parents,
+                    judged,
+                    failing,
+                } = trial;
+                on_trial = format!(
+                    "Its parents are served. The module is on trial: {judged} of {parents} parents are judged, and {failing} of them newly fail."
+                );
+                (HandlerReason::OnTrial, on_trial.as_str())
             }
-            ServingState::Serving(None) => (HandlerReason::Serving, "Its parents are served."),
+            ServingState::Serving { .. } => (HandlerReason::Serving, "Its parents are served."),
         };
         HandlerCondition::new(ConditionType::Ready, reason, message)
     }
@@ -125,7 +145,7 @@ impl<M: RolloutModule> Rollout<M> {
                 condition(
                     HandlerReason::RolledBack,
                     format!(
-                        "Module {digest} was rolled back{to} and is tried again when the spec changes: {error}"
+                        "Module {digest} was rolled back{to}: {error}. It is not tried again until the spec of this Handler changes, or its source gives another module"
                     ),
                 )
             }

@@ -45,9 +45,7 @@ impl<M: RolloutModule> Leading<M> {
             Some(good) => Running::OnTrial {
                 module,
                 good,
-                ends: common
-                    .is_watching
-                    .then(|| facts.now.instant + rollout.window),
+                ends: common.is_watching.then(|| facts.now.after(rollout.window)),
             },
             None => {
                 actions.push(Action::Keep(module.fetched().clone()));

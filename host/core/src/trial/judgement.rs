@@ -18,6 +18,17 @@ pub struct Trial {
     first_error: Option<String>,
 }
 
+/// How a trial goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrialProgress {
+    /// All parents.
+    pub parents: usize,
+    /// Parents on which there is a verdict with the module.
+    pub judged: usize,
+    /// Those of them that newly fail.
+    pub failing: usize,
+}
+
 /// A module that failed its trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrialFailure {
@@ -64,6 +75,16 @@ impl Trial {
             self.judge()
         } else {
             Ok(())
+        }
+    }
+
+    /// How it goes, with so many parents in all.
+    #[must_use]
+    pub fn progress(&self, parents: usize) -> TrialProgress {
+        TrialProgress {
+            parents,
+            judged: self.parents.len(),
+            failing: self.failing,
         }
     }
 

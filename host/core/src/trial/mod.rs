@@ -3,5 +3,5 @@
 mod judgement;
 mod probation;
 
-pub use self::judgement::{Trial, TrialFailure};
+pub use self::judgement::{Trial, TrialFailure, TrialProgress};
 pub use self::probation::{Probation, TrialSoFar, TrialStep};

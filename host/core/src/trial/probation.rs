@@ -1,4 +1,4 @@
-use super::judgement::{Trial, TrialFailure};
+use super::judgement::{Trial, TrialFailure, TrialProgress};
 use crate::{Key, Verdict};
 
 /// The probation of the module that runs: whether it still has to prove itself. `M` is a module.
@@ -86,6 +86,20 @@ impl<M: Clone> Probation<M> {
                 self.fail(&failure);
                 TrialStep::Fail(failure)
             }
+        }
+    }
+
+    /// How the trial goes, with so many parents in all.
+    #[must_use]
+    pub fn progress(&self, parents: usize) -> TrialProgress {
+        match self {
+            Self::Over => TrialProgress::default(),
+            Self::Open { trial, .. } => trial.progress(parents),
+            Self::Failed { failure, .. } => TrialProgress {
+                parents,
+                judged: failure.called,
+                failing: failure.failing,
+            },
         }
     }
 

@@ -33,6 +33,10 @@ impl HandlerManager {
                 if module.description().has_finalizer {
                     self.hold().await;
                 }
+                if trial.is_some() {
+                    let (handler, window) = (&self.settings().name, self.settings().rollout.window);
+                    tracing::info!(%handler, digest = %module.digest().short(), "the module is on trial for {} s", window.as_secs());
+                }
                 self.serve(&module, trial)?;
             }
             Action::Watch { deadline } => self.watch(deadline).await?,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use handler_host_cluster::resource::HandlerStatus;
+use handler_host_cluster::resource::{HandlerStatus, TrialStatus};
 use handler_host_cluster::{
     ApiClients, Authorization, Heartbeat, HeartbeatOf, Review, ServingNews, release_parents,
 };
@@ -307,6 +307,9 @@ impl HandlerManager {
                 self.send(RolloutEvent::KindsChanged).await
             }
             StageNews::Found(Ok(kinds)) => {
+                if let Some(missing) = kinds.missing() {
+                    tracing::warn!(handler = %self.settings().name, "{missing}");
+                }
                 let name = &self.rollout.settings().name;
                 match ServingStage::watch(*kinds, name, &self.host, &self.client) {
                     Ok(stage) => {
@@ -376,6 +379,10 @@ impl HandlerManager {
             failing_parents: counts.map(|counts| number(counts.failing)),
             calls: Some(number(calls.calls)),
             memo_hits: Some(number(calls.hits)),
+            trial: self
+                .rollout
+                .trial_until()
+                .map(|until| TrialStatus::new(until, self.stage.progress())),
             ..HandlerStatus::of(&self.rollout, &conditions)
         };
         self.reporter.report(conditions, status);

@@ -8,7 +8,7 @@ use super::decision::{Decision, Undecided};
 use super::settling::Unstable;
 use super::status::ConditionChange;
 use super::verdict::{Reason, Verdict};
-use crate::{Backoff, Failure, HandlerEvent, Readiness};
+use crate::{Backoff, Digest, Failure, HandlerEvent, Readiness, Severity};
 
 /// How many passes in a row fail with an object before its parent is told: most such failures pass within seconds.
 const TRIES: u32 = 3;
@@ -271,6 +271,21 @@ fn verdict_of(decision: &Decision, awaited: Option<&ChildRef>) -> Verdict {
 }
 
 impl Verdict {
+    /// The Event that tells of the verdict while a module is on trial, and the condition says what it said before.
+    #[must_use]
+    pub fn withheld(&self, digest: Digest) -> HandlerEvent {
+        HandlerEvent {
+            severity: Severity::Normal,
+            reason: "OnTrial".to_owned(),
+            message: format!(
+                "the module {} is on trial and fails for this object, which the module before does not; the condition Ready stays as it was until the trial is over: {}: {}",
+                digest.short(),
+                self.reason.as_str(),
+                self.message
+            ),
+        }
+    }
+
     /// The Event that announces the verdict. For a parent that was reconciled it says what was changed.
     #[must_use]
     pub fn announcement(&self, changes: &[AppliedChange]) -> HandlerEvent {

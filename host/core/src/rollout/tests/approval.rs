@@ -16,9 +16,9 @@ const ONE: [TestStep; 3] = [Kinds, Fetch("one"), Approve("one")];
 #[case::and_waits(&[Fetch("two"), Preview("two", true)], "one, AwaitingApproval, Serving")]
 #[case::also_where_the_preview_failed(
     &[Fetch("two"), Preview("two", false)], "one, AwaitingApproval, Serving")]
-#[case::its_own_digest_approves_it(&[Fetch("two"), Approve("two")], "two beside one, Loaded, Serving")]
+#[case::its_own_digest_approves_it(&[Fetch("two"), Approve("two")], "two beside one, Loaded, OnTrial")]
 #[case::another_digest_does_not(&[Fetch("two"), Approve("three")], "one, Previewing, Serving")]
-#[case::approved_beforehand_it_takes_over(&[Approve("two"), Fetch("two")], "two beside one, Loaded, Serving")]
+#[case::approved_beforehand_it_takes_over(&[Approve("two"), Fetch("two")], "two beside one, Loaded, OnTrial")]
 #[case::a_newer_one_takes_its_place(
     &[Fetch("two"), Preview("two", true), Fetch("three")], "one, Previewing, Serving")]
 #[case::and_the_preview_of_the_older_one_is_no_news(

@@ -17,7 +17,7 @@ use crate::rollout::LoadPurpose;
 #[case::a_good_module(&[Fetch("one")], Some("one"), "one, Loaded, Serving", "one, Loaded, Serving")]
 #[case::on_trial(
     &[Fetch("one"), Fetch("two")], Some("two"),
-    "one, Loaded, Serving", "two beside one, Loaded, Serving")]
+    "one, Loaded, Serving", "two beside one, Loaded, OnTrial")]
 #[case::passed(
     &[Fetch("one"), Fetch("two"), Pass(WINDOW)], Some("two"),
     "two, Loaded, Serving", "two, Loaded, Serving")]
@@ -91,7 +91,7 @@ fn a_module_that_serves_again_after_a_restart_is_no_swap() {
 #[rstest]
 #[case::before_any_module(&[], "nothing, Pending, Pending")]
 #[case::a_good_module(&[Fetch("one")], "one, Loaded, Serving")]
-#[case::on_trial(&[Fetch("one"), Fetch("two")], "two beside one, Loaded, Serving")]
+#[case::on_trial(&[Fetch("one"), Fetch("two")], "two beside one, Loaded, OnTrial")]
 #[case::passed(&[Fetch("one"), Fetch("two"), Pass(WINDOW)], "two, Loaded, Serving")]
 #[case::rolled_back(&[Fetch("one"), Fetch("two"), Fails("two")], "one, RolledBack, Serving")]
 #[case::refused(&[Fetch("one"), Fetch("broken")], "one, InvalidModule, Serving")]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
+use crate::TrialProgress;
 use crate::rollout::{
     Action, Facts, LoadPurpose, Now, PreviewSummary, Recalled, Rollout, RolloutEvent,
     RolloutModule, RolloutNote, RolloutRecord, ServingState,
@@ -277,7 +278,7 @@ impl Scenario {
         self.send(event);
     }
 
-    /// What serves and what the conditions say: `two beside one, Loaded, Serving`.
+    /// What serves and what the conditions say: `two beside one, Loaded, OnTrial`.
     pub(super) fn told(&self) -> String {
         let serves = match &self.serves {
             None => "nothing".to_owned(),
@@ -308,7 +309,10 @@ impl Scenario {
         let serving = match (self.is_watching, &self.serves) {
             (false, _) => ServingState::Looking(None),
             (true, None) => ServingState::Watching,
-            (true, Some(_)) => ServingState::Serving(None),
+            (true, Some(_)) => ServingState::Serving {
+                missing: None,
+                trial: TrialProgress::default(),
+            },
         };
         self.rollout.conditions(&serving)
     }

@@ -17,11 +17,11 @@ use crate::rollout::LoadPurpose;
 #[case::the_module_that_runs_takes_the_config_though_its_successor_is_broken(
     &[Fetch("one"), Fetch("broken"), Config("b")], "one, InvalidModule, Serving")]
 #[case::a_successor_is_on_trial_beside_the_module_with_the_config_of_now(
-    &[Fetch("one"), FetchFails, Fetch("strict"), Config("b")], "strict beside one, DescribeFailed, Serving")]
+    &[Fetch("one"), FetchFails, Fetch("strict"), Config("b")], "strict beside one, DescribeFailed, OnTrial")]
 #[case::another_source_is_waited_for(
     &[Fetch("one"), Source("other.wasm")], "one, Pending, Serving")]
 #[case::what_it_gives_is_on_trial(
-    &[Fetch("one"), Source("other.wasm"), Fetch("two")], "two beside one, Loaded, Serving")]
+    &[Fetch("one"), Source("other.wasm"), Fetch("two")], "two beside one, Loaded, OnTrial")]
 #[case::a_source_that_failed_is_forgotten_with_it(
     &[FetchFails, Source("other.wasm")], "nothing, Pending, Pending")]
 #[case::what_is_granted_no_more_ends_at_once(

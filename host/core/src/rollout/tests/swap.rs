@@ -13,22 +13,22 @@ use crate::{ConditionType, PreviewPolicy};
 #[case::the_first_serves_at_once(&[Kinds, Fetch("one")], "one, Loaded, Serving")]
 #[case::the_first_waits_for_the_kinds(&[Fetch("one")], "nothing, Loaded, Pending")]
 #[case::and_serves_when_they_are_there(&[Fetch("one"), Kinds], "one, Loaded, Serving")]
-#[case::the_next_is_on_trial(&[Kinds, Fetch("one"), Fetch("two")], "two beside one, Loaded, Serving")]
+#[case::the_next_is_on_trial(&[Kinds, Fetch("one"), Fetch("two")], "two beside one, Loaded, OnTrial")]
 #[case::also_where_both_came_before_the_kinds(
-    &[Fetch("one"), Fetch("two"), Kinds], "two beside one, Loaded, Serving")]
+    &[Fetch("one"), Fetch("two"), Kinds], "two beside one, Loaded, OnTrial")]
 #[case::and_is_good_when_its_time_is_over(
     &[Kinds, Fetch("one"), Fetch("two"), Pass(WINDOW)], "two, Loaded, Serving")]
 #[case::the_same_again_is_nothing_new(&[Kinds, Fetch("one"), Fetch("one")], "one, Loaded, Serving")]
 #[case::back_to_the_good_one_is_no_trial(
     &[Kinds, Fetch("one"), Fetch("two"), Fetch("one")], "one, Loaded, Serving")]
 #[case::a_third_is_measured_by_the_good_one(
-    &[Kinds, Fetch("one"), Fetch("two"), Fetch("three")], "three beside one, Loaded, Serving")]
+    &[Kinds, Fetch("one"), Fetch("two"), Fetch("three")], "three beside one, Loaded, OnTrial")]
 #[case::a_file_that_is_no_handler_changes_nothing(
     &[Kinds, Fetch("one"), Fetch("broken")], "one, InvalidModule, Serving")]
 #[case::nor_during_a_trial(
-    &[Kinds, Fetch("one"), Fetch("two"), Fetch("broken")], "two beside one, InvalidModule, Serving")]
+    &[Kinds, Fetch("one"), Fetch("two"), Fetch("broken")], "two beside one, InvalidModule, OnTrial")]
 #[case::mended_it_takes_over(
-    &[Kinds, Fetch("one"), Fetch("broken"), Fetch("two")], "two beside one, Loaded, Serving")]
+    &[Kinds, Fetch("one"), Fetch("broken"), Fetch("two")], "two beside one, Loaded, OnTrial")]
 #[case::a_source_that_fails_changes_nothing(
     &[Kinds, Fetch("one"), FetchFails], "one, FetchFailed, Serving")]
 #[case::and_is_well_when_it_gives_the_same_again(
