@@ -32,14 +32,15 @@ const NAME_SECTION: &str = "handler-host:name";
 /// The name that a component suggests for its handler; None if it suggests none that a handler may have.
 pub(crate) fn suggested_name(bytes: &[u8]) -> Option<String> {
     let sections = wasmparser::Parser::new(0).parse_all(bytes);
-    let names = sections
-        .map_while(Result::ok)
-        .filter_map(|payload| match payload {
-            wasmparser::Payload::CustomSection(section) if section.name() == NAME_SECTION => {
-                str::from_utf8(section.data()).ok()
-            }
-            _ => None,
-        });
+    let names = sections.map_while(Result::ok).filter_map(|payload| {
+        if let wasmparser::Payload::CustomSection(section) = payload
+            && section.name() == NAME_SECTION
+        {
+            str::from_utf8(section.data()).ok()
+        } else {
+            None
+        }
+    });
     let mut names = names.filter(|name| handler_host_core::is_handler_name(name));
     names.next().map(str::to_owned)
 }

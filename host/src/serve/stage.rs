@@ -152,10 +152,7 @@ impl ServingStage {
                 }
             }
             Self::Refused(_) => std::future::pending().await,
-            Self::Serving(serving) => match serving.next().await {
-                ServingNews::KindsChanged => StageNews::KindsChanged,
-                news => StageNews::Serving(news),
-            },
+            Self::Serving(serving) => StageNews::Serving(serving.next().await),
         }
     }
 

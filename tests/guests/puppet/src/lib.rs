@@ -107,26 +107,8 @@ impl Handler for Puppet {
             PuppetCommand::Huge { bytes } => {
                 Response::ready([config_map(name, &json!({"text": "x".repeat(*bytes)}))])
             }
-            PuppetCommand::Chain { count } => {
-                let there = request.children.iter().count();
-                let wanted = (there + 1).min(*count);
-                Response::ready(
-                    (0..wanted).map(|index| config_map(&format!("{name}-{index}"), &json!({}))),
-                )
-                .status(json!({"there": there}))
-            }
-            PuppetCommand::Alternate => {
-                let has = request
-                    .children
-                    .iter()
-                    .next()
-                    .map(|child| &child["data"]["key"]);
-                let wanted = match has.and_then(Value::as_str) {
-                    Some("left") => "right",
-                    _ => "left",
-                };
-                Response::ready([config_map(name, &json!({"key": wanted}))])
-            }
+            PuppetCommand::Chain { count } => chain(name, *count, request.children.iter().count()),
+            PuppetCommand::Alternate => alternate(name, request.children.iter().next()),
             PuppetCommand::Blink => match request.children.iter().next() {
                 Some(_) => Response::no_children(),
                 None => Response::ready([config_map(name, &json!({}))]),
@@ -159,6 +141,20 @@ fn apply(response: &PuppetResponse) -> Response {
         response = response.requeue_after(Duration::from_millis(*delay));
     }
     events.iter().map(event).fold(response, Response::event)
+}
+
+/// One child more than are there, up to a count, and how many are there.
+fn chain(name: &str, count: usize, there: usize) -> Response {
+    let wanted = (there + 1).min(count);
+    let names = (0..wanted).map(|index| format!("{name}-{index}"));
+    Response::ready(names.map(|name| config_map(&name, &json!({})))).status(json!({"there": there}))
+}
+
+/// A child with another content than it has.
+fn alternate(name: &str, child: Option<&Value>) -> Response {
+    let has = child.and_then(|child| child["data"]["key"].as_str());
+    let wanted = if has == Some("left") { "right" } else { "left" };
+    Response::ready([config_map(name, &json!({"key": wanted}))])
 }
 
 fn event(event: &PuppetEvent) -> Event {
