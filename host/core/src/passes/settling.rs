@@ -8,6 +8,9 @@ use crate::Backoff;
 
 /// How often a child is written in a row before its parent is called unstable.
 const WRITES: u32 = 10;
+/// How many passes in a row replace children by others before their parent is called unstable. It is more, since a handler
+/// may replace many children one after the other.
+const REPLACEMENTS: u32 = 30;
 /// Writes of a child that are no further apart than this are in a row.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -22,11 +25,15 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub struct Settling {
     input: u64,
     rewritten: HashMap<ChildRef, Rewritten>,
+    /// Passes in a row that created and deleted children.
+    replaced: Option<Rewritten>,
 }
 
 #[derive(Clone, Debug)]
 struct Rewritten {
     times: u32,
+    /// From how many times on it is too often.
+    limit: u32,
     last: Instant,
     change: AppliedChange,
 }
@@ -47,8 +54,10 @@ impl Settling {
     /// repetition.
     pub fn note(&mut self, input: u64, changes: &[AppliedChange], now: Instant) {
         if self.input != input {
-            self.rewritten.clear();
-            self.input = input;
+            *self = Self {
+                input,
+                ..Self::default()
+            };
         }
         self.rewritten.retain(|_, entry| now < entry.settled());
         for change in changes {
@@ -60,10 +69,21 @@ impl Settling {
             let times = known.map_or(0, |entry| entry.times);
             let entry = Rewritten {
                 times: times.saturating_add(1),
+                limit: WRITES,
                 last: now,
                 change: change.clone(),
             };
             self.rewritten.insert(change.child.clone(), entry);
+        }
+        let first = |done| changes.iter().find(|change| change.done == done);
+        if let (Some(created), Some(_)) = (first(Done::Created), first(Done::Deleted)) {
+            let before = self.replaced.take().filter(|entry| now < entry.settled());
+            self.replaced = Some(Rewritten {
+                times: before.map_or(0, |entry| entry.times).saturating_add(1),
+                limit: REPLACEMENTS,
+                last: now,
+                change: created.clone(),
+            });
         }
     }
 
@@ -73,9 +93,9 @@ impl Settling {
         if self.input != input {
             return None;
         }
-        let entries = self.rewritten.values();
+        let entries = self.rewritten.values().chain(&self.replaced);
         let worst = entries
-            .filter(|entry| entry.times >= WRITES && now < entry.settled())
+            .filter(|entry| entry.times >= entry.limit && now < entry.settled())
             .max_by(|one, other| {
                 let rank = |entry: &Rewritten| (entry.times, entry.change.child.clone());
                 rank(one).cmp(&rank(other))
@@ -91,7 +111,7 @@ impl Settling {
 impl Rewritten {
     /// How long the next pass is put off.
     fn delay(&self) -> Duration {
-        match self.times.checked_sub(WRITES) {
+        match self.times.checked_sub(self.limit) {
             Some(beyond) => Backoff::default().delay(beyond.saturating_add(1), 0.0),
             None => Duration::ZERO,
         }
@@ -127,7 +147,14 @@ impl Rewritten {
                 "the handler desires {child} at one call and not at the next; the same input must give the same children"
             ),
         };
-        let message = format!("{} writes in a row: {why}", self.times.min(WRITES));
+        let why = if self.limit == REPLACEMENTS {
+            format!(
+                "the handler desires other children at each call, such as {child} at the last; the same input must give the same children"
+            )
+        } else {
+            why
+        };
+        let message = format!("{} writes in a row: {why}", self.limit);
         Verdict::new(Reason::Unstable, message)
     }
 }
@@ -187,6 +214,22 @@ mod tests {
             settling.note(1, &[change(&format!("c{index}"), Done::Created)], now);
             assert_eq!(settling.unstable(1, now), None);
         }
+    }
+
+    #[test]
+    fn children_that_are_replaced_by_others_for_ever_are_not() {
+        let (mut settling, now) = (Settling::default(), Instant::now());
+        for index in 0..30 {
+            assert_eq!(settling.unstable(1, now), None);
+            let (new, old) = (format!("c{index}"), format!("c{}", index + 1000));
+            let changes = [change(&new, Done::Created), change(&old, Done::Deleted)];
+            settling.note(1, &changes, now);
+        }
+        let message = settling.unstable(1, now).unwrap().verdict.message;
+        assert!(
+            message.contains("such as ConfigMap c29 at the last"),
+            "{message}"
+        );
     }
 
     #[test]
