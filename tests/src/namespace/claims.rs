@@ -12,6 +12,8 @@ use crate::operator::{Operator, OperatorOptions};
 use crate::paths;
 use crate::wait::{DEADLINE, eventually};
 
+/// Has volume claims carry these labels of their claims.
+const COPYING: [&str; 2] = ["--config", "copyLabels=[app, turn]"];
 /// The annotation that carries the storage class, as in Kopf's tutorial. The API server refuses every change
 /// of it.
 pub const STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
@@ -38,9 +40,14 @@ pub struct VolumeClaims<'a> {
 }
 
 impl<'a> VolumeClaims<'a> {
-    /// A new namespace, and an operator that serves it and works [in turn](IN_TURN).
+    /// A new namespace, and an operator that serves it, works [in turn](IN_TURN) and [copies](COPYING) some labels.
     pub async fn served(control_plane: &'a ControlPlane, prefix: &str) -> Self {
-        Self::served_with(control_plane, prefix, &IN_TURN).await
+        Self::served_with(
+            control_plane,
+            prefix,
+            &[IN_TURN[0], IN_TURN[1], COPYING[0], COPYING[1]],
+        )
+        .await
     }
 
     /// As [`served`](Self::served), with other arguments for the operator.

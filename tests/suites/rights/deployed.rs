@@ -38,7 +38,7 @@ async fn the_hosts_account_may_do_little() {
     [/openid/v1/jwks] [] [get]
     configmaps [] [] [get list watch]
     events.events.k8s.io [] [] [create]
-    handlers.handler-host.dev [] [] [get list watch]
+    handlers.handler-host.dev [] [] [get list watch patch]
     handlers.handler-host.dev/status [] [] [patch]
     leases.coordination.k8s.io [] [] [create]
     leases.coordination.k8s.io [] [handler-host] [get list watch update]
@@ -51,7 +51,7 @@ async fn the_hosts_account_may_do_little() {
     [/openid/v1/jwks/] [] [get]
     [/openid/v1/jwks] [] [get]
     events.events.k8s.io [] [] [create]
-    handlers.handler-host.dev [] [] [get list watch]
+    handlers.handler-host.dev [] [] [get list watch patch]
     handlers.handler-host.dev/status [] [] [patch]
     ");
 }

@@ -36,13 +36,19 @@ impl Restorations {
         known.newest = known.newest.max(version);
     }
 
-    /// Notes the present version of the cluster. It is older than one that was seen only if an older copy was restored.
-    fn is_at(&self, version: u128) {
+    fn newest(&self) -> u128 {
+        self.0.lock().newest
+    }
+
+    /// Notes the version that the cluster was at when it was asked. It is older than one that was `seen` before the
+    /// question only if an older copy was restored.
+    fn was_at(&self, version: u128, seen: u128) {
         let mut known = self.0.lock();
-        if version < known.newest {
+        // If another watch has noticed it already, the newest version is one of after the restoration.
+        if version < seen && known.newest >= seen {
             known.restorations += 1;
+            known.newest = version;
         }
-        known.newest = version;
     }
 
     fn count(&self) -> u64 {
@@ -92,7 +98,7 @@ struct RestoredWatch<K, F> {
     /// How many restorations there were when the stream began.
     restorations_seen: u64,
     /// Asks for the version that the API server is at.
-    question: Option<BoxFuture<'static, u128>>,
+    question: Option<BoxFuture<'static, ()>>,
 }
 
 impl<K, F> RestoredWatch<K, F>
@@ -110,9 +116,8 @@ where
             };
             tokio::select! {
                 biased;
-                version = question => {
+                () = question => {
                     self.question = None;
-                    self.restorations.is_at(version);
                     let restorations = self.restorations.count();
                     if restorations != self.restorations_seen {
                         self.restorations_seen = restorations;
@@ -129,7 +134,8 @@ where
                         }
                         Ok(Event::Init | Event::InitDone) => {}
                         Err(error) if is_lost_connection(error) && self.question.is_none() => {
-                            self.question = Some(present_version(self.api.clone()).boxed());
+                            let question = ask(self.api.clone(), self.restorations.clone());
+                            self.question = Some(question.boxed());
                         }
                         Err(_) => {}
                     }
@@ -150,17 +156,19 @@ fn is_lost_connection(error: &watcher::Error) -> bool {
 }
 
 /// Asks the API server for the version that it is at, until it answers.
-async fn present_version<K>(api: Api<K>) -> u128
+async fn ask<K>(api: Api<K>, restorations: Arc<Restorations>)
 where
     K: Clone + DeserializeOwned + Debug,
 {
     let one = ListParams::default().limit(1);
     let mut attempts = 0_u32;
     loop {
+        // Before the question: what is seen while it is under way may be newer than the answer.
+        let seen = restorations.newest();
         if let Ok(list) = answered(api.list_metadata(&one)).await
             && let Some(version) = list.metadata.resource_version
         {
-            return version_number(&version);
+            return restorations.was_at(version_number(&version), seen);
         }
         attempts = attempts.saturating_add(1);
         let delay = Delays::default().delay(attempts, fastrand::f64());
@@ -177,11 +185,18 @@ mod tests {
         let known = Restorations::default();
         known.saw(10);
         known.saw(7);
-        known.is_at(12);
+        let seen = known.newest();
+        known.was_at(12, seen);
         assert_eq!(known.count(), 0);
-        known.is_at(11);
+        // What is seen while the question is under way is no restoration.
+        known.saw(15);
+        known.was_at(12, seen);
+        assert_eq!(known.count(), 0);
+        known.was_at(11, known.newest());
         assert_eq!(known.count(), 1);
-        known.is_at(11);
+        // Another watch finds out the same.
+        known.was_at(11, 15);
+        known.was_at(11, known.newest());
         assert_eq!(known.count(), 1);
     }
 }
