@@ -32,7 +32,17 @@ pub(crate) struct Supervisor {
     retired: Vec<watch::Sender<Assignment>>,
     /// Whether this host leads.
     leads: watch::Receiver<bool>,
-    managers: JoinSet<(String, Result<()>)>,
+    managers: JoinSet<(String, Ended)>,
+    /// By these, the tasks that let the parents of deleted Handlers go are told to end.
+    releases: BTreeMap<String, watch::Sender<Assignment>>,
+}
+
+/// What ended.
+enum Ended {
+    /// The manager of a handler.
+    Manager(Result<()>),
+    /// The task that let a deleted Handler and its parents go.
+    Release,
 }
 
 /// A handler that has a manager.
@@ -68,6 +78,7 @@ impl Supervisor {
             retired: Vec::new(),
             leads,
             managers: JoinSet::new(),
+            releases: BTreeMap::new(),
         }
     }
 
@@ -95,7 +106,11 @@ impl Supervisor {
                 _ = tick.tick() => {}
                 Some(news) = news.next() => self.take(news).await,
                 Some(ended) = self.managers.join_next() => {
-                    let (name, outcome) = ended.context("a handler's manager ended")?;
+                    let (name, ended) = ended.context("a handler's manager ended")?;
+                    let Ended::Manager(outcome) = ended else {
+                        self.releases.retain(|_, release| !release.is_closed());
+                        continue;
+                    };
                     match &self.origin {
                         HandlerOrigin::Module { .. } => outcome?,
                         HandlerOrigin::Files(_) | HandlerOrigin::Cluster => {
@@ -112,7 +127,8 @@ impl Supervisor {
         }
         heartbeat.rest();
         let managed = self.managed.values().map(|it| &it.assignment);
-        for assignment in managed.chain(&self.retired) {
+        let ending = self.retired.iter().chain(self.releases.values());
+        for assignment in managed.chain(ending) {
             assignment.send_replace(Assignment::Stop);
         }
         while self.managers.join_next().await.is_some() {}
@@ -253,7 +269,7 @@ impl Supervisor {
                 Ok(manager) => manager.run().await,
                 Err(error) => Err(error),
             };
-            (named, ended)
+            (named, Ended::Manager(ended))
         });
         self.managed.insert(name, managed);
     }
@@ -298,7 +314,7 @@ impl Supervisor {
     /// A Handler is being deleted: it is not served any more. Once its parents are let go, so is the Handler.
     async fn delete(&mut self, declared: DeclaredHandler) {
         let name = declared.name.clone();
-        if self.deleting.contains_key(&name) {
+        if self.deleting.contains_key(&name) || self.releases.contains_key(&name) {
             return;
         }
         let is_managed = self.managed.contains_key(&name);
@@ -312,15 +328,16 @@ impl Supervisor {
         }
         // If it is managed, its manager lets the parents go, and ends then.
         if !is_managed && !self.claims.holds(&name) && *self.leads.borrow() {
-            self.let_go(declared.clone(), true);
+            return self.let_go(declared);
         }
         self.deleting.insert(name, declared);
     }
 
-    /// Lets a Handler go that is being deleted, and before that its parents, unless that is done already.
-    fn let_go(&mut self, declared: DeclaredHandler, has_parents: bool) {
+    /// Lets a Handler go that is being deleted, and before that its parents. Parents that its manager let go already are
+    /// looked for once more: it may have ended before this host began to lead.
+    fn let_go(&mut self, declared: DeclaredHandler) {
         let (assign, mut assigned) = watch::channel(Assignment::Retire);
-        self.retired.push(assign);
+        self.releases.insert(declared.name.clone(), assign);
         let (host, name) = (self.host.clone(), declared.name.clone());
         self.managers.spawn(async move {
             let own = host.clients.own();
@@ -330,7 +347,7 @@ impl Supervisor {
                     .as_ref()
                     .map(|handler| &handler.spec.parent);
                 let parent = parent.and_then(|it| Kind::new(&it.api_version, &it.kind).ok());
-                if let Some(parent) = parent.filter(|_| has_parents) {
+                if let Some(parent) = parent {
                     let account = declared.settings.as_ref().ok();
                     let account = account.and_then(|settings| settings.account.clone());
                     let client = host.clients.of_handler(account.as_ref());
@@ -341,19 +358,24 @@ impl Supervisor {
                     let namespaces = &host.options.namespaces;
                     release(&clients, &declared.name, &parent, namespaces).await;
                 }
-                let_handler_go(&own, &declared.name).await;
+                let_handler_go(&own, &declared.name, declared.uid.as_deref()).await;
             };
             tokio::select! {
                 () = released => {}
                 _ = assigned.wait_for(|it| matches!(it, Assignment::Stop)) => {}
             }
-            (name, Ok(()))
+            (name, Ended::Release)
         });
     }
 
     async fn remove(&mut self, name: &str) {
         self.waiting.remove(name);
         self.deleting.remove(name);
+        if let Some(release) = self.releases.remove(name) {
+            // The Handler is gone: another one of this name has parents of its own.
+            release.send_replace(Assignment::Stop);
+            self.retired.push(release);
+        }
         self.host.monitoring.readiness.remove(name);
         let Some(managed) = self.managed.get(name) else {
             return;
@@ -379,7 +401,7 @@ impl Supervisor {
         if *self.leads.borrow()
             && let Some(declared) = self.deleting.remove(name)
         {
-            self.let_go(declared, false);
+            self.let_go(declared);
         }
         if !self.managed.contains_key(name) {
             // The manager may have reported after it was removed.
@@ -408,9 +430,9 @@ impl ManagedHandler {
 }
 
 /// Takes the finalizer of a Handler off, however long that takes.
-async fn let_handler_go(client: &Client, name: &str) {
+async fn let_handler_go(client: &Client, name: &str, uid: Option<&str>) {
     let mut attempts = 0_u32;
-    while let Err(problem) = hold_handler(client, name, false).await {
+    while let Err(problem) = hold_handler(client, name, uid, false).await {
         if attempts == 0 {
             tracing::warn!(handler = %name, "the Handler keeps the finalizer {PARENTS_FINALIZER}: {problem}; trying again");
         }

@@ -146,12 +146,20 @@ where
     }
 }
 
+/// Whether the API server was lost, or a proxy or the API server itself says that it cannot answer: it may be another one,
+/// or have another storage, when it does.
 fn is_lost_connection(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => !matches!(error, kube::Error::Api(_)),
-        watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => false,
+        | watcher::Error::WatchFailed(error) => {
+            let kube::Error::Api(status) = error else {
+                return true;
+            };
+            status.code >= 500
+        }
+        watcher::Error::WatchError(status) => status.code >= 500,
+        watcher::Error::NoResourceVersion => false,
     }
 }
 

@@ -17,12 +17,18 @@ const ATTEMPTS: usize = 5;
 /// How many parents one request lists.
 const PAGE: u32 = 500;
 
-/// Sets the finalizer of a Handler, or removes it. A Handler that is gone needs none.
+/// Sets the finalizer of a Handler, or removes it. A Handler that is gone needs none, and one of another uid is another
+/// Handler.
 ///
 /// # Errors
 ///
 /// What the API server says, if it refuses or cannot answer.
-pub async fn hold_handler(client: &Client, name: &str, is_held: bool) -> Result<(), String> {
+pub async fn hold_handler(
+    client: &Client,
+    name: &str,
+    uid: Option<&str>,
+    is_held: bool,
+) -> Result<(), String> {
     let api: Api<Handler> = Api::all(client.clone());
     for _ in 0..ATTEMPTS {
         let handler = match answered(api.get_metadata(name)).await {
@@ -30,6 +36,9 @@ pub async fn hold_handler(client: &Client, name: &str, is_held: bool) -> Result<
             Err(ApiError::NotFound(_)) => return Ok(()),
             Err(error) => return Err(error.to_string()),
         };
+        if uid.is_some() && handler.metadata.uid.as_deref() != uid {
+            return Ok(());
+        }
         // Nothing can be added to an object that is being deleted.
         let is_settable = handler.metadata.deletion_timestamp.is_none() || !is_held;
         let mut finalizers = handler.metadata.finalizers.clone().unwrap_or_default();

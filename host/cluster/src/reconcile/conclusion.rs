@@ -2,6 +2,7 @@ use std::time::Instant;
 
 use handler_host_core::{
     ConditionChange, Key, Object, PassOutcome, Requeue, Severity, TrialStep, Verdict,
+    reported_failure,
 };
 use serde_json::Value;
 
@@ -28,6 +29,11 @@ impl Controller {
         });
         // The handler is called again after what it wrote, until nothing is left to write. An unstable parent waits.
         let is_called_again = unstable.is_none() && outcome.has_written();
+        // What is noted was all written by this module: another one begins anew.
+        let fails_newly = fails_newly
+            || unstable.is_some()
+                && running.before().is_some()
+                && reported_failure(&parent.status()).is_none();
         let outcome = match unstable {
             Some(unstable) => outcome.unsettled(unstable, now),
             None => outcome,

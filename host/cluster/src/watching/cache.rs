@@ -27,6 +27,8 @@ struct Contents {
     stored_since_list: HashSet<Key>,
     /// Whether a list has begun that is not complete.
     is_listing: bool,
+    /// Whether an object in that list is older than it was known: the cluster was restored from an older copy.
+    has_gone_back: bool,
 }
 
 impl Cache {
@@ -85,8 +87,9 @@ impl Cache {
         let key = listed.key();
         let mut contents = self.contents.write();
         if !contents.stored_since_list.contains(&key) {
-            contents.deleted.remove(&key);
-            contents.remove(&key);
+            let deleted = contents.deleted.remove(&key);
+            let known = contents.remove(&key).map(|known| known.version());
+            contents.has_gone_back |= known.max(deleted) > Some(listed.version());
         }
         contents.store(key, listed)
     }
@@ -114,12 +117,14 @@ impl Cache {
     ) -> Vec<Arc<Object>> {
         let mut contents = self.contents.write();
         contents.is_listing = false;
-        contents.stored_since_list = HashSet::new();
-        contents.deleted.clear();
-        contents.deletions.clear();
+        if std::mem::take(&mut contents.has_gone_back) {
+            contents.deleted.clear();
+            contents.deletions.clear();
+        }
+        let stored = std::mem::take(&mut contents.stored_since_list);
         let is_gone = |key: &&Key| {
             let is_in_scope = namespace.is_none() || key.namespace.as_deref() == namespace;
-            is_in_scope && !listed.contains(*key)
+            is_in_scope && !listed.contains(*key) && !stored.contains(*key)
         };
         let gone: Vec<Key> = contents.objects.keys().filter(is_gone).cloned().collect();
         gone.iter().filter_map(|key| contents.remove(key)).collect()

@@ -96,10 +96,11 @@ async fn has_changed(client: &Client, found: &[(Kind, Option<ServedKind>)]) -> b
     for (kind, before) in found {
         let now = match find(client, kind).await {
             Ok(now) => now,
-            Err(ApiError::Rejected(_) | ApiError::Terminating(_)) => None,
-            // Without an answer nothing is known.
+            // Without an answer nothing is known, and neither if the answer is refused.
             Err(
-                ApiError::NotFound(_)
+                ApiError::Rejected(_)
+                | ApiError::Terminating(_)
+                | ApiError::NotFound(_)
                 | ApiError::Conflict
                 | ApiError::Failed(_)
                 | ApiError::Unavailable(..),

@@ -68,15 +68,15 @@ impl HandlerManager {
 
     /// Gives the Handler a finalizer before its parents get theirs. So its deletion is seen whenever it happens, also if
     /// no host runs then, and the parents are let go.
-    async fn hold(&mut self) {
+    pub(super) async fn hold(&mut self) {
         match self.origin {
-            HandlerOrigin::Cluster if !self.is_held => {}
+            HandlerOrigin::Cluster if self.rollout.is_leading() && !self.is_held => {}
             HandlerOrigin::Cluster | HandlerOrigin::Files(_) | HandlerOrigin::Module { .. } => {
                 return;
             }
         }
         let client = self.host.clients.own();
-        let held = hold_handler(&client, &self.settings().name, true);
+        let held = hold_handler(&client, &self.settings().name, None, true);
         let held = tokio::time::timeout(HOLD_TIME, held).await;
         let problem = match held {
             Ok(Ok(())) => {
@@ -86,6 +86,10 @@ impl HandlerManager {
             Ok(Err(problem)) => problem,
             Err(_) => format!("no answer within {} s", HOLD_TIME.as_secs()),
         };
+        // It is tried again at each tick.
+        if std::mem::replace(&mut self.is_told_unheld, true) {
+            return;
+        }
         self.reporter.warn(&HandlerWarning {
             reason: "HandlerNotHeld",
             message: format!(

@@ -47,6 +47,8 @@ pub(super) struct HandlerManager {
     mailbox: Mailbox,
     /// Whether the Handler has its finalizer.
     is_held: bool,
+    /// Whether it was told that the Handler gets no finalizer.
+    is_told_unheld: bool,
     rollout: Rollout<LoadedModule>,
     stage: ServingStage,
     /// Acts in the name of the handler's account.
@@ -114,6 +116,7 @@ impl HandlerManager {
             review: None,
             tally: Arc::default(),
             is_held: false,
+            is_told_unheld: false,
             mailbox,
             heartbeat,
             origin,
@@ -198,7 +201,13 @@ impl HandlerManager {
     async fn handle(&mut self, occurrence: Occurrence) -> Result<()> {
         let event = match occurrence {
             // How the handler stands is reported after each occurrence.
-            Occurrence::Tick => return Ok(()),
+            Occurrence::Tick => {
+                let described = self.rollout.described();
+                if described.is_some_and(|described| described.has_finalizer) {
+                    self.hold().await;
+                }
+                return Ok(());
+            }
             Occurrence::Assigned => return self.take_assignment().await,
             Occurrence::Stage(news) => return self.advance(news).await,
             Occurrence::Told(ManagerCommand::Change(settings, generation)) => {

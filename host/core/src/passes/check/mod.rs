@@ -10,7 +10,7 @@ use super::children::{Checked, Child, Children, Desired};
 use crate::objects::is_dns_subdomain;
 use crate::{
     APPLIED_ANNOTATION, ChildGrant, Digest, Grant, HANDLER_LABEL, HOST, Key, Kind,
-    MANAGED_BY_LABEL, Object, OnParentDelete, PARENT_UID_LABEL, Scope,
+    MANAGED_BY_LABEL, Object, OnParentDelete, PARENT_UID_LABEL, Scope, UNOWNED_ANNOTATION,
 };
 
 /// The fields of `metadata` that a handler may not set, and why.
@@ -210,10 +210,13 @@ fn stamp(
     let annotations =
         text_map(metadata, "annotations").ok_or("metadata.annotations is not a map of strings")?;
     annotations.remove(APPLIED_ANNOTATION);
+    annotations.remove(UNOWNED_ANNOTATION);
     match granted.policy.on_parent_delete {
         OnParentDelete::Orphan => {}
         // What the parent owns would be deleted as soon as it is made.
-        OnParentDelete::Delete if parent.is_deleting_in_foreground() => {}
+        OnParentDelete::Delete if parent.is_deleting_in_foreground() => {
+            annotations.insert(UNOWNED_ANNOTATION.to_owned(), json!("true"));
+        }
         OnParentDelete::Delete => {
             let owner = json!([{
                 "apiVersion": grant.parent.api_version,

@@ -201,8 +201,9 @@ impl PassOutcome {
     /// said.
     #[must_use]
     pub fn unsettled(mut self, unstable: Unstable, now: Instant) -> Self {
-        let is_worse = |verdict: &Verdict| verdict.reason.is_failure();
-        if self.verdict.as_ref().is_some_and(is_worse) {
+        // Without a verdict the API server did not answer, or the pass was made for what is no more.
+        let is_well = |verdict: &Verdict| !verdict.reason.is_failure();
+        if !self.verdict.as_ref().is_some_and(is_well) {
             return self;
         }
         self.verdict = Some(unstable.verdict);

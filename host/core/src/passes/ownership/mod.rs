@@ -1,4 +1,7 @@
-use crate::{Grant, HAND_OVER_ANNOTATION, HANDLER_LABEL, Kind, Object, PARENT_UID_LABEL, Scope};
+use crate::{
+    Grant, HAND_OVER_ANNOTATION, HANDLER_LABEL, Kind, Object, PARENT_UID_LABEL, Scope,
+    UNOWNED_ANNOTATION,
+};
 
 /// What an object of a granted kind is to a parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +105,10 @@ impl Claimant<'_> {
         let named_parent = labels.get(PARENT_UID_LABEL);
         let is_named = named_parent == Some(parent.uid.as_str());
         if label == Some(handler) {
-            let is_unowned = self.grant.keeps(kind) || self.parent.is_deleting_in_foreground();
+            // Also when the garbage collector is done with the parent, and only the handler holds it.
+            let is_clean_up = self.parent.is_deleting()
+                && object.meta.annotations.get(UNOWNED_ANNOTATION).is_some();
+            let is_unowned = self.grant.keeps(kind) || is_clean_up;
             if is_named && is_applied && is_unowned {
                 return Ownership::Child;
             }
