@@ -69,22 +69,10 @@ impl NotServed {
 /// Waits until the API server serves a kind. The reason is logged once; `waits` gets it after each attempt.
 pub(crate) async fn served(client: &Client, kind: &Kind, waits: impl Fn(&NotServed)) -> ServedKind {
     let problems = ProblemLog::of(format!("waiting for {kind}"));
-    let mut attempts = 0;
     loop {
-        match discover(client, kind).await {
-            Ok(served) => {
-                problems.resolve();
-                return served;
-            }
-            Err(lack) => {
-                problems.report(&lack.message());
-                waits(&lack);
-            }
+        if let Some(served) = look_for(client, kind, &problems, &waits, |_| false).await {
+            return served;
         }
-        attempts += 1;
-        // A user applies a CRD and then looks at the result, so the wait is short.
-        let delay = Backoff::default().delay(attempts, fastrand::f64());
-        tokio::time::sleep(delay.min(Duration::from_secs(5))).await;
     }
 }
 
@@ -95,6 +83,18 @@ pub(crate) async fn served_if_at_all(
     waits: impl Fn(&NotServed),
 ) -> Option<ServedKind> {
     let problems = ProblemLog::of(format!("looking for {kind}"));
+    let is_answer = |lack: &NotServed| matches!(lack, NotServed::Answered(_));
+    look_for(client, kind, &problems, &waits, is_answer).await
+}
+
+/// Looks for a kind again and again, until it is served, or `ends` says of what is missing that it need not wait.
+async fn look_for(
+    client: &Client,
+    kind: &Kind,
+    problems: &ProblemLog,
+    waits: &impl Fn(&NotServed),
+    ends: impl Fn(&NotServed) -> bool,
+) -> Option<ServedKind> {
     let mut attempts = 0;
     loop {
         match discover(client, kind).await {
@@ -102,13 +102,14 @@ pub(crate) async fn served_if_at_all(
                 problems.resolve();
                 return Some(served);
             }
-            Err(NotServed::Answered(_)) => return None,
-            Err(lack @ NotServed::Unanswered(_)) => {
+            Err(lack) if ends(&lack) => return None,
+            Err(lack) => {
                 problems.report(&lack.message());
                 waits(&lack);
             }
         }
         attempts += 1;
+        // A user applies a CRD and then looks at the result, so the wait is short.
         let delay = Backoff::default().delay(attempts, fastrand::f64());
         tokio::time::sleep(delay.min(Duration::from_secs(5))).await;
     }

@@ -144,6 +144,16 @@ fn has_cause(status: &Status, reason: &str) -> bool {
     causes.any(|cause| cause.reason == reason)
 }
 
+impl ApiError {
+    /// Whether the API server refuses a request that only reads. If not, it may answer the same request later.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Conflict | Self::NotFound(_) | Self::Rejected(_) | Self::Terminating(_) => true,
+            Self::Failed(_) | Self::Unavailable(..) => false,
+        }
+    }
+}
+
 impl<T> From<&Result<T, ApiError>> for WriteOutcome {
     fn from(written: &Result<T, ApiError>) -> Self {
         match written {

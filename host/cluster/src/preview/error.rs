@@ -36,14 +36,10 @@ pub enum PreviewError {
 impl PreviewError {
     pub(super) fn of(error: &ApiError, action: String) -> Self {
         let message = error.to_string();
-        match error {
-            ApiError::Conflict
-            | ApiError::NotFound(_)
-            | ApiError::Rejected(_)
-            | ApiError::Terminating(_) => Self::Refused { action, message },
-            ApiError::Failed(_) | ApiError::Unavailable(..) => {
-                Self::Unavailable { action, message }
-            }
+        if error.is_refusal() {
+            Self::Refused { action, message }
+        } else {
+            Self::Unavailable { action, message }
         }
     }
 }

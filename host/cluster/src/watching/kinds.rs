@@ -74,18 +74,7 @@ impl Kinds {
     ///
     /// When the kind of the parents is not served, or a kind can never be granted.
     pub async fn present(client: &Client, request: &GrantRequest) -> Result<Self, KindsError> {
-        let parents = find_served(client, &request.parent).await?;
-        let mut children = Vec::new();
-        for ChildPolicy { kind, .. } in &request.children {
-            match find_served(client, kind).await {
-                Ok(served) => children.push(served),
-                Err(KindsError::NotServed(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Self::of(request, parents, children)?
-            .with_field_types(client)
-            .await)
+        Self::find(client, request, true).await
     }
 
     /// The kinds as the API server serves them now. A kind that is not served is an error.
@@ -94,10 +83,21 @@ impl Kinds {
     ///
     /// When a kind is not served, or can never be granted.
     pub async fn now(client: &Client, request: &GrantRequest) -> Result<Self, KindsError> {
+        Self::find(client, request, false).await
+    }
+
+    async fn find(
+        client: &Client,
+        request: &GrantRequest,
+        may_lack_children: bool,
+    ) -> Result<Self, KindsError> {
         let parents = find_served(client, &request.parent).await?;
         let mut children = Vec::new();
         for ChildPolicy { kind, .. } in &request.children {
-            children.push(find_served(client, kind).await?);
+            match find_served(client, kind).await {
+                Err(KindsError::NotServed(_)) if may_lack_children => {}
+                found => children.push(found?),
+            }
         }
         Ok(Self::of(request, parents, children)?
             .with_field_types(client)
@@ -201,14 +201,10 @@ async fn find_served(client: &Client, kind: &Kind) -> Result<ServedKind, KindsEr
 impl KindsError {
     fn of(error: &ApiError, action: String) -> Self {
         let message = error.to_string();
-        match error {
-            ApiError::Conflict
-            | ApiError::NotFound(_)
-            | ApiError::Rejected(_)
-            | ApiError::Terminating(_) => Self::Refused { action, message },
-            ApiError::Failed(_) | ApiError::Unavailable(..) => {
-                Self::Unavailable { action, message }
-            }
+        if error.is_refusal() {
+            Self::Refused { action, message }
+        } else {
+            Self::Unavailable { action, message }
         }
     }
 }
