@@ -13,7 +13,7 @@ use handler_host_core::{
 };
 use handler_host_engine::{Component, Runtime};
 use handler_host_registry::{Access, follow};
-use kube::Client;
+use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -87,28 +87,21 @@ async fn of_module(
         config: arguments.config.clone(),
         limits: arguments.limits.clone(),
     };
-    let (runtime, loaded) = spawn_blocking(move || {
-        let loaded = module::load(&runtime, &module);
-        loaded.map(|loaded| (runtime, loaded))
-    })
-    .await??;
+    let loaded = spawn_blocking(move || module::load(&runtime, &module)).await??;
     let client = client::connect(&arguments.cluster, &ClientLayers::reading()).await?;
     let parent = &loaded.description.parent;
     let server = match arguments.name {
         Some(_) => None,
         None => handlers::serving(parent, &client).await,
     };
-    if let Some(handler) = &server {
-        telemetry::note(&format!("the Handler {handler} serves {parent}"));
-        if arguments.config.is_empty() {
-            return of_handler(handler, path, arguments, runtime).await;
-        }
+    if let (Some(handler), true) = (&server, arguments.config.is_empty()) {
+        let settings = Settings::try_from(handler)?;
+        let candidate = granted(loaded.component, path.to_owned(), settings, arguments).await?;
+        return Ok((client, candidate));
     }
-    let name = arguments
-        .name
-        .clone()
-        .or(server)
-        .unwrap_or(loaded.suggested_name);
+    let name = arguments.name.clone();
+    let name = name.or_else(|| server.map(|handler| handler.name_any()));
+    let name = name.unwrap_or(loaded.suggested_name);
     let on_parent_delete = arguments.on_parent_delete.into();
     let request = GrantRequest::of_description(&name, &loaded.description, on_parent_delete);
     // A grant that is never possible is reported before any request to a cluster.

@@ -62,6 +62,47 @@ async fn a_handler_in_a_file_is_previewed_as_it_would_be_applied() {
 }
 
 #[tokio::test]
+async fn a_command_that_gets_a_module_alone_finds_who_serves_its_kind() {
+    let workspace = paths::workspace();
+    let crds = ["guest-evc/crd.yaml", "host/deploy/base/crd.yaml"];
+    let control_plane = ControlPlane::own(crds.map(|crd| workspace.join(crd)).into()).await;
+    let namespace = Namespace::create(&control_plane, "found").await;
+    let handler = json!({
+        "apiVersion": "handler-host.dev/v1alpha1", "kind": "Handler", "metadata": {"name": "claims"},
+        "spec": {
+            "module": {"path": "claims.wasm"},
+            "parent": {"apiVersion": "kopf.dev/v1", "kind": "EphemeralVolumeClaim"},
+            "children": [{"apiVersion": "v1", "kind": "PersistentVolumeClaim"}],
+            "serviceAccount": {"namespace": "team-a", "name": "claims"},
+        },
+    });
+    handler_host_tests::objects::manifest::apply(&namespace.client, &[handler])
+        .await
+        .unwrap();
+    namespace.create_object(&evc("a", "1Gi")).await.unwrap();
+    let kubeconfig = control_plane.kubeconfig(TestAccount::Admin);
+    let module = paths::guest("evc").unwrap();
+    for (command, code, printed) in [
+        ("diff", 1, "handler claims"),
+        ("rbac", 0, "name: handler-host:claims\n"),
+        ("rbac", 0, "namespace: team-a\n"),
+    ] {
+        let arguments = [
+            command,
+            "--module",
+            module.to_str().unwrap(),
+            "--kubeconfig",
+            kubeconfig.to_str().unwrap(),
+        ];
+        let output = run(arguments).await;
+        assert_eq!(output.code, Some(code), "{}", output.stderr);
+        let told = "the Handler claims serves kopf.dev/v1 EphemeralVolumeClaim";
+        assert!(output.stderr.contains(told), "{}", output.stderr);
+        assert!(output.stdout.contains(printed), "{}", output.stdout);
+    }
+}
+
+#[tokio::test]
 async fn a_parent_with_the_longest_name_has_its_event() {
     let puppets = PuppetNamespace::serve("longest").await;
     let name = format!("{}.{}", "a".repeat(63), "b".repeat(189));

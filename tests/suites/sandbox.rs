@@ -5,6 +5,7 @@ use std::time::Instant;
 use handler_host_tests::objects::kinds::PUPPET;
 use handler_host_tests::objects::{condition, manifest};
 use handler_host_tests::programs::handler_host::handler_host_with;
+use handler_host_tests::programs::input_directory::InputDirectory;
 use handler_host_tests::{
     ControlPlane, DEADLINE, Operator, PuppetNamespace, TestAccount, paths, puppet,
 };
@@ -64,6 +65,41 @@ async fn time_stands_still_and_a_sleep_is_over_at_once() {
     assert!(before.elapsed().as_secs() < 10);
     assert_eq!(seen["wallClock"], "Ok(946684800s)");
     assert_eq!(seen["slept"], "0ns");
+}
+
+/// The guest `puppet` with a component in it that instantiates a core module so many times.
+fn puppet_of_core_instances(count: usize) -> Vec<u8> {
+    const HEADER: usize = 8;
+    let instances = "(core instance (instantiate $m))".repeat(count);
+    let many = format!(
+        "(component (component $many (core module $m) {instances}) (instance (instantiate $many)))"
+    );
+    let many = wat::parse_str(many).unwrap();
+    // A component is a list of sections after its header. The guest has no components of its own, so that the first one
+    // is the one that these sections bring.
+    let mut bytes = std::fs::read(paths::guest("puppet").unwrap()).unwrap();
+    bytes.extend_from_slice(&many[HEADER..]);
+    bytes
+}
+
+#[tokio::test]
+async fn a_module_of_as_many_core_modules_as_toolchains_make_runs() {
+    let inputs = InputDirectory::new();
+    inputs.write("many.wasm", puppet_of_core_instances(48));
+    inputs.write(
+        "puppet.yaml",
+        puppet("a", json!({"do": "apply"})).to_string(),
+    );
+    let render = "render --module DIR/many.wasm --filename DIR/puppet.yaml";
+    let output = inputs.run(render).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+
+    inputs.write("many.wasm", puppet_of_core_instances(64));
+    let output = inputs.run(render).await;
+    let told = "core module instances, which exceeds the configured maximum of 64";
+    assert!(output.stderr.contains(told), "{}", output.stderr);
+    let remedy = "build it from fewer core modules";
+    assert!(output.stderr.contains(remedy), "{}", output.stderr);
 }
 
 #[tokio::test]

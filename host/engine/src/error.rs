@@ -17,6 +17,11 @@ pub enum ModuleError {
     /// It does not parse or compile.
     #[error("is broken: {0}; build or copy it again")]
     Broken(String),
+    /// It needs more core modules, memories or tables than a call may have, or larger ones.
+    #[error(
+        "exceeds a limit of this host: {0}; build it from fewer core modules, with fewer or smaller memories and tables"
+    )]
+    TooLarge(String),
     /// It imports something that handlers are not granted.
     #[error(
         "imports `{0}`, which handlers are not granted; a handler may import handler-host:handler/log and wasi:cli/imports@0.2, nothing else"
@@ -42,6 +47,19 @@ pub enum ModuleError {
         /// The name of the world.
         expected: &'static str,
     },
+}
+
+impl ModuleError {
+    /// Why the engine does not take the bytes. It has no type for what exceeds the limits of its pool, so that is known
+    /// by the words.
+    pub(crate) fn of_engine(error: &wasmtime::Error) -> Self {
+        let message = format!("{error:#}");
+        if message.contains("pooling allocator") || message.contains("exceeds the configured") {
+            Self::TooLarge(message)
+        } else {
+            Self::Broken(message)
+        }
+    }
 }
 
 /// Why a module does not describe itself.

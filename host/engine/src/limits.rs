@@ -8,3 +8,10 @@ pub(crate) const HANDLES: usize = 1000;
 pub(crate) const RANDOM_BYTES: u64 = 64 << 10;
 /// Elements of one table. Most of them are function pointers.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
+/// Core modules that a call may instantiate. A Rust component has about 5: the program and its adapters. Those of
+/// componentize-py have 38 to 41, since each Python extension is a module of its own.
+pub(crate) const CORE_INSTANCES: u32 = 64;
+/// Memories that a call may have; a component has one for the program, and some adapters have their own.
+pub(crate) const MEMORIES: u32 = 4;
+/// Tables that a call may have.
+pub(crate) const TABLES: u32 = 64;

@@ -49,6 +49,7 @@ pub(crate) fn suggested_name(bytes: &[u8]) -> Option<String> {
 mod tests {
     use rstest::rstest;
 
+    use crate::limits::{CORE_INSTANCES, MEMORIES, TABLES};
     use crate::{ModuleError, Runtime};
 
     fn load(bytes: &[u8]) -> ModuleError {
@@ -95,6 +96,41 @@ mod tests {
     fn a_component_that_is_no_handler_is_refused(#[case] text: &str, #[case] message: &str) {
         let error = load(&wat::parse_str(text).unwrap()).to_string();
         assert!(error.contains(message), "{error}");
+    }
+
+    /// A component that instantiates a core module so many times.
+    fn of_core_instances(count: u32, module: &str) -> Vec<u8> {
+        let instances = "(core instance (instantiate $m))".repeat(count as usize);
+        wat::parse_str(format!("(component (core module $m {module}) {instances})")).unwrap()
+    }
+
+    #[rstest]
+    #[case::many_modules(CORE_INSTANCES, "", "does not export `describe`")]
+    #[case::too_many_modules(CORE_INSTANCES + 1, "", "contains 65 core module instances, which exceeds the configured maximum of 64")]
+    #[case::too_many_memories(
+        MEMORIES + 1,
+        "(memory 1)",
+        "contains 5 Wasm linear memories, which exceeds the configured maximum of 4"
+    )]
+    #[case::too_many_tables(
+        2,
+        &"(table 1 funcref)".repeat(TABLES as usize),
+        "contains 128 tables, which exceeds the configured maximum of 64"
+    )]
+    #[case::a_large_memory(1, "(memory 20000)", "exceeds the limit of 1073741824 bytes")]
+    #[case::a_large_table(1, "(table 100001 funcref)", "exceeds the limit of 100000")]
+    fn a_component_over_a_limit_is_told_which(
+        #[case] count: u32,
+        #[case] module: &str,
+        #[case] message: &str,
+    ) {
+        let error = load(&of_core_instances(count, module));
+        assert_eq!(
+            matches!(error, ModuleError::TooLarge(_)),
+            message.contains("exceeds"),
+            "{error}"
+        );
+        assert!(error.to_string().contains(message), "{error}");
     }
 
     #[test]

@@ -10,16 +10,12 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllo
 use crate::component::{Component, Gates};
 use crate::error::ModuleError;
 use crate::gate::Gate;
-use crate::limits::{TABLE_ELEMENTS, TICK};
+use crate::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES, TICK};
 use crate::module;
 use crate::world::Linkers;
 
 /// The largest memory that any call can have, whatever its own limit says. This is address space, not memory.
 const MEMORY_CEILING: usize = 1 << 30;
-/// A component of a usual toolchain consists of a few core modules: the program and its adapters.
-const CORE_INSTANCES: u32 = 16;
-const MEMORIES: u32 = 4;
-const TABLES: u32 = 16;
 /// Calls of `describe` at a time, beside all other calls.
 const DESCRIBING: u32 = 2;
 
@@ -85,7 +81,7 @@ impl Runtime {
     pub fn load(&self, bytes: &[u8]) -> Result<Component, ModuleError> {
         module::check_header(bytes)?;
         let component = wasmtime::component::Component::new(&self.engine, bytes)
-            .map_err(|error| ModuleError::Broken(format!("{error:#}")))?;
+            .map_err(|error| ModuleError::of_engine(&error))?;
         self.link(&component, bytes)
     }
 
@@ -120,7 +116,7 @@ impl Runtime {
         // SAFETY: our caller promises what this function asks for.
         let component =
             unsafe { wasmtime::component::Component::deserialize_file(&self.engine, file) };
-        let component = component.map_err(|error| ModuleError::Broken(format!("{error:#}")))?;
+        let component = component.map_err(|error| ModuleError::of_engine(&error))?;
         self.link(&component, bytes)
     }
 

@@ -11,12 +11,10 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::console::{Channel, Console};
-use crate::limits::{HANDLES, RANDOM_BYTES, TABLE_ELEMENTS};
+use crate::limits::{CORE_INSTANCES, HANDLES, MEMORIES, RANDOM_BYTES, TABLE_ELEMENTS, TABLES};
 
 /// 2000-01-01T00:00:00Z, as the time since 1970.
 const FIXED_TIME: Duration = Duration::from_secs(946_684_800);
-/// How many instances, memories and tables one call may have.
-const COUNT: usize = 16;
 
 /// Everything that one call can reach: WASI with nothing granted, the console, and its limits.
 pub(crate) struct Sandbox {
@@ -108,15 +106,15 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn instances(&self) -> usize {
-        COUNT
+        CORE_INSTANCES as usize
     }
 
     fn tables(&self) -> usize {
-        COUNT
+        TABLES as usize
     }
 
     fn memories(&self) -> usize {
-        COUNT
+        MEMORIES as usize
     }
 }
 

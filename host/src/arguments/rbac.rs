@@ -17,8 +17,8 @@ pub(crate) struct RbacArguments {
     #[arg(long = "handler", value_name = "NAME|PATH", num_args = 1.., conflicts_with_all = ONLY)]
     pub(crate) handlers: Vec<String>,
 
-    /// A module without a Handler resource; it is granted the kinds that it describes. With --handler: the module whose
-    /// description says whether parents get a finalizer
+    /// A module; it is granted the kinds that it describes, unless a Handler in the cluster serves its parents' kind or
+    /// --handler names one: then the roles are for that Handler, and the module says whether parents get a finalizer
     #[arg(short, long, value_name = "FILE")]
     pub(crate) module: Option<PathBuf>,
 
@@ -67,6 +67,10 @@ that account. The account's namespace must exist already.
 The command reads from the cluster what a kind is called in roles, and whether it has a status subresource; a kind \
 that the cluster does not serve is an error. With --guess it uses no cluster, and prints its guesses to standard \
 error. If a guess was wrong, the Handler's condition Authorized says which right is missing.
+
+With --module alone, the command looks for a Handler in the cluster that serves the kind of the module's parents, and \
+prints its roles: its name, its grant and its account. With --name or --config, or if there is no such Handler, it prints \
+the roles for `run --module`.
 
 A module says whether parents get a finalizer: the module that --module names, else the module that runs, by the \
 Handler's status, else the file that the Handler names. If none of these is available, the command assumes that \

@@ -6,6 +6,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::read;
+use crate::telemetry;
 
 /// The Handlers that a word names: those of a file or directory if it has a dot or a slash, which the name of a
 /// Handler never has; else the one of that name in the cluster. Without a client no cluster is asked.
@@ -29,18 +30,22 @@ pub(crate) async fn find(which: &str, client: Option<&Client>) -> Result<Vec<Han
     }
 }
 
-/// The name of the only Handler in the cluster that serves a kind of parents. None if there is none, if there are several,
-/// or if Handlers cannot be listed: then nothing says which one is meant.
-pub(crate) async fn serving(parent: &Kind, client: &Client) -> Option<String> {
+/// The only Handler in the cluster that serves a kind of parents; a note says which. None if there is none, if there are
+/// several, or if Handlers cannot be listed: then nothing says which one is meant.
+pub(crate) async fn serving(parent: &Kind, client: &Client) -> Option<Handler> {
     let api: Api<Handler> = Api::all(client.clone());
     let handlers = api.list(&ListParams::default()).await.ok()?;
-    let serves = |handler: &&Handler| {
+    let serves = |handler: &Handler| {
         let spec = &handler.spec.parent;
         Kind::new(&spec.api_version, &spec.kind).is_ok_and(|kind| kind.is_same_kind(parent))
     };
-    let mut serving = handlers.iter().filter(serves);
-    match (serving.next(), serving.next()) {
-        (Some(handler), None) => Some(handler.name_any()),
-        _ => None,
-    }
+    let mut serving = handlers.into_iter().filter(serves);
+    let (Some(handler), None) = (serving.next(), serving.next()) else {
+        return None;
+    };
+    telemetry::note(&format!(
+        "the Handler {} serves {parent}",
+        handler.name_any()
+    ));
+    Some(handler)
 }

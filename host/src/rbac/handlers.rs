@@ -25,7 +25,7 @@ pub(super) async fn handlers_of(
     client: Option<&Client>,
 ) -> Result<Vec<RbacHandler>> {
     if arguments.handlers.is_empty() {
-        return Ok(vec![of_module(arguments).await?]);
+        return Ok(vec![of_module(arguments, client).await?]);
     }
     let mut all = Vec::new();
     for which in &arguments.handlers {
@@ -36,20 +36,26 @@ pub(super) async fn handlers_of(
     Ok(all)
 }
 
-/// A module without a Handler: it is granted the kinds that it describes.
-async fn of_module(arguments: &RbacArguments) -> Result<RbacHandler> {
+/// The module without a named Handler. If a Handler in the cluster serves the kind of its parents, the roles are for that
+/// one. Else they are for what `run --module` would run, which is granted the kinds that the module describes.
+async fn of_module(arguments: &RbacArguments, client: Option<&Client>) -> Result<RbacHandler> {
     let Some(path) = arguments.module.clone() else {
         bail!("no handler is named; name one with --module or --handler");
     };
     let only = &arguments.only;
     let (name, on_parent_delete) = (only.name.clone(), only.on_parent_delete.into());
     let module = ModuleArguments {
-        module: path,
+        module: path.clone(),
         config: only.config.clone(),
         limits: only.limits.clone(),
     };
     let load = move || module::load(&Runtime::new(1)?, &module);
     let loaded = spawn_blocking(load).await??;
+    if let (Some(client), None, true) = (client, &name, only.config.is_empty())
+        && let Some(server) = handlers::serving(&loaded.description.parent, client).await
+    {
+        return of_handler(server, Some(&path)).await;
+    }
     let name = name.unwrap_or(loaded.suggested_name);
     let request = GrantRequest::of_description(&name, &loaded.description, on_parent_delete);
     request.grant()?;

@@ -25,7 +25,10 @@ async fn rbac(arguments: &str) -> (Option<i32>, String, String) {
 
 #[tokio::test]
 async fn a_module_gets_a_cluster_role_for_its_account() {
-    let arguments = format!("--module {} --service-account team-a/evc", guest("evc"));
+    let arguments = format!(
+        "--module {} --name evc --service-account team-a/evc",
+        guest("evc")
+    );
     let (code, printed, told) = rbac(&arguments).await;
     assert_eq!((code, told.as_str()), (Some(0), ""));
     assert_snapshot!("a_module", printed);
