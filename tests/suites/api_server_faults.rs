@@ -5,7 +5,9 @@ use std::time::Duration;
 use handler_host_tests::namespace::claims::APPLIED;
 use handler_host_tests::objects::kinds::{CLAIM, PVC};
 use handler_host_tests::programs::child;
-use handler_host_tests::{ControlPlane, DEADLINE, TestAccount, VolumeClaims, eventually, paths};
+use handler_host_tests::{
+    ControlPlane, DEADLINE, Relay, TestAccount, VolumeClaims, eventually, paths,
+};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -106,6 +108,80 @@ async fn the_host_goes_on_after_each_fault_of_the_api_server_and_writes_nothing_
             .iter()
             .filter(|[_, reason, _]| reason == "Reconciled");
         assert_eq!(made.count(), 1, "{events:?}");
+    }
+    assert_eq!(claims.operator.pid(), pid);
+}
+
+#[tokio::test]
+async fn watches_that_are_resumed_after_a_compaction_list_anew() {
+    let control_plane = control_plane().await;
+    let mut relay = Relay::to(&control_plane);
+    relay.mend().await;
+    let kubeconfig = relay.kubeconfig();
+    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap()];
+    let mut claims = VolumeClaims::served_with(&control_plane, "compacted", &arguments).await;
+    for name in ["settled", "edited", "deleted"] {
+        claims.create_ready(name, "1Gi").await;
+    }
+    claims.fence().await;
+    claims.count_from_here().await;
+    relay.cut().await;
+    change_everything(&claims, "meanwhile").await;
+    // The API server starts with what etcd has then, so that nobody can tell the host what it missed.
+    for command in [
+        "compact etcd",
+        "kill kube-apiserver",
+        "start kube-apiserver",
+    ] {
+        control_plane.command(command);
+    }
+    answers(&control_plane).await;
+    relay.mend().await;
+    has_converged(&mut claims, "meanwhile").await;
+    let requests = claims.requests().await;
+    let settled = requests.named("settled").writes();
+    assert_eq!(settled.count(), 0, "{settled}");
+    let lists = requests.resource("ephemeralvolumeclaims").verb("list");
+    assert!(lists.count() >= 1, "{requests}");
+}
+
+#[tokio::test]
+async fn the_host_goes_on_while_the_api_server_is_slow_and_its_connections_are_reset() {
+    let control_plane = control_plane().await;
+    let mut relay = Relay::to(&control_plane);
+    relay.mend().await;
+    let kubeconfig = relay.kubeconfig();
+    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap()];
+    let mut claims = VolumeClaims::served_with(&control_plane, "slow", &arguments).await;
+    for name in ["settled", "edited", "deleted"] {
+        claims.create_ready(name, "1Gi").await;
+    }
+    claims.fence().await;
+    let pid = claims.operator.pid();
+    claims.count_from_here().await;
+    relay.slow_down(Duration::from_secs(2));
+    change_everything(&claims, "slow").await;
+    has_converged(&mut claims, "slow").await;
+    for round in 0..20 {
+        relay.reset();
+        let name = format!("reset-{round}");
+        claims.create(&name, "1Gi").await;
+        relay.flow();
+        if round % 5 == 0 {
+            ready(&claims, &name).await;
+        }
+    }
+    change_everything(&claims, "reset").await;
+    has_converged(&mut claims, "reset").await;
+    let requests = claims.requests().await;
+    let settled = requests.named("settled").writes();
+    assert_eq!(settled.count(), 0, "{settled}");
+    for round in 0..20 {
+        let name = format!("reset-{round}");
+        ready(&claims, &name).await;
+        let of_claim = requests.named(&name);
+        let created = of_claim.resource("persistentvolumeclaims").code(201);
+        assert!(created.count() <= 1, "{created}");
     }
     assert_eq!(claims.operator.pid(), pid);
 }

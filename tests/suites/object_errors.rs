@@ -1,9 +1,10 @@
 //! Errors that only one object suffers: its parent is told in the API server's words, and all else goes on.
 
+use handler_host_tests::control_plane::RefusingWebhook;
 use handler_host_tests::guests::puppets::{desire, desire_entry};
 use handler_host_tests::objects::kinds::{CONFIG_MAP, PVC};
 use handler_host_tests::objects::{config_map, resource};
-use handler_host_tests::{DEADLINE, PuppetNamespace};
+use handler_host_tests::{DEADLINE, PuppetNamespace, eventually};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -24,15 +25,20 @@ fn only(namespace: &str) -> Value {
     json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}})
 }
 
-/// A webhook for ConfigMaps that nobody serves.
-fn dead_webhook(namespace: &str) -> Value {
+/// The client config of a webhook that nobody serves.
+fn dead() -> Value {
+    json!({"url": "https://127.0.0.1:1/"})
+}
+
+/// A webhook for ConfigMaps.
+fn webhook(name: &str, namespace: &str, client_config: &Value) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": format!("dead-{namespace}")},
+        "metadata": {"name": format!("{name}-{namespace}")},
         "webhooks": [{
-            "name": "dead.example.com", "failurePolicy": "Fail", "sideEffects": "None",
-            "admissionReviewVersions": ["v1"], "namespaceSelector": only(namespace), "timeoutSeconds": 1,
-            "clientConfig": {"url": "https://127.0.0.1:1/"},
+            "name": format!("{name}.example.com"), "failurePolicy": "Fail", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "namespaceSelector": only(namespace), "timeoutSeconds": 5,
+            "clientConfig": client_config,
             "rules": [{
                 "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"],
                 "operations": ["CREATE", "UPDATE"],
@@ -44,7 +50,8 @@ fn dead_webhook(namespace: &str) -> Value {
 #[tokio::test]
 async fn a_dead_webhook_is_told_to_the_parents_whose_children_it_holds_and_to_no_others() {
     let puppets = PuppetNamespace::serve("dead-webhook").await;
-    apply_to_cluster(&puppets, &dead_webhook(&puppets.namespace.name)).await;
+    let webhook = webhook("dead", &puppets.namespace.name, &dead());
+    apply_to_cluster(&puppets, &webhook).await;
     let volume = json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "volume"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
@@ -64,6 +71,72 @@ async fn a_dead_webhook_is_told_to_the_parents_whose_children_it_holds_and_to_no
     // It is no outage.
     let outages = puppets.operator.lines_with("applying children");
     assert!(outages.is_empty(), "{outages:?}");
+}
+
+/// A ConfigMap that [`RefusingWebhook`] refuses with this code.
+fn refused(name: &str, code: u16) -> Value {
+    config_map(name, "refuse", &code.to_string())
+}
+
+/// What a parent is told, and how often its child was tried until then, does not hang on the code that a webhook chooses.
+#[rstest]
+#[case::as_bad_request(400)]
+#[case::as_unauthorized(401)]
+#[case::as_forbidden(403)]
+#[case::as_not_found(404)]
+#[case::as_timed_out(408)]
+#[case::as_a_conflict(409)]
+#[case::as_gone(410)]
+#[case::as_invalid(422)]
+#[case::as_too_many_requests(429)]
+#[case::as_an_internal_error(500)]
+#[case::as_unavailable(503)]
+#[case::as_a_timeout(504)]
+#[tokio::test]
+async fn what_a_webhook_refuses_is_told_whatever_its_code(#[case] code: u16) {
+    let server = RefusingWebhook::start().await;
+    let puppets = PuppetNamespace::serve("webhook").await;
+    let namespace = &puppets.namespace;
+    let webhook = webhook("refusing", &namespace.name, &server.client_config());
+    apply_to_cluster(&puppets, &webhook).await;
+    // A webhook takes effect some time after it was made.
+    let probe = refused("probe", 403);
+    eventually("the webhook refuses", DEADLINE, async || {
+        match namespace.create_object(&probe).await {
+            Err(_) => Ok(()),
+            Ok(_) => {
+                let _ = namespace.delete(CONFIG_MAP, "probe").await;
+                Err("it was created")
+            }
+        }
+    })
+    .await;
+
+    let children = [refused("refused", code), config_map("taken", "key", "a")];
+    puppets.apply("a", &desire(&children)).await;
+    let message = puppets.outcome("a", "False", "Rejected").await;
+    let words = "admission webhook \"refusing.example.com\" denied the request: not on a Friday";
+    assert!(message.contains(words), "{message}");
+    puppets.entry("taken", "a").await;
+    // A parent whose children are taken is served, so it was no outage.
+    puppets.apply("b", &desire_entry("b", "b")).await;
+    puppets.served("b").await;
+
+    puppets
+        .apply("a", &desire(&[config_map("taken", "key", "a")]))
+        .await;
+    puppets.served("a").await;
+    // An update is refused as a creation is, and then nothing is lost.
+    let children = [refused("taken", code)];
+    puppets.apply("a", &desire(&children)).await;
+    let message = puppets.outcome("a", "False", "Rejected").await;
+    assert!(message.contains("ConfigMap taken"), "{message}");
+    puppets.entry("taken", "a").await;
+    puppets
+        .apply("a", &desire(&[config_map("taken", "key", "b")]))
+        .await;
+    puppets.entry("taken", "b").await;
+    puppets.served("a").await;
 }
 
 /// A policy that refuses ConfigMaps with a code that looks like something else.
@@ -106,7 +179,7 @@ async fn what_a_policy_refuses_is_told_whatever_its_code(#[case] reason: &str) {
     // A policy takes effect some time after it was made.
     let refused = config_map("refused", "key", "a");
     let namespace = &puppets.namespace;
-    handler_host_tests::eventually("the policy refuses", DEADLINE, async || {
+    eventually("the policy refuses", DEADLINE, async || {
         match namespace.create_object(&refused).await {
             Err(_) => Ok(()),
             Ok(_) => {

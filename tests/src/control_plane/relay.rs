@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -24,8 +25,7 @@ pub struct Relay {
     address: SocketAddr,
     server: SocketAddr,
     accepted: Arc<AtomicUsize>,
-    /// Whether bytes are passed on.
-    flows: watch::Sender<bool>,
+    traffic: watch::Sender<Traffic>,
     port: RelayPort,
     directory: TempDir,
 }
@@ -35,6 +35,17 @@ enum RelayPort {
     /// Bound without listening, so that no other process gets the port.
     Closed(TcpSocket),
     Open(JoinHandle<()>),
+}
+
+/// What a relay does with the bytes of its connections.
+#[derive(Clone, Copy, PartialEq)]
+enum Traffic {
+    Flowing,
+    Stalled,
+    /// What the API server sends comes so much later.
+    Slow(Duration),
+    /// The connections are reset.
+    Reset,
 }
 
 /// What a relay does with a new connection.
@@ -63,7 +74,7 @@ impl Relay {
             address: socket.local_addr()?,
             server,
             accepted: Arc::default(),
-            flows: watch::Sender::new(true),
+            traffic: watch::Sender::new(Traffic::Flowing),
             port: RelayPort::Closed(socket),
             directory: tempfile::tempdir()?,
         };
@@ -87,12 +98,22 @@ impl Relay {
 
     /// Stops passing on bytes and the ends of connections, as a network does that drops packets.
     pub fn stall(&self) {
-        self.flows.send_replace(false);
+        self.traffic.send_replace(Traffic::Stalled);
     }
 
-    /// Passes bytes on again after [`stall`](Self::stall).
+    /// Passes on what the API server sends, each time with this delay.
+    pub fn slow_down(&self, delay: Duration) {
+        self.traffic.send_replace(Traffic::Slow(delay));
+    }
+
+    /// Resets each connection, also new ones as soon as they have sent something.
+    pub fn reset(&self) {
+        self.traffic.send_replace(Traffic::Reset);
+    }
+
+    /// Passes bytes on at once after [`stall`](Self::stall), [`slow_down`](Self::slow_down) or [`reset`](Self::reset).
     pub fn flow(&self) {
-        self.flows.send_replace(true);
+        self.traffic.send_replace(Traffic::Flowing);
     }
 
     /// Closes every connection and refuses new ones.
@@ -121,8 +142,8 @@ impl Relay {
             .listen(1024)
             .unwrap_or_else(|error| panic!("cannot listen on {}: {error}", self.address));
         let accepted = self.accepted.clone();
-        let flows = self.flows.subscribe();
-        let serving = serve(listener, self.server, treatment, accepted, flows);
+        let traffic = self.traffic.subscribe();
+        let serving = serve(listener, self.server, treatment, accepted, traffic);
         self.port = RelayPort::Open(tokio::spawn(serving));
     }
 
@@ -176,7 +197,7 @@ async fn serve(
     server: SocketAddr,
     treatment: NewConnection,
     accepted: Arc<AtomicUsize>,
-    flows: watch::Receiver<bool>,
+    traffic: watch::Receiver<Traffic>,
 ) {
     // When this task is aborted, the set is dropped and with it every connection.
     let mut connections = JoinSet::new();
@@ -185,10 +206,10 @@ async fn serve(
         match treatment {
             NewConnection::Closed => drop(from),
             NewConnection::PassedOn => {
-                let flows = flows.clone();
+                let traffic = traffic.clone();
                 connections.spawn(async move {
                     if let Ok(to) = TcpStream::connect(server).await {
-                        relay(from, to, flows).await;
+                        relay(from, to, traffic).await;
                     }
                 });
             }
@@ -196,28 +217,45 @@ async fn serve(
     }
 }
 
-/// Passes bytes on in both directions until one side closes the connection.
-async fn relay(from: TcpStream, to: TcpStream, flows: watch::Receiver<bool>) {
+/// Passes bytes on in both directions until one side closes the connection, or until it is reset.
+async fn relay(from: TcpStream, to: TcpStream, traffic: watch::Receiver<Traffic>) {
     let (read_from, write_from) = from.into_split();
     let (read_to, write_to) = to.into_split();
-    tokio::select! {
-        () = pass_on(read_from, write_to, flows.clone()) => {}
-        () = pass_on(read_to, write_from, flows) => {}
+    let (mut resets, mut client) = (traffic.clone(), write_from);
+    let is_reset = tokio::select! {
+        () = pass_on(read_from, write_to, Direction::Requests, traffic.clone()) => false,
+        () = pass_on(read_to, &mut client, Direction::Answers, traffic) => false,
+        reset = resets.wait_for(|traffic| *traffic == Traffic::Reset) => reset.is_ok(),
+    };
+    if is_reset {
+        // Without a time to linger, the end of a connection is a reset.
+        let _ = client.as_ref().set_zero_linger();
     }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Direction {
+    Requests,
+    Answers,
 }
 
 async fn pass_on(
     mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut flows: watch::Receiver<bool>,
+    mut to: impl AsyncWrite + Unpin,
+    direction: Direction,
+    mut traffic: watch::Receiver<Traffic>,
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read) = from.read(&mut buffer).await {
         // Bytes that were read, and the end of the connection, are kept until the relay passes them on again.
-        if flows.wait_for(|flows| *flows).await.is_err() || read == 0 {
+        let flows = traffic.wait_for(|traffic| *traffic != Traffic::Stalled);
+        let Ok(now) = flows.await.map(|now| *now) else {
             return;
+        };
+        if let (Traffic::Slow(delay), Direction::Answers) = (now, direction) {
+            tokio::time::sleep(delay).await;
         }
-        if to.write_all(&buffer[..read]).await.is_err() {
+        if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
     }

@@ -1,14 +1,19 @@
 //! Whether a server is ready.
 
+use anyhow::Result;
 use http::Request;
 use kube::{Client, Config};
 
-/// Whether a server answers without an error. Its certificate is its own and is not checked.
-pub(super) async fn is_ok(url: &str, path: &str) -> bool {
-    let Ok(url) = url.parse() else { return false };
-    let mut config = Config::new(url);
+/// A client of a server whose certificate is its own and is not checked.
+pub(super) fn unverified(url: &str) -> Result<Client> {
+    let mut config = Config::new(url.parse()?);
     config.accept_invalid_certs = true;
-    match Client::try_from(config) {
+    Ok(Client::try_from(config)?)
+}
+
+/// Whether a server answers without an error.
+pub(super) async fn is_ok(url: &str, path: &str) -> bool {
+    match unverified(url) {
         Ok(client) => answers(&client, path).await,
         Err(_) => false,
     }

@@ -9,7 +9,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use futures::future::select_all;
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
+use super::health::unverified;
 use super::setup::{Purpose, ReadyControlPlane, Setup};
 use super::{control_plane, node};
 use crate::accounts::{TestAccount, client};
@@ -22,11 +24,13 @@ const HOST_ROLE: &str = include_str!("../../control-plane/host-role.yaml");
 pub struct Servers {
     running: Vec<Server>,
     directory: PathBuf,
+    /// The URL of etcd.
+    etcd: String,
 }
 
 impl Servers {
-    /// Carries out a command: `kill NAME`, `stop NAME`, `start NAME`, `save etcd` or `restore etcd`. A server keeps its
-    /// arguments, and so its ports. What is saved or restored are the files of an etcd that is stopped.
+    /// Carries out a command: `kill NAME`, `stop NAME`, `start NAME`, `save etcd`, `restore etcd` or `compact etcd`. A
+    /// server keeps its arguments, and so its ports. What is saved or restored are the files of an etcd that is stopped.
     pub async fn command(&mut self, line: &str) -> Result<()> {
         let (verb, name) = line.split_once(' ').unwrap_or((line, ""));
         let server = self.running.iter_mut().find(|server| server.name() == name);
@@ -41,6 +45,7 @@ impl Servers {
             "start" => server.begin()?,
             "save" => copy_anew(&live, &saved)?,
             "restore" => copy_anew(&saved, &live)?,
+            "compact" => compact(&self.etcd).await?,
             _ => bail!("no command {verb:?}"),
         }
         Ok(())
@@ -84,6 +89,7 @@ impl Servers {
         let servers = Servers {
             running,
             directory: directory.clone(),
+            etcd: etcd_url,
         };
         let ready = ReadyControlPlane {
             directory: directory.clone(),
@@ -121,6 +127,21 @@ impl Servers {
             server.stop().await;
         }
     }
+}
+
+/// Has etcd forget everything that is older than its newest revision.
+async fn compact(etcd: &str) -> Result<()> {
+    let client = unverified(etcd)?;
+    let ask = async |path: &str, question: Value| -> Result<Value> {
+        let request = http::Request::post(path).body(question.to_string().into_bytes())?;
+        Ok(client.request(request).await?)
+    };
+    // The keys and numbers of etcd's JSON are base64 and text.
+    let newest = ask("/v3/kv/range", json!({"key": "AA=="})).await?;
+    let revision = &newest["header"]["revision"];
+    let question = json!({"revision": revision, "physical": true});
+    ask("/v3/kv/compaction", question).await?;
+    Ok(())
 }
 
 /// Replaces a directory by a copy of another.
