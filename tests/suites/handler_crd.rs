@@ -228,6 +228,7 @@ async fn a_module_from_nowhere_or_everywhere_is_refused() {
 async fn a_name_or_kind_that_cannot_be_is_refused() {
     let child = json!({"apiVersion": "v1", "kind": "Secret"});
     let parent = json!({"apiVersion": "kopf.dev/v1", "kind": "EphemeralVolumeClaim"});
+    let newer = json!({"apiVersion": "kopf.dev/v2", "kind": "EphemeralVolumeClaim"});
     let kept = json!({"apiVersion": "v1", "kind": "Secret", "onParentDelete": "Keep"});
     let cases = [
         ("/metadata/name", json!("a".repeat(49))),
@@ -235,6 +236,7 @@ async fn a_name_or_kind_that_cannot_be_is_refused() {
         ("/spec/parent/apiVersion", json!("a/b/c")),
         ("/spec/parent/kind", json!("cl aims")),
         ("/spec/children", json!([parent])),
+        ("/spec/children", json!([child, newer])),
         ("/spec/children", json!([child, child])),
         ("/spec/children", json!([kept])),
         ("/spec/config", json!("text")),
@@ -244,6 +246,7 @@ async fn a_name_or_kind_that_cannot_be_is_refused() {
     <nil>: Invalid value: metadata.name "a.b" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc
     spec.parent.apiVersion: Invalid value: "a/b/c": must be `version` or `group/version`; write v1 or kopf.dev/v1
     spec.parent.kind: Invalid value: "cl aims": must be letters, digits and hyphens; write it as objects do, such as ConfigMap
+    spec.children: Invalid value: children must be of other kinds than the parent, or the handler would call itself for ever; drop that child
     spec.children: Invalid value: children must be of other kinds than the parent, or the handler would call itself for ever; drop that child
     spec.children[1]: Duplicate value: {"apiVersion":"v1","kind":"Secret"}
     spec.children[0].onParentDelete: Unsupported value: "Keep": supported values: "Delete", "Orphan"

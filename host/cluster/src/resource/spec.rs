@@ -36,7 +36,9 @@ use super::status::HandlerStatus;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
 )]
 #[x_kube(validation = Rule::new(
-    "!self.children.exists(c, c.apiVersion == self.parent.apiVersion && c.kind == self.parent.kind)"
+    // Versions of a kind are one kind, so the groups are compared: what stands before the slash, if there is one.
+    "!self.children.exists(c, c.kind == self.parent.kind && (c.apiVersion.contains('/') \
+     ? self.parent.apiVersion.startsWith(c.apiVersion.split('/')[0] + '/') : !self.parent.apiVersion.contains('/')))"
 ).message(
     "children must be of other kinds than the parent, or the handler would call itself for ever; drop that child"
 ).field_path(".children"))]
