@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt};
 use handler_host_cluster::resource::HandlerStatus;
 use handler_host_cluster::{ApiClients, HandlerNews, HeartbeatOf, PARENTS_FINALIZER, hold_handler};
 use handler_host_core::{
-    Backoff, Claims, ConditionType, HandlerCondition, HandlerReason, Kind, Refused, Settings,
+    Claims, ConditionType, HandlerCondition, HandlerReason, Kind, Refused, Settings,
 };
 use kube::Client;
 use tokio::sync::{mpsc, watch};
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::HostContext;
 use super::declared::{DeclaredHandler, HandlerOrigin};
 use super::manager::{
-    Assignment, HandlerManager, Mailbox, ManagerCommand, TICK, release, store_key,
+    Assignment, HandlerManager, Mailbox, ManagerCommand, TICK, release, store_key, until_done,
 };
 use super::reporter::StatusReporter;
 
@@ -431,14 +431,11 @@ impl ManagedHandler {
 
 /// Takes the finalizer of a Handler off, however long that takes.
 async fn let_handler_go(client: &Client, name: &str, uid: Option<&str>) {
-    let mut attempts = 0_u32;
-    while let Err(problem) = hold_handler(client, name, uid, false).await {
-        if attempts == 0 {
-            tracing::warn!(handler = %name, "the Handler keeps the finalizer {PARENTS_FINALIZER}: {problem}; trying again");
-        }
-        attempts = attempts.saturating_add(1);
-        tokio::time::sleep(Backoff::default().delay(attempts, fastrand::f64())).await;
-    }
+    let release = || hold_handler(client, name, uid, false);
+    until_done(release, |problem| {
+        tracing::warn!(handler = %name, "the Handler keeps the finalizer {PARENTS_FINALIZER}: {problem}; trying again");
+    })
+    .await;
 }
 
 fn assignment(leads: bool, declared: &DeclaredHandler) -> Assignment {

@@ -5,6 +5,7 @@ mod discovery;
 mod error;
 mod events;
 mod field_types;
+mod pages;
 mod problem_log;
 mod received;
 mod request;
@@ -18,6 +19,7 @@ pub(crate) use self::error::{ApiError, answered, answered_with_retries, watch_pr
 pub use self::error::{connection_problem, innermost_cause};
 pub(crate) use self::events::publish;
 pub(crate) use self::field_types::field_types;
+pub(crate) use self::pages::list_pages;
 pub(crate) use self::problem_log::ProblemLog;
 pub(crate) use self::received::Received;
 pub(crate) use self::request::{Expected, Requests};

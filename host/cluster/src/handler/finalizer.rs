@@ -4,9 +4,7 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
-use crate::api::{
-    ApiClients, ApiError, Received, ServedKind, answered, answered_with_retries, find,
-};
+use crate::api::{ApiClients, ApiError, Received, ServedKind, answered, find, list_pages};
 use crate::resource::Handler;
 
 /// The finalizer of a Handler whose parents have finalizers: it is not gone before they are let go.
@@ -14,8 +12,6 @@ pub const PARENTS_FINALIZER: &str = "handler-host.dev/parents";
 
 /// How often a list of finalizers is written that others change meanwhile.
 const ATTEMPTS: usize = 5;
-/// How many parents one request lists.
-const PAGE: u32 = 500;
 
 /// Sets the finalizer of a Handler, or removes it. A Handler that is gone needs none, and one of another uid is another
 /// Handler.
@@ -153,19 +149,15 @@ async fn held_parents(
     finalizer: &str,
 ) -> Result<Vec<PartialObjectMeta<Received>>, ApiError> {
     let api = served.api(client, namespace);
-    let mut params = ListParams::default().limit(PAGE);
-    let mut held = Vec::new();
-    loop {
-        let page = answered_with_retries(|| api.list_metadata(&params)).await?;
-        let has_it = |parent: &PartialObjectMeta<Received>| {
-            parent.finalizers().iter().any(|it| it == finalizer)
-        };
-        held.extend(page.items.into_iter().filter(has_it));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(held),
-        }
-    }
+    let page = |params| {
+        let api = api.clone();
+        async move { api.list_metadata(&params).await }
+    };
+    let has_it = |parent: PartialObjectMeta<Received>| {
+        let has_it = parent.finalizers().iter().any(|it| it == finalizer);
+        has_it.then_some(parent)
+    };
+    list_pages(ListParams::default(), page, has_it).await
 }
 
 /// Writes a list of finalizers as a whole, so the object must be the one that was seen.

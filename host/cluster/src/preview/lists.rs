@@ -5,10 +5,7 @@ use kube::Client;
 use kube::api::ListParams;
 
 use super::error::PreviewError;
-use crate::api::{Received, ServedKind, answered_with_retries};
-
-/// How many objects one request lists.
-const PAGE: u32 = 500;
+use crate::api::{Received, ServedKind, list_pages};
 
 /// Lists the objects of a kind, in these namespaces, or in all if there are none.
 pub(super) async fn list(
@@ -25,18 +22,15 @@ pub(super) async fn list(
     let mut objects = Vec::new();
     for place in places {
         let api = served.api(client, place);
-        let mut params = ListParams::default().labels(labels).limit(PAGE);
-        loop {
-            let page = answered_with_retries(|| api.list(&params)).await;
-            let page =
-                page.map_err(|error| PreviewError::of(&error, format!("listing {}", served.kind)))?;
-            let read = |received: Received| received.into_object(&served.kind);
-            objects.extend(page.items.into_iter().filter_map(read));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params.continue_token = Some(token),
-                None => break,
-            }
-        }
+        let page = |params| {
+            let api = api.clone();
+            async move { api.list(&params).await }
+        };
+        let read = |received: Received| received.into_object(&served.kind);
+        let listed = list_pages(ListParams::default().labels(labels), page, read).await;
+        let listed =
+            listed.map_err(|error| PreviewError::of(&error, format!("listing {}", served.kind)))?;
+        objects.extend(listed);
     }
     Ok(objects)
 }

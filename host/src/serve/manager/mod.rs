@@ -405,16 +405,26 @@ pub(super) async fn release(
     parent: &Kind,
     namespaces: &[String],
 ) {
+    let release = || release_parents(clients, handler, parent, namespaces);
+    until_done(release, |problem| {
+        tracing::warn!(%handler, "its parents are not let go: {problem}; trying again. Give the right, or take the finalizer off by hand");
+    })
+    .await;
+}
+
+/// Does something again and again until it succeeds, with growing delays. `tell` is called once, at the first failure.
+pub(super) async fn until_done<F>(what: impl Fn() -> F, tell: impl FnOnce(&str))
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let mut tell = Some(tell);
     let mut attempts = 0_u32;
-    while let Err(problem) = release_parents(clients, handler, parent, namespaces).await {
-        if attempts == 0 {
-            tracing::warn!(%handler, "its parents are not let go: {problem}; trying again. Give the right, or take the finalizer off by hand");
+    while let Err(problem) = what().await {
+        if let Some(tell) = tell.take() {
+            tell(&problem);
         }
         attempts = attempts.saturating_add(1);
         tokio::time::sleep(Backoff::default().delay(attempts, fastrand::f64())).await;
-    }
-    if attempts > 0 {
-        tracing::info!(%handler, "its parents are let go");
     }
 }
 
