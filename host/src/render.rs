@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use handler_host_core::{
-    Call, Children, Description, Failure, Grant, GrantRequest, Invoke, Kind, Object,
-    OnParentDelete, Readiness, Response, Severity, Verdict, check, check_status,
+    Call, Decision, Description, Failure, Fault, Grant, GrantRequest, Invoke, Kind, Object,
+    OnParentDelete, Readiness, Response, Severity, Verdict,
 };
 use handler_host_engine::{ComponentHandler, Runtime};
 use serde_json::{Value, json};
@@ -57,18 +57,15 @@ fn render_one(
             let code = match failure {
                 Failure::Permanent(_) => 3,
                 Failure::Temporary { .. } => 4,
-                Failure::Fault(_) => 5,
+                Failure::Fault(Fault::Response(_)) => 6,
+                Failure::Fault(Fault::Trap(_) | Fault::Deadline(_) | Fault::Memory(_)) => 5,
             };
             let verdict = Verdict::of_failure(&failure);
             return refuse(verdict.reason.as_str(), &verdict.message, code);
         }
     };
-    let checked = check_status(response.status.as_deref(), grant).and_then(|_| {
-        let desired = Children::desired(response.children.clone());
-        check(desired, parent, grant)
-    });
-    if let Err(denied) = checked {
-        return refuse("Denied", &denied.to_string(), 6);
+    if let Err(undecided) = Decision::of(Ok(response.clone()), parent, grant) {
+        return refuse("Denied", &undecided.verdict().message, 6);
     }
     match output {
         RenderOutput::Yaml => print_yaml(&object, &response)?,

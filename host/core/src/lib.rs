@@ -42,8 +42,8 @@ pub use passes::{
     Children, Claimant, ConditionChange, Decision, Denied, DenyReason, Desired, Done,
     FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, NewFailure, Ownership,
     ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason, Requeue, Settling,
-    StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark, check, check_status,
-    dropped_fields, may_go, plan, reported_failure, status_patch,
+    StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark, dropped_fields, may_go, plan,
+    reported_failure, status_patch,
 };
 pub use proxies::Proxies;
 pub use queue::{Backoff, Next, Queue, Task, TokenBucket};

@@ -82,6 +82,8 @@ pub struct CallLimits {
     /// Wall-clock time; 1 s by default. A call is stopped at most 20 ms after it, if a processor is free
     /// to do so, and never before.
     pub deadline: Duration,
+    /// Bytes that the guest may pass to the host at once, so also of a whole response; 4 MiB by default.
+    pub response: usize,
 }
 
 impl Default for CallLimits {
@@ -89,6 +91,7 @@ impl Default for CallLimits {
         Self {
             memory: 64 << 20,
             deadline: Duration::from_secs(1),
+            response: 4 << 20,
         }
     }
 }

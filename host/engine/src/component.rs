@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
 
 use handler_host_core::{
     Call, CallLimits, Description, Digest, Effort, Failure, Fault, Invoke, Response,
@@ -11,10 +11,11 @@ use wasmtime_wasi::I32Exit;
 use crate::console::Console;
 use crate::error::DescribeError;
 use crate::gate::Gate;
-use crate::limits::{HANDLES, TICK};
+use crate::limits::HANDLES;
 use crate::module::suggested_name;
 use crate::sandbox::Sandbox;
-use crate::world::{Linked, World};
+use crate::turns::{Stopped, Turns, Usage};
+use crate::world::{Input, Linked, World};
 
 /// A module that was checked, compiled and linked.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub(crate) struct Gates {
     /// How many of these one handler may have. So a handler whose calls use their whole deadline leaves
     /// places to the others.
     pub(crate) share: u32,
+    /// Who of them computes.
+    pub(crate) turns: Arc<Turns>,
     /// The calls of `describe`. They have places of their own, so that calls of handlers do not delay them.
     pub(crate) describe: Arc<Gate>,
 }
@@ -99,9 +102,11 @@ impl Component {
     pub fn describe(&self, config: &str, limits: CallLimits) -> Result<Description, DescribeError> {
         let console = Console::new(&self.digest.short(), "describe");
         let seed = [self.digest.as_bytes().as_slice(), config.as_bytes()];
+        let sandbox = Sandbox::new(console, limits.memory, &seed);
+        let (linked, config) = (self.linked.clone(), config.to_owned());
         let _place = self.gates.describe.enter();
-        let (answer, _) = self.run(&console, limits, &seed, |linked, store| {
-            linked.describe(store, config)
+        let (answer, _) = self.run(sandbox, limits, &Arc::default(), |mut store| async move {
+            (linked.describe(&mut store, &config).await, store)
         });
         answer?
     }
@@ -111,6 +116,7 @@ impl Component {
     pub fn into_handler(self, name: &str, limits: CallLimits) -> ComponentHandler {
         ComponentHandler {
             share: Gate::new(self.gates.share),
+            usage: Arc::default(),
             component: self,
             name: name.to_owned(),
             limits,
@@ -121,43 +127,55 @@ impl Component {
     ///
     /// The caller must hold a place in the pool. It takes the place before, because the deadline counts the
     /// guest's time and not the time of waiting. It gives the place back after this function returns, because
-    /// the store, which is dropped here, occupies the memory of that place.
-    fn run<T>(
+    /// the store, which is dropped before, occupies the memory of that place.
+    fn run<T: Send + 'static, F>(
         &self,
-        console: &Console,
+        sandbox: Sandbox,
         limits: CallLimits,
-        seed: &[&[u8]],
-        call: impl FnOnce(&Linked, &mut Store<Sandbox>) -> wasmtime::Result<T>,
-    ) -> (Result<T, Fault>, Effort) {
-        let started = Instant::now();
-        let sandbox = Sandbox::new(console.clone(), limits.memory, seed);
-        let mut store = Store::new(self.linked.component().engine(), sandbox);
-        store.limiter(|sandbox| &mut sandbox.memory);
-        // The count begins in the middle of a tick, so the guest needs one more tick to get all its time.
-        let ticks = limits.deadline.as_millis().div_ceil(TICK.as_millis()) + 1;
-        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX >> 1));
-        store.epoch_deadline_trap();
-        // What a guest passes to the host is copied there, where the limit of the guest's memory does not apply.
-        store.set_hostcall_fuel(limits.memory);
-        let outcome = call(&self.linked, &mut store);
-        let outcome = outcome.map_err(|error| fault_of(&error, &store, limits));
-        console.flush();
-        let effort = Effort::Ran {
-            took: started.elapsed(),
-            memory: store.data().memory.used,
+        usage: &Arc<Usage>,
+        call: impl FnOnce(Store<Sandbox>) -> F + Send + 'static,
+    ) -> (Result<T, Fault>, Effort)
+    where
+        F: Future<Output = (wasmtime::Result<T>, Store<Sandbox>)> + Send,
+    {
+        let (console, memory) = (sandbox.console.clone(), sandbox.memory.used.clone());
+        let engine = self.linked.component().engine().clone();
+        let calling = async move {
+            let mut store = Store::new(&engine, sandbox);
+            store.limiter(|sandbox| &mut sandbox.memory);
+            // It yields at each tick, so that others have their turn and its time is looked at.
+            store.set_epoch_deadline(1);
+            store.epoch_deadline_async_yield_and_update(1);
+            // What a guest passes to the host is copied there, where the limit of the guest's memory does not apply.
+            store.set_hostcall_fuel(limits.response);
+            let (outcome, store) = call(store).await;
+            outcome.map_err(|error| fault_of(&error, &store, limits))
         };
-        (outcome, effort)
+        let (ended, took) = self.gates.turns.compute(usage, limits.deadline, calling);
+        console.flush();
+        let outcome = match ended {
+            Ok(outcome) => outcome,
+            Err(Stopped::Deadline) => Err(Fault::Deadline(limits.deadline)),
+            Err(Stopped::Panicked) => Err(Fault::Trap("the host failed in the call".to_owned())),
+        };
+        let memory = memory.load(Ordering::Relaxed);
+        (outcome, Effort::Ran { took, memory })
     }
 }
 
 fn fault_of(error: &Error, store: &Store<Sandbox>, limits: CallLimits) -> Fault {
     let sandbox = store.data();
     let trap = error.downcast_ref::<Trap>();
-    if matches!(trap, Some(Trap::Interrupt)) {
-        return Fault::Deadline(limits.deadline);
-    }
     if sandbox.memory.is_exceeded {
         return Fault::Memory(limits.memory);
+    }
+    // wasmtime has no public type for this error.
+    if error
+        .root_cause()
+        .to_string()
+        .contains("fuel allocated for hostcalls")
+    {
+        return Fault::Response(limits.response);
     }
     let cause = if let Some(trap) = trap {
         trap.to_string()
@@ -177,6 +195,8 @@ fn fault_of(error: &Error, store: &Store<Sandbox>, limits: CallLimits) -> Fault 
 pub struct ComponentHandler {
     component: Component,
     share: Gate,
+    /// How long its calls have computed.
+    usage: Arc<Usage>,
     name: String,
     limits: CallLimits,
 }
@@ -195,13 +215,15 @@ impl Invoke for ComponentHandler {
             call.config.as_bytes(),
             call.object.as_bytes(),
         ];
+        let sandbox = Sandbox::new(console, self.limits.memory, &seed);
         let _share = self.share.enter();
         let _place = self.component.gates.calls.enter();
-        let (answer, effort) = self
-            .component
-            .run(&console, self.limits, &seed, |linked, store| {
-                linked.reconcile(store, call)
-            });
+        let (linked, input) = (self.component.linked.clone(), Input::from(call));
+        let (answer, effort) =
+            self.component
+                .run(sandbox, self.limits, &self.usage, |mut store| async move {
+                    (linked.reconcile(&mut store, input).await, store)
+                });
         (answer.map_err(Failure::Fault).flatten(), effort)
     }
 }

@@ -139,13 +139,15 @@ impl ConsoleState {
         if self.is_over {
             return;
         }
-        let message = one_line(message);
         let (handler, object) = (&self.handler, &self.object);
-        if self.lines_left == 0 || self.bytes_left < message.len() {
+        // A long line is not even escaped, which makes it up to six times as long.
+        let message = (message.len() <= self.bytes_left).then(|| one_line(message));
+        let message = message.filter(|message| message.len() <= self.bytes_left);
+        let (Some(message), true) = (message, self.lines_left > 0) else {
             self.is_over = true;
             tracing::warn!(%handler, %object, "the handler wrote more than {LINES} lines or {BYTES} bytes in one call; the rest is dropped");
             return;
-        }
+        };
         self.lines_left -= 1;
         self.bytes_left -= message.len();
         match level {

@@ -20,6 +20,7 @@ mod memo;
 mod module;
 mod runtime;
 mod sandbox;
+mod turns;
 mod v0_1;
 mod world;
 

@@ -1,4 +1,5 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -12,6 +13,7 @@ use crate::error::ModuleError;
 use crate::gate::Gate;
 use crate::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES, TICK};
 use crate::module;
+use crate::turns::Turns;
 use crate::world::Linkers;
 
 /// The largest memory that any call can have, whatever its own limit says. This is address space, not memory.
@@ -39,8 +41,8 @@ pub enum RuntimeError {
 }
 
 impl Runtime {
-    /// An engine for at most `concurrency` calls at a time. One handler may have three quarters of them. Further
-    /// calls wait, and their deadlines begin when the wait is over.
+    /// An engine for at most `concurrency` calls at a time. One handler may have a quarter of them, or as many as there are
+    /// processors if that is more. Further calls wait, and their deadlines begin when the wait is over.
     ///
     /// # Errors
     ///
@@ -49,6 +51,7 @@ impl Runtime {
         let engine =
             Engine::new(&config(concurrency + DESCRIBING)).map_err(RuntimeError::Unsupported)?;
         let linkers = Linkers::new(&engine).map_err(RuntimeError::Unsupported)?;
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let weak = engine.weak();
         thread::Builder::new()
             .name("deadlines".to_owned())
@@ -67,7 +70,8 @@ impl Runtime {
             linkers,
             gates: Gates {
                 calls: Arc::new(Gate::new(concurrency)),
-                share: concurrency - concurrency / 4,
+                turns: Arc::new(Turns::new(processors)?),
+                share: share(concurrency, processors),
                 describe: Arc::new(Gate::new(DESCRIBING)),
             },
         })
@@ -130,9 +134,17 @@ impl Runtime {
     }
 }
 
+/// How many calls of one handler are begun at a time. More than there are processors are of use only because some calls are
+/// longer than others.
+fn share(concurrency: u32, processors: usize) -> u32 {
+    let processors = u32::try_from(processors).unwrap_or(u32::MAX);
+    concurrency.div_ceil(4).max(processors).min(concurrency)
+}
+
 fn config(concurrency: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(concurrency)
+    pool.total_stacks(concurrency)
+        .total_component_instances(concurrency)
         .total_core_instances(concurrency * CORE_INSTANCES)
         .total_memories(concurrency * MEMORIES)
         .total_tables(concurrency * TABLES)

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -55,7 +57,7 @@ impl Sandbox {
             console,
             memory: MemoryLimit {
                 limit: memory,
-                used: 0,
+                used: Arc::default(),
                 is_exceeded: false,
             },
         }
@@ -75,7 +77,7 @@ impl WasiView for Sandbox {
 pub(crate) struct MemoryLimit {
     limit: usize,
     /// Their bytes now. Memories never shrink, so this is also the most they had.
-    pub(crate) used: usize,
+    pub(crate) used: Arc<AtomicUsize>,
     /// Whether growth was refused. The failure that follows, most likely a trap, is then reported as this.
     pub(crate) is_exceeded: bool,
 }
@@ -87,12 +89,13 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _maximum: Option<usize>,
     ) -> Result<bool> {
-        let used = self.used.saturating_sub(current).saturating_add(desired);
+        let used = self.used.load(Ordering::Relaxed);
+        let used = used.saturating_sub(current).saturating_add(desired);
         if used > self.limit {
             self.is_exceeded = true;
             return Ok(false);
         }
-        self.used = used;
+        self.used.store(used, Ordering::Relaxed);
         Ok(true)
     }
 

@@ -106,6 +106,24 @@ impl Linkers {
     }
 }
 
+/// The input of one call of `reconcile`.
+pub(crate) struct Input {
+    pub(crate) parent: String,
+    pub(crate) children: Vec<String>,
+    pub(crate) config: String,
+}
+
+impl From<&Call<'_>> for Input {
+    fn from(call: &Call<'_>) -> Self {
+        let children = call.children.iter().map(|child| (*child).to_owned());
+        Self {
+            parent: call.parent.to_owned(),
+            children: children.collect(),
+            config: call.config.to_owned(),
+        }
+    }
+}
+
 /// A component, linked to its world.
 #[derive(Clone)]
 pub(crate) enum Linked {
@@ -125,23 +143,23 @@ impl Linked {
         }
     }
 
-    pub(crate) fn describe(
+    pub(crate) async fn describe(
         &self,
         store: &mut Store<Sandbox>,
         config: &str,
     ) -> Result<Result<Description, DescribeError>> {
         match self {
-            Self::V0_1(handler) => v0_1::describe(handler, store, config),
+            Self::V0_1(handler) => v0_1::describe(handler, store, config).await,
         }
     }
 
-    pub(crate) fn reconcile(
+    pub(crate) async fn reconcile(
         &self,
         store: &mut Store<Sandbox>,
-        call: &Call<'_>,
+        input: Input,
     ) -> Result<Result<Response, Failure>> {
         match self {
-            Self::V0_1(handler) => v0_1::reconcile(handler, store, call),
+            Self::V0_1(handler) => v0_1::reconcile(handler, store, input).await,
         }
     }
 }

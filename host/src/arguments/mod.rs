@@ -84,6 +84,7 @@ impl From<&LimitArguments> for CallLimits {
         Self {
             memory: usize::from(arguments.memory) << 20,
             deadline: Duration::from_millis(arguments.deadline),
+            ..Self::default()
         }
     }
 }

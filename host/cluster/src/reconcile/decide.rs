@@ -65,7 +65,9 @@ impl From<&Result<Decision, Undecided>> for CallOutcome {
     fn from(decided: &Result<Decision, Undecided>) -> Self {
         match decided {
             Ok(_) => Self::Answered,
-            Err(Undecided::Denied(_)) => Self::Denied,
+            Err(Undecided::Denied(_) | Undecided::Failed(Failure::Fault(Fault::Response(_)))) => {
+                Self::Denied
+            }
             Err(Undecided::Failed(Failure::Permanent(_))) => Self::Permanent,
             Err(Undecided::Failed(Failure::Temporary { .. })) => Self::Temporary,
             Err(Undecided::Failed(Failure::Fault(Fault::Trap(_)))) => Self::Trapped,

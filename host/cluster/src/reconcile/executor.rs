@@ -130,8 +130,13 @@ impl Executor<'_> {
                 (FoundAtName::BeingDeleted, Effect::DryRun) => return Ok(()),
                 (FoundAtName::Nothing, Effect::DryRun) => None,
                 (FoundAtName::AsDesired(found), _) => {
+                    let found = self.remember(child, found);
+                    // By the cache it was deleted after this version: meanwhile, or before an older copy of the cluster was
+                    // restored. Nothing would tell of its end then.
+                    if !self.is_cached(&name, &found) {
+                        return Err(ChildProblem::Stale(name));
+                    }
                     executed.contested.pop();
-                    self.remember(child, found);
                     executed.writes.push((name, ChildWrite::AsDesired));
                     return Ok(());
                 }
@@ -308,6 +313,15 @@ impl Executor<'_> {
             kind.cache.insert(answer.clone());
         }
         answer
+    }
+
+    /// Whether the cache holds this object; also in a dry run, which stores nothing.
+    fn is_cached(&self, name: &ChildRef, object: &Object) -> bool {
+        self.effect.is_dry_run()
+            || self.kind(name).is_some_and(|kind| {
+                let cached = kind.cache.get(&name.key);
+                cached.is_some_and(|cached| cached.meta.uid == object.meta.uid)
+            })
     }
 
     fn log(&self, child: &ChildRef, done: &str) {

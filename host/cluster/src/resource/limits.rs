@@ -26,6 +26,16 @@ pub struct LimitsSpec {
     #[schemars(length(max = 32))]
     #[x_kube(validation = rules::CHILD_SIZE.quantity_rule())]
     pub child_size: String,
+    /// Size of the JSON of one status patch: 1Ki to 1Mi.
+    #[serde(default = "LimitsSpec::default_status_size")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = rules::STATUS_SIZE.quantity_rule())]
+    pub status_size: String,
+    /// Size of all that one response holds: 64Ki to 32Mi.
+    #[serde(default = "LimitsSpec::default_response_size")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = rules::RESPONSE_SIZE.quantity_rule())]
+    pub response_size: String,
 }
 
 impl LimitsSpec {
@@ -44,6 +54,14 @@ impl LimitsSpec {
     fn default_child_size() -> String {
         "256Ki".to_owned()
     }
+
+    fn default_status_size() -> String {
+        "256Ki".to_owned()
+    }
+
+    fn default_response_size() -> String {
+        "4Mi".to_owned()
+    }
 }
 
 impl Default for LimitsSpec {
@@ -53,6 +71,8 @@ impl Default for LimitsSpec {
             deadline: Self::default_deadline(),
             children: Self::default_children(),
             child_size: Self::default_child_size(),
+            status_size: Self::default_status_size(),
+            response_size: Self::default_response_size(),
         }
     }
 }

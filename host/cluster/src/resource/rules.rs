@@ -28,6 +28,18 @@ pub(super) const CHILD_SIZE: Bounds = Bounds {
     most: "1Mi",
     example: "256Ki",
 };
+pub(super) const STATUS_SIZE: Bounds = Bounds {
+    field: "spec.limits.statusSize",
+    least: "1Ki",
+    most: "1Mi",
+    example: "256Ki",
+};
+pub(super) const RESPONSE_SIZE: Bounds = Bounds {
+    field: "spec.limits.responseSize",
+    least: "64Ki",
+    most: "32Mi",
+    example: "4Mi",
+};
 pub(super) const DEADLINE: Bounds = Bounds {
     field: "spec.limits.deadline",
     least: "10ms",

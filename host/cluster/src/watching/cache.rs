@@ -109,7 +109,8 @@ impl Cache {
     }
 
     /// Removes the objects that were not in a list of a namespace, or of everything if `namespace` is None. Gives
-    /// them.
+    /// them. One that an answer stored since the list began goes too: if it is newer than the list, the watch brings it
+    /// next; if it was deleted before the list was made, nothing would ever tell.
     pub(crate) fn retain(
         &self,
         namespace: Option<&str>,
@@ -121,10 +122,10 @@ impl Cache {
             contents.deleted.clear();
             contents.deletions.clear();
         }
-        let stored = std::mem::take(&mut contents.stored_since_list);
+        contents.stored_since_list.clear();
         let is_gone = |key: &&Key| {
             let is_in_scope = namespace.is_none() || key.namespace.as_deref() == namespace;
-            is_in_scope && !listed.contains(*key) && !stored.contains(*key)
+            is_in_scope && !listed.contains(*key)
         };
         let gone: Vec<Key> = contents.objects.keys().filter(is_gone).cloned().collect();
         gone.iter().filter_map(|key| contents.remove(key)).collect()
@@ -240,6 +241,17 @@ mod tests {
         cache.retain(None, &HashSet::from(listed));
         assert_eq!(cache.children_of("q").len(), 2);
         assert_eq!(cache.children_of("p").len(), 1);
+    }
+
+    #[test]
+    fn an_answer_of_before_the_list_does_not_outlive_its_object() {
+        let cache = Cache::default();
+        cache.begin_list();
+        cache.insert(object("a", 10, "p"));
+        // It was deleted before the list was made, so the watch does not tell of it.
+        let gone = cache.retain(None, &HashSet::new());
+        assert_eq!(gone.len(), 1);
+        assert!(cache.children_of("p").is_empty());
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct Limits {
     pub children: usize,
     /// Bytes of one child's JSON text; 256 KiB by default. etcd takes 1.5 MiB at most.
     pub child_bytes: usize,
+    /// Bytes of the status patch's JSON text; 256 KiB by default.
+    pub status_bytes: usize,
 }
 
 impl Default for Limits {
@@ -54,6 +56,7 @@ impl Default for Limits {
         Self {
             children: 100,
             child_bytes: 256 << 10,
+            status_bytes: 256 << 10,
         }
     }
 }

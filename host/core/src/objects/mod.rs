@@ -9,6 +9,7 @@ mod key;
 mod kind;
 mod meta;
 mod object;
+mod parsed_size;
 mod quantity;
 
 pub use self::change::{Change, changed_fields};
@@ -21,4 +22,5 @@ pub(crate) use self::kind::is_dns_subdomain;
 pub use self::kind::{Kind, KindError};
 pub use self::meta::{Meta, Owner, Pairs, Writer, version_number};
 pub use self::object::{Object, ObjectError};
+pub(crate) use self::parsed_size::parsed_size;
 pub use self::quantity::{canonical, whole};

@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 
-use super::check::{Denied, check, check_status};
+use super::check::{Denied, check, check_size, check_status};
 use super::children::{Checked, Children};
 use super::verdict::{Reason, Verdict};
 use crate::{Failure, Grant, Object, Response};
@@ -8,7 +8,7 @@ use crate::{Failure, Grant, Object, Response};
 /// What a module wants of a parent, within its grant.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// The response as the module gave it.
+    /// The response as the module gave it, without its children.
     pub response: Response,
     /// The children of the response, checked and completed by the host.
     pub desired: Children<Checked>,
@@ -36,10 +36,11 @@ impl Decision {
         parent: &Object,
         grant: &Grant,
     ) -> Result<Self, Undecided> {
-        let response = answer.map_err(Undecided::Failed)?;
-        let checked = || {
+        let mut response = answer.map_err(Undecided::Failed)?;
+        let mut checked = || {
+            check_size(&response, grant)?;
             let status = check_status(response.status.as_deref(), grant)?;
-            let desired = Children::desired(response.children.clone());
+            let desired = Children::desired(std::mem::take(&mut response.children));
             Ok((check(desired, parent, grant)?, status))
         };
         let (desired, status) = checked().map_err(Undecided::Denied)?;

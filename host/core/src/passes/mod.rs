@@ -16,7 +16,7 @@ mod status;
 mod verdict;
 
 pub use self::applied::{Applied, AppliedChange, ChildProblem, Done};
-pub use self::check::{Denied, DenyReason, check, check_status};
+pub use self::check::{Denied, DenyReason};
 pub use self::children::{Checked, Child, ChildRef, Children, Desired};
 pub use self::decision::{Decision, Undecided};
 pub use self::due::PassDue;

@@ -134,7 +134,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{ChildPolicy, GrantRequest, Limits, OnParentDelete, check};
+    use crate::passes::check::check;
+    use crate::{ChildPolicy, GrantRequest, Limits, OnParentDelete};
 
     fn config_map() -> Kind {
         Kind::new("v1", "ConfigMap").unwrap()

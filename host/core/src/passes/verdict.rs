@@ -205,6 +205,7 @@ impl Verdict {
                     Fault::Trap(_) => Reason::Trapped,
                     Fault::Deadline(_) => Reason::DeadlineExceeded,
                     Fault::Memory(_) => Reason::MemoryLimitExceeded,
+                    Fault::Response(_) => Reason::Denied,
                 };
                 Self::new(reason, fault.to_string())
             }

@@ -5,7 +5,7 @@ mod bindings;
 mod imports;
 mod translate;
 
-use handler_host_core::{Call, Description, Failure, Response};
+use handler_host_core::{Description, Failure, Response};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
@@ -13,6 +13,7 @@ use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use crate::console::Level;
 use crate::error::{DescribeError, ModuleError};
 use crate::sandbox::Sandbox;
+use crate::world::Input;
 use bindings::Handler;
 use bindings::handler_host::handler::{log, types};
 
@@ -60,25 +61,27 @@ fn another_world(reason: String) -> ModuleError {
     }
 }
 
-pub(crate) fn describe(
+pub(crate) async fn describe(
     handler: &HandlerPre<Sandbox>,
     store: &mut Store<Sandbox>,
     config: &str,
 ) -> Result<Result<Description, DescribeError>> {
-    let handler = handler.instantiate(&mut *store)?;
-    let answer = handler.call_describe(store, config)?;
+    let handler = handler.instantiate_async(&mut *store).await?;
+    let answer = handler.call_describe(store, config).await?;
     Ok(answer
         .map_err(DescribeError::Refused)
         .and_then(translate::description))
 }
 
-pub(crate) fn reconcile(
+pub(crate) async fn reconcile(
     handler: &HandlerPre<Sandbox>,
     store: &mut Store<Sandbox>,
-    call: &Call<'_>,
+    input: Input,
 ) -> Result<Result<Response, Failure>> {
-    let handler = handler.instantiate(&mut *store)?;
-    let answer = handler.call_reconcile(&mut *store, &translate::request(call))?;
+    let handler = handler.instantiate_async(&mut *store).await?;
+    let answer = handler
+        .call_reconcile(&mut *store, &translate::request(input))
+        .await?;
     Ok(answer
         .map(|response| translate::response(response, &store.data().console))
         .map_err(translate::failure))

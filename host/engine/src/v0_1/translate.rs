@@ -7,6 +7,7 @@ use handler_host_core as core;
 use super::bindings::handler_host::handler::types;
 use crate::console::{Console, Level};
 use crate::error::DescribeError;
+use crate::world::Input;
 
 /// The shortest delay before the next call. A shorter one would let a handler keep the host busy.
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
@@ -32,12 +33,11 @@ pub(super) fn description(
     })
 }
 
-pub(super) fn request(call: &core::Call<'_>) -> types::Request {
-    let children = call.children.iter().map(|child| (*child).to_owned());
+pub(super) fn request(input: Input) -> types::Request {
     types::Request {
-        parent: call.parent.to_owned(),
-        children: children.collect(),
-        config: call.config.to_owned(),
+        parent: input.parent,
+        children: input.children,
+        config: input.config,
     }
 }
 

@@ -168,6 +168,7 @@ fn call_limits(limits: &LimitsSpec) -> Result<CallLimits, SettingsError> {
     Ok(CallLimits {
         memory: rules::MEMORY.bytes(&limits.memory)?,
         deadline: rules::DEADLINE.duration(&limits.deadline)?,
+        response: rules::RESPONSE_SIZE.bytes(&limits.response_size)?,
     })
 }
 
@@ -179,6 +180,7 @@ fn limits(limits: &LimitsSpec) -> Result<Limits, SettingsError> {
     Ok(Limits {
         children: usize::try_from(limits.children).map_err(|_| out_of_bounds())?,
         child_bytes: rules::CHILD_SIZE.bytes(&limits.child_size)?,
+        status_bytes: rules::STATUS_SIZE.bytes(&limits.status_size)?,
     })
 }
 

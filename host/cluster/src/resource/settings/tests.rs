@@ -92,7 +92,10 @@ fn what_a_handler_says_is_taken() {
         ],
         "/spec/serviceAccount": {"namespace": "team-a", "name": "evc"},
         "/spec/config": {"z": 1, "a": [null, {"y": 1, "b": 2}]},
-        "/spec/limits": {"memory": "1Gi", "deadline": "500ms", "children": 0, "childSize": "0.5Mi"},
+        "/spec/limits": {
+            "memory": "1Gi", "deadline": "500ms", "children": 0, "childSize": "0.5Mi", "statusSize": "1Ki",
+            "responseSize": "1Mi",
+        },
         "/spec/rollout": {"preview": "Required", "maxFailureRatio": 1, "window": "24h"},
     }))
     .unwrap();
@@ -120,11 +123,13 @@ fn what_a_handler_says_is_taken() {
     let call_limits = CallLimits {
         memory: 1 << 30,
         deadline: Duration::from_millis(500),
+        response: 1 << 20,
     };
     assert_eq!(settings.call_limits, call_limits);
     let limits = Limits {
         children: 0,
         child_bytes: 512 << 10,
+        status_bytes: 1 << 10,
     };
     assert_eq!(settings.limits, limits);
     let rollout = RolloutPolicy {

@@ -19,6 +19,14 @@ pub enum DenyReason {
     #[error("returned a child of {bytes} bytes, its limit is {limit}; make it smaller")]
     Size { bytes: usize, limit: usize },
     #[error(
+        "returned a status patch of {bytes} bytes, its limit is {limit}; make it smaller, or give the handler a higher limits.statusSize"
+    )]
+    StatusSize { bytes: usize, limit: usize },
+    #[error(
+        "returned JSON that takes more than {} MiB of memory once it is parsed, such as lists of very many small values; return fewer values", .limit >> 20
+    )]
+    ParsedSize { limit: usize },
+    #[error(
         "returned child {index}, which is no Kubernetes object in JSON ({rule}); return an object with apiVersion, kind and metadata.name"
     )]
     NotAnObject { index: usize, rule: String },

@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 
 pub use self::denied::{Denied, DenyReason};
 use super::children::{Checked, Child, Children, Desired};
-use crate::objects::is_dns_subdomain;
+use crate::objects::{is_dns_subdomain, parsed_size};
 use crate::{
-    APPLIED_ANNOTATION, ChildGrant, Digest, Grant, HANDLER_LABEL, HOST, Key, Kind,
-    MANAGED_BY_LABEL, Object, OnParentDelete, PARENT_UID_LABEL, Scope, UNOWNED_ANNOTATION,
+    APPLIED_ANNOTATION, ChildGrant, Digest, Grant, HANDLER_LABEL, HOST, Key, Kind, Limits,
+    MANAGED_BY_LABEL, Object, OnParentDelete, PARENT_UID_LABEL, Response, Scope,
+    UNOWNED_ANNOTATION,
 };
 
 /// The fields of `metadata` that a handler may not set, and why.
@@ -27,13 +28,62 @@ const NOT_THE_HANDLERS: [(&str, &str); 10] = [
     ("selfLink", "the API server sets"),
 ];
 
+/// How many bytes of memory the values of one response may take, about, once they are parsed. The texts of a response are
+/// bounded, but a text of many small values takes a hundred times its length.
+const PARSED_BYTES: usize = 16 << 20;
+
+/// Checks how much a response holds before any of it is parsed.
+///
+/// # Errors
+///
+/// At the first limit that is exceeded.
+pub(crate) fn check_size(response: &Response, grant: &Grant) -> Result<(), Denied> {
+    size_of(response, grant.limits).map_err(|reason| Denied {
+        handler: grant.handler.clone(),
+        reason: Box::new(reason),
+    })
+}
+
+fn size_of(response: &Response, limits: Limits) -> Result<(), DenyReason> {
+    let count = response.children.len();
+    if count > limits.children {
+        let limit = limits.children;
+        return Err(DenyReason::Count { count, limit });
+    }
+    let limit = limits.child_bytes;
+    let mut sizes = response.children.iter().map(String::len);
+    if let Some(bytes) = sizes.find(|bytes| *bytes > limit) {
+        return Err(DenyReason::Size { bytes, limit });
+    }
+    let limit = limits.status_bytes;
+    let status = response.status.as_deref();
+    if let Some(bytes) = status.map(str::len).filter(|bytes| *bytes > limit) {
+        return Err(DenyReason::StatusSize { bytes, limit });
+    }
+    let mut left = PARSED_BYTES;
+    let texts = response.children.iter().map(String::as_str).chain(status);
+    for text in texts {
+        match parsed_size(text, left) {
+            Ok(bytes) => left -= bytes,
+            Err(None) => {
+                return Err(DenyReason::ParsedSize {
+                    limit: PARSED_BYTES,
+                });
+            }
+            // It is told where the text is parsed.
+            Err(Some(_)) => {}
+        }
+    }
+    Ok(())
+}
+
 /// Checks the children of a response against the grant, and adds namespace, owner reference, labels, and the digest by
 /// which the host later knows that nothing changed.
 ///
 /// # Errors
 ///
 /// At the first rule that is broken. None of the children may be applied then.
-pub fn check(
+pub(crate) fn check(
     desired: Children<Desired>,
     parent: &Object,
     grant: &Grant,
@@ -42,13 +92,8 @@ pub fn check(
         handler: grant.handler.clone(),
         reason: Box::new(reason),
     };
-    let count = desired.children.len();
-    let limit = grant.limits.children;
-    if count > limit {
-        return Err(denied(DenyReason::Count { count, limit }));
-    }
     let mut seen = BTreeSet::new();
-    let mut children = Vec::with_capacity(count);
+    let mut children = Vec::with_capacity(desired.children.len());
     for (index, Desired(text)) in desired.children.into_iter().enumerate() {
         let child = check_one(index, &text, parent, grant).map_err(denied)?;
         let object = (child.kind.group().to_owned(), child.kind.kind.clone());
@@ -66,7 +111,7 @@ pub fn check(
 /// # Errors
 ///
 /// When the patch is no JSON object.
-pub fn check_status(
+pub(crate) fn check_status(
     patch: Option<&str>,
     grant: &Grant,
 ) -> Result<Option<Map<String, Value>>, Denied> {
@@ -85,10 +130,6 @@ fn check_one(
     parent: &Object,
     grant: &Grant,
 ) -> Result<Child, DenyReason> {
-    let (bytes, limit) = (text.len(), grant.limits.child_bytes);
-    if bytes > limit {
-        return Err(DenyReason::Size { bytes, limit });
-    }
     let not_an_object = |rule: String| DenyReason::NotAnObject { index, rule };
     let mut body: Map<String, Value> =
         serde_json::from_str(text).map_err(|error| not_an_object(error.to_string()))?;

@@ -37,14 +37,19 @@ fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
         limits: Limits {
             children: 2,
             child_bytes: 400,
+            status_bytes: 100,
         },
     }
 }
 
 fn check_in(scope: Scope, texts: &[&str]) -> Result<Children<Checked>, Denied> {
-    let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+    let response = Response {
+        children: texts.iter().map(|text| (*text).to_owned()).collect(),
+        ..Response::default()
+    };
     let grant = grant(scope, OnParentDelete::Delete);
-    check(Children::desired(texts), &parent(scope), &grant)
+    check_size(&response, &grant)?;
+    check(Children::desired(response.children), &parent(scope), &grant)
 }
 
 const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}"#;
@@ -112,6 +117,49 @@ fn a_child_over_the_size_limit_is_denied() {
     let denied = check_in(Scope::Namespaced, &[&big]).unwrap_err();
     assert!(
         matches!(*denied.reason, DenyReason::Size { limit: 400, .. }),
+        "{denied}"
+    );
+}
+
+#[rstest]
+#[case::within(r#"{"a":1}"#, None)]
+#[case::too_long(&format!(r#"{{"a":"{}"}}"#, "x".repeat(100)), Some("returned a status patch of 108 bytes, its limit is 100"))]
+fn a_status_over_the_size_limit_is_denied(#[case] status: &str, #[case] told: Option<&str>) {
+    let response = Response {
+        status: Some(status.to_owned()),
+        ..Response::default()
+    };
+    let checked = check_size(&response, &grant(Scope::Namespaced, OnParentDelete::Delete));
+    match told {
+        None => assert_eq!(checked, Ok(())),
+        Some(told) => assert!(checked.unwrap_err().to_string().contains(told)),
+    }
+}
+
+#[test]
+fn a_text_that_takes_much_memory_is_denied_before_it_is_parsed() {
+    let limits = Limits {
+        children: 100,
+        child_bytes: 1 << 20,
+        status_bytes: 1 << 20,
+    };
+    let grant = Grant {
+        limits,
+        ..grant(Scope::Namespaced, OnParentDelete::Delete)
+    };
+    let small = format!("[{}1]", r#"{"":0},"#.repeat(10_000));
+    let within = Response {
+        status: Some(small.clone()),
+        ..Response::default()
+    };
+    assert_eq!(check_size(&within, &grant), Ok(()));
+    let over = Response {
+        children: vec![small; 3],
+        ..Response::default()
+    };
+    let denied = check_size(&over, &grant).unwrap_err();
+    assert!(
+        matches!(*denied.reason, DenyReason::ParsedSize { .. }),
         "{denied}"
     );
 }

@@ -6,7 +6,8 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{ChildGrant, ChildPolicy, Children, Limits, OnParentDelete, Step, check, plan};
+use crate::passes::check::check;
+use crate::{ChildGrant, ChildPolicy, Children, Limits, OnParentDelete, Step, plan};
 
 const OURS: &str = "parent";
 const OTHERS: &str = "other-parent";
