@@ -49,7 +49,7 @@ pub(crate) fn suggested_name(bytes: &[u8]) -> Option<String> {
 mod tests {
     use rstest::rstest;
 
-    use crate::limits::{CORE_INSTANCES, MEMORIES, TABLES};
+    use crate::limits::{CORE_INSTANCES, MEMORIES, MODULE_TABLES, TABLES};
     use crate::{ModuleError, Runtime};
 
     fn load(bytes: &[u8]) -> ModuleError {
@@ -113,11 +113,16 @@ mod tests {
         "contains 5 Wasm linear memories, which exceeds the configured maximum of 4"
     )]
     #[case::too_many_tables(
-        2,
-        &"(table 1 funcref)".repeat(TABLES as usize),
-        "contains 128 tables, which exceeds the configured maximum of 64"
+        TABLES / MODULE_TABLES + 1,
+        &"(table 1 funcref)".repeat(MODULE_TABLES as usize),
+        "contains 72 tables, which exceeds the configured maximum of 64"
     )]
-    #[case::a_large_memory(1, "(memory 20000)", "exceeds the limit of 1073741824 bytes")]
+    #[case::too_many_tables_of_a_module(
+        1,
+        &"(table 1 funcref)".repeat(MODULE_TABLES as usize + 1),
+        "tables count of 9 exceeds the per-instance limit of 8"
+    )]
+    #[case::a_large_memory(1, "(memory 20000)", "exceeds the limit of 0x40000000 bytes")]
     #[case::a_large_table(1, "(table 100001 funcref)", "exceeds the limit of 100000")]
     fn a_component_over_a_limit_is_told_which(
         #[case] count: u32,

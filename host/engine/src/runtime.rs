@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllo
 use crate::component::{Component, Gates};
 use crate::error::ModuleError;
 use crate::gate::Gate;
-use crate::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES, TICK};
+use crate::limits::{CORE_INSTANCES, MEMORIES, MODULE_TABLES, TABLE_ELEMENTS, TABLES, TICK};
 use crate::module;
 use crate::turns::Turns;
 use crate::world::Linkers;
@@ -151,6 +151,7 @@ fn config(concurrency: u32) -> Config {
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
+        .max_tables_per_module(MODULE_TABLES)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(MEMORY_CEILING);
     let mut config = Config::new();
