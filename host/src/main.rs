@@ -2,10 +2,12 @@
 
 mod arguments;
 mod client;
+mod compile;
 mod crd;
 mod diff;
 mod handlers;
 mod inspect;
+mod memory;
 mod module;
 mod probes;
 mod proxy;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => Ok(diff::diff(&arguments)),
         Command::Render(arguments) => render::render(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Compile(arguments) => compile::compile(&arguments),
         Command::Push(arguments) => push::push(&arguments),
         Command::Crd(arguments) => crd::crd(&arguments),
         Command::Rbac(arguments) => rbac::rbac(&arguments),

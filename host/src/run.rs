@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::arguments::{OnlyArguments, RunArguments, TelemetryArguments};
 use crate::client::{ClientLayers, Clients};
+use crate::compile::compile_apart;
 use crate::probes::{Monitoring, ProbeServer};
 use crate::serve::{DeclaredHandler, HandlerOrigin, HostContext, Supervisor, load, quoted};
 use crate::traces::Traces;
@@ -139,7 +140,8 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
     let config = module::config(&arguments.config)?;
     let call_limits = (&arguments.limits).into();
     let fetched = read_file(path)?;
-    let component = module::compile_bytes(runtime, path, &fetched.bytes)?;
+    let compiled = compile_apart(runtime, &fetched.bytes);
+    let component = compiled.map_err(|error| anyhow!("module {} {error}", path.display()))?;
     let description = module::describe(&component, path, &config, call_limits)?;
     let name = arguments.name.clone();
     let name = name.unwrap_or_else(|| module::suggested_name(&component, &description));

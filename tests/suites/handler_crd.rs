@@ -111,6 +111,8 @@ async fn the_api_server_fills_in_what_a_handler_leaves_out() {
       children: 100
       deadline: 1s
       memory: 64Mi
+      responseSize: 4Mi
+      statusSize: 256Ki
     module:
       path: /modules/evc.wasm
     parent:
@@ -140,8 +142,10 @@ async fn the_api_server_takes_every_source_and_bound() {
     let handlers = handlers().await;
     let mut handler = evc(&"a".repeat(48));
     handler["spec"]["serviceAccount"] = json!({"namespace": "team-a", "name": "evc.team"});
-    handler["spec"]["limits"] =
-        json!({"memory": "1Gi", "deadline": "60s", "children": 1000, "childSize": "1Mi"});
+    handler["spec"]["limits"] = json!({
+        "memory": "1Gi", "deadline": "60s", "children": 1000, "childSize": "1Mi", "statusSize": "1Mi",
+        "responseSize": "32Mi",
+    });
     handler["spec"]["rollout"] =
         json!({"preview": "Required", "maxFailureRatio": 1, "window": "24h"});
     let image = |reference: &str| {
@@ -162,8 +166,10 @@ async fn the_api_server_takes_every_source_and_bound() {
         handler["spec"]["module"] = module;
         tried(&handlers, &handler).await.unwrap();
     }
-    handler["spec"]["limits"] =
-        json!({"memory": "1Mi", "deadline": "0.01s", "children": 0, "childSize": "1024"});
+    handler["spec"]["limits"] = json!({
+        "memory": "1Mi", "deadline": "0.01s", "children": 0, "childSize": "1024", "statusSize": "1Ki",
+        "responseSize": "64Ki",
+    });
     handler["spec"]["rollout"] = json!({"maxFailureRatio": 0, "window": "1000ms"});
     handler["spec"]["children"] = (0..32)
         .map(|index| json!({"apiVersion": "v1", "kind": format!("Kind{index}")}))
@@ -269,6 +275,8 @@ async fn an_amount_out_of_bounds_is_refused() {
         ("/spec/limits", json!({"children": 1001})),
         ("/spec/limits", json!({"childSize": "1023"})),
         ("/spec/limits", json!({"childSize": "2Mi"})),
+        ("/spec/limits", json!({"statusSize": "2Mi"})),
+        ("/spec/limits", json!({"responseSize": "1Ki"})),
         ("/spec/rollout", json!({"preview": "required"})),
         ("/spec/rollout", json!({"maxFailureRatio": 2})),
         ("/spec/rollout", json!({"window": "999ms"})),
@@ -286,6 +294,8 @@ async fn an_amount_out_of_bounds_is_refused() {
     spec.limits.children: Invalid value: 1001: spec.limits.children in body should be less than or equal to 1000
     spec.limits.childSize: Invalid value: "1023": must be a quantity of 1Ki to 1Mi; write it as 256Ki
     spec.limits.childSize: Invalid value: "2Mi": must be a quantity of 1Ki to 1Mi; write it as 256Ki
+    spec.limits.statusSize: Invalid value: "2Mi": must be a quantity of 1Ki to 1Mi; write it as 256Ki
+    spec.limits.responseSize: Invalid value: "1Ki": must be a quantity of 64Ki to 32Mi; write it as 4Mi
     spec.rollout.preview: Unsupported value: "required": supported values: "Optional", "Required"
     spec.rollout.maxFailureRatio: Invalid value: 2: spec.rollout.maxFailureRatio in body should be less than or equal to 1
     spec.rollout.window: Invalid value: "999ms": must be a duration of 1s to 24h; write it as 60s

@@ -72,7 +72,7 @@ async fn a_host_that_stands_by_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_host_that_was_paused_past_its_lease_writes_nothing_when_it_wakes() {
+async fn a_host_that_was_paused_past_its_lease_changes_nothing_when_it_wakes() {
     let (mut hosted, mut second, _) = two_hosts("paused").await;
     let (before, during, after) = (names(20), "during".to_owned(), "after".to_owned());
     // The host is stopped while it works on these claims.
@@ -92,7 +92,10 @@ async fn a_host_that_was_paused_past_its_lease_writes_nothing_when_it_wakes() {
     hosted.follow(std::slice::from_ref(&after), "one").await;
     hosted.ready(&[after]).await;
     let written = hosted.requests_of(TestAccount::Host, &mark).await.writes();
-    assert_eq!(written.count(), 0, "{written}\n{}", hosted.operator.log());
+    // A request that was on its way to the connection when the host was stopped is sent when it wakes. It changes nothing:
+    // it creates what exists by now, or names the version of a parent that is none any more. Events may be told twice.
+    let changed = written.only(|entry| entry.code < 300 && entry.resource != "events");
+    assert_eq!(changed.count(), 0, "{written}\n{}", hosted.operator.log());
     // The host can take the lease again.
     second.terminate().await;
     hosted

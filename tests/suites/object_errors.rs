@@ -215,9 +215,9 @@ async fn a_wrong_quantity_is_told_in_the_api_servers_words() {
 #[tokio::test]
 async fn a_status_that_is_too_large_is_told_and_a_smaller_one_heals_it() {
     let puppets = PuppetNamespace::serve("large-status").await;
-    let text = "x".repeat(900 << 10);
-    // With the spec, which holds it too, this is more than etcd takes.
-    let spec = json!({"do": "apply", "status": {"text": text}});
+    // Together this is more than etcd takes.
+    let (status, filling) = ("x".repeat(255 << 10), "x".repeat(1_250 << 10));
+    let spec = json!({"do": "apply", "status": {"text": status}, "filling": filling});
     puppets.apply("a", &spec).await;
     let message = puppets.outcome("a", "False", "Rejected").await;
     assert!(
@@ -228,6 +228,20 @@ async fn a_status_that_is_too_large_is_told_and_a_smaller_one_heals_it() {
         .apply("a", &json!({"do": "apply", "status": {"text": "x"}}))
         .await;
     puppets.served("a").await;
+}
+
+#[tokio::test]
+async fn a_status_over_its_limit_is_denied() {
+    let puppets = PuppetNamespace::serve("status-limit").await;
+    let text = "x".repeat(300 << 10);
+    puppets
+        .apply("a", &json!({"do": "apply", "status": {"text": text}}))
+        .await;
+    let message = puppets.outcome("a", "False", "Denied").await;
+    assert!(
+        message.contains("its limit is 262144; make it smaller"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

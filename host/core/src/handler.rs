@@ -41,6 +41,15 @@ pub struct Response {
     pub requeue_after: Option<Duration>,
 }
 
+impl Response {
+    /// Bytes of its JSON texts.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let status = self.status.as_ref().map_or(0, String::len);
+        self.children.iter().map(String::len).sum::<usize>() + status
+    }
+}
+
 /// What the condition `Ready` says once the children are applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Readiness {
@@ -129,6 +138,11 @@ pub trait Invoke: Send + Sync {
 
     /// Calls `reconcile` once; gives the answer and what it cost.
     fn invoke_measured(&self, call: &Call<'_>) -> (Result<Response, Failure>, Effort);
+
+    /// Does work that this handler causes, such as checking a large response, in its share of the processors.
+    fn work(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
 
     /// Calls `reconcile` once.
     ///

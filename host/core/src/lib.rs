@@ -46,7 +46,7 @@ pub use passes::{
     reported_failure, status_patch,
 };
 pub use proxies::Proxies;
-pub use queue::{Backoff, Next, Queue, Task, TokenBucket};
+pub use queue::{Backoff, ByteBudget, Next, Queue, Task, TokenBucket};
 pub use rollout::{
     Action, Facts, HeldModule, LoadPurpose, ModuleRecord, Now, PreviewSummary, Recalled,
     RollbackRecord, Rollout, RolloutEvent, RolloutModule, RolloutNote, RolloutRecord,

@@ -206,6 +206,10 @@ impl Invoke for ComponentHandler {
         self.component.digest
     }
 
+    fn work(&self, work: Box<dyn FnOnce() + Send>) {
+        self.component.gates.turns.work(&self.usage, work);
+    }
+
     fn invoke_measured(&self, call: &Call<'_>) -> (Result<Response, Failure>, Effort) {
         let console = Console::new(&self.name, call.object);
         // The whole input is not the seed: random numbers would change with each resource version and status,

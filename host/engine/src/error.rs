@@ -22,6 +22,12 @@ pub enum ModuleError {
         "exceeds a limit of this host: {0}; build it from fewer core modules, with fewer or smaller memories and tables"
     )]
     TooLarge(String),
+    /// It takes more to compile than it may.
+    #[error("{0} to compile; build it smaller, or give the host more memory")]
+    Costly(String),
+    /// The host could not compile it.
+    #[error("could not be compiled: {0}; this is a fault of the host, so look at its log")]
+    Uncompiled(String),
     /// It imports something that handlers are not granted.
     #[error(
         "imports `{0}`, which handlers are not granted; a handler may import handler-host:handler/log and wasi:cli/imports@0.2, nothing else"

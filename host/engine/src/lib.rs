@@ -27,5 +27,6 @@ mod world;
 pub use component::{Component, ComponentHandler};
 pub use error::{DescribeError, ModuleError};
 pub use memo::{Memo, MemoCounts, Memoised, Tally};
-pub use runtime::{Runtime, RuntimeError};
+pub use module::check_header;
+pub use runtime::{Runtime, RuntimeError, compile};
 pub use world::World;

@@ -14,5 +14,5 @@ pub(crate) const CORE_INSTANCES: u32 = 64;
 /// Memories that a call may have; a component has one for the program, and some adapters have their own.
 pub(crate) const MEMORIES: u32 = 4;
 /// Tables that a call may have, and one core module.
-pub(crate) const TABLES: u32 = 64;
-pub(crate) const MODULE_TABLES: u32 = 8;
+pub(crate) const TABLES: u32 = 16;
+pub(crate) const MODULE_TABLES: u32 = 4;

@@ -96,6 +96,10 @@ impl Invoke for Memoised {
         self.invoke.digest()
     }
 
+    fn work(&self, work: Box<dyn FnOnce() + Send>) {
+        self.invoke.work(work);
+    }
+
     fn invoke_measured(&self, call: &Call<'_>) -> (Result<Response, Failure>, Effort) {
         self.tally.calls.fetch_add(1, Ordering::AcqRel);
         let Some(answers) = &self.memo.answers else {

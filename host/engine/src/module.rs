@@ -2,7 +2,11 @@ use crate::error::ModuleError;
 
 /// Looks at the first eight bytes: the magic number, then the version and layer that tell a component
 /// (`0d 00 01 00`) from a core module (`01 00 00 00`).
-pub(crate) fn check_header(bytes: &[u8]) -> Result<(), ModuleError> {
+///
+/// # Errors
+///
+/// When they are not those of a component.
+pub fn check_header(bytes: &[u8]) -> Result<(), ModuleError> {
     if bytes.is_empty() {
         return Err(ModuleError::Empty);
     }
@@ -115,12 +119,12 @@ mod tests {
     #[case::too_many_tables(
         TABLES / MODULE_TABLES + 1,
         &"(table 1 funcref)".repeat(MODULE_TABLES as usize),
-        "contains 72 tables, which exceeds the configured maximum of 64"
+        "contains 20 tables, which exceeds the configured maximum of 16"
     )]
     #[case::too_many_tables_of_a_module(
         1,
         &"(table 1 funcref)".repeat(MODULE_TABLES as usize + 1),
-        "tables count of 9 exceeds the per-instance limit of 8"
+        "tables count of 5 exceeds the per-instance limit of 4"
     )]
     #[case::a_large_memory(1, "(memory 20000)", "exceeds the limit of 0x40000000 bytes")]
     #[case::a_large_table(1, "(table 100001 funcref)", "exceeds the limit of 100000")]

@@ -134,6 +134,19 @@ impl Runtime {
     }
 }
 
+/// Compiles a module to code for [`Runtime::load_code`], in a process that runs none.
+///
+/// # Errors
+///
+/// When the bytes are not a component, or one that no runtime takes.
+pub fn compile(bytes: &[u8]) -> Result<Vec<u8>, ModuleError> {
+    let mut config = code_config();
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    let engine = Engine::new(&config).map_err(|error| ModuleError::of_engine(&error))?;
+    let code = engine.precompile_component(bytes);
+    code.map_err(|error| ModuleError::of_engine(&error))
+}
+
 /// How many calls of one handler are begun at a time. More than there are processors are of use only because some calls are
 /// longer than others.
 fn share(concurrency: u32, processors: usize) -> u32 {
@@ -154,9 +167,15 @@ fn config(concurrency: u32) -> Config {
         .max_tables_per_module(MODULE_TABLES)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(MEMORY_CEILING);
+    let mut config = code_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// What compiled code depends on.
+fn code_config() -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
         // The same input must give the same bytes out, on every machine.

@@ -12,14 +12,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// The niceness of threads that run long calls, as `setpriority(2)` defines it: where the processors are busy, these get a
-/// tenth of them.
-const NICENESS: i32 = 10;
-
 /// Turns at the processors of this machine. A call computes for a slice, which ends when its future yields.
 ///
 /// Its first slice is computed by the caller's own thread, which waits until it is its turn. Whoever has computed least is
-/// next. A call that is not done after its first slice is long: threads of low priority compute the rest of it.
+/// next. A call that is not done after its first slice is long: threads of their own compute the rest of it, and leave one
+/// processor to all else.
 pub(crate) struct Turns {
     first: Mutex<FirstSlices>,
     long: Arc<LongCalls>,
@@ -116,7 +113,7 @@ impl Turns {
             queue: Mutex::new(Order::new()),
             news: Condvar::new(),
         });
-        for _ in 0..processors {
+        for _ in 0..processors.saturating_sub(1).max(1) {
             let long = Arc::downgrade(&long);
             thread::Builder::new()
                 .name("long-calls".to_owned())
@@ -150,16 +147,36 @@ impl Turns {
         let (has_ended, slice) = slices.as_mut().compute();
         self.leave(usage, start, slice);
         if !has_ended {
-            let call = LongCall {
-                slices,
-                usage: Arc::clone(usage),
-            };
-            self.long.queue.lock().add(usage, call);
-            self.long.news.notify_one();
+            let usage = Arc::clone(usage);
+            self.add_long(LongCall { slices, usage });
         }
         // The call tells how it ended; if not, its thread has ended with it.
         let ended = told.recv();
         ended.unwrap_or((Err(Stopped::Panicked), slice))
+    }
+
+    /// Does work among the long calls, in one slice, and waits for its end.
+    pub(crate) fn work(&self, usage: &Arc<Usage>, work: Box<dyn FnOnce() + Send>) {
+        let (tell, told) = mpsc::sync_channel(1);
+        let future = async move { work() };
+        let slices = Box::pin(SlicedCall {
+            future: Box::pin(future),
+            most: Duration::MAX,
+            computed: Duration::ZERO,
+            tell,
+        });
+        self.add_long(LongCall {
+            slices,
+            usage: Arc::clone(usage),
+        });
+        // Whoever gave the work notices that it was not done.
+        let _ = told.recv();
+    }
+
+    fn add_long(&self, call: LongCall) {
+        let usage = Arc::clone(&call.usage);
+        self.long.queue.lock().add(&usage, call);
+        self.long.news.notify_one();
     }
 
     fn wait_for_turn(&self, usage: &Usage) -> Duration {
@@ -198,8 +215,6 @@ impl Drop for Turns {
 
 /// Computes long calls in turn, a slice each, until the turns are dropped.
 fn compute_long_calls(long: &std::sync::Weak<LongCalls>) {
-    // Where it is not allowed, long calls only disturb others more.
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
     while let Some(long) = long.upgrade() {
         let next = {
             let mut queue = long.queue.lock();

@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Render(RenderArguments),
     /// Say what a module is: digest, size, world, imports, and the kinds it handles
     Inspect(InspectArguments),
+    /// Compile the module on standard input within limits; the host runs this for itself
+    #[command(hide = true)]
+    Compile(CompileArguments),
     /// Push a module to a registry as an OCI image, and print what pins it
     Push(PushArguments),
     /// Print the definition of Handlers: `handler-host crd | kubectl apply -f -`
@@ -49,6 +52,17 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct CompileArguments {
+    /// How much memory compiling may take, in bytes
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) memory: u64,
+
+    /// How much CPU time compiling may take, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) cpu_seconds: u64,
 }
 
 #[derive(Args, Clone)]

@@ -63,7 +63,7 @@ pub async fn preview(
     if parents.scope == Scope::Cluster && !candidate.namespaces.is_empty() {
         return Err(PreviewError::Namespaces(grant.parent.clone()));
     }
-    let running = RunningModule::new(candidate.active.clone(), &grant)?;
+    let running = Arc::new(RunningModule::new(candidate.active.clone(), &grant)?);
     let kinds: Vec<_> = children.into_iter().map(WatchedKind::new).collect();
     // Parents first: a child that is created between the lists is observed then, and not taken for missing.
     let mut listed = list(client, &parents, &candidate.namespaces, "").await?;
@@ -99,7 +99,7 @@ fn is_called(parent: &Object, running: &RunningModule) -> bool {
 /// Tries the candidate on each parent, several at a time. Gives the outcomes in the order of the parents.
 async fn try_all(
     client: &Client,
-    (grant, running): (&Grant, &RunningModule),
+    (grant, running): (&Grant, &Arc<RunningModule>),
     kinds: &[WatchedKind],
     (parents, living): (Vec<Object>, &HashSet<String>),
     progress: &impl Fn(PreviewProgress),

@@ -19,7 +19,7 @@ pub(super) struct DryRun<'a> {
     pub(super) client: &'a Client,
     /// All that the handler is granted.
     pub(super) grant: &'a Grant,
-    pub(super) running: &'a RunningModule,
+    pub(super) running: &'a Arc<RunningModule>,
     pub(super) kinds: &'a [WatchedKind],
     /// Permits to call the module.
     pub(super) calls: &'a Semaphore,

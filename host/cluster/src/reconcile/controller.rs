@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 
 use super::parent_states::ParentStates;
 use super::running_module::{CallableModule, FailedTrial, RunningModule};
+use super::write_budget::WriteBudget;
 use crate::api::{ApiClients, ProblemLog};
 use crate::health::{HeartbeatOf, Liveness};
 use crate::metrics::{HandlerMetrics, LabelValue as _, TRACES};
@@ -77,6 +78,7 @@ pub(crate) struct Controller {
     pub(super) missing: Vec<Kind>,
     /// Notices when kinds are served otherwise.
     pub(super) follower: Arc<KindsFollower>,
+    pub(crate) budget: WriteBudget,
     failed_trials: UnboundedSender<FailedTrial>,
     warnings: UnboundedSender<HandlerWarning>,
 }
@@ -134,6 +136,7 @@ impl Controller {
             dropped: RwLock::default(),
             missing,
             follower,
+            budget: WriteBudget::new(warnings.clone()),
             failed_trials,
             warnings,
         };

@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use handler_host_core::{
-    Call, Decision, Effort, Failure, Fault, Invoke, Kind, Object, Response, Undecided,
-};
+use handler_host_core::{Call, Decision, Effort, Failure, Fault, Kind, Object, Undecided};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
@@ -10,9 +8,12 @@ use super::observe::seen_by;
 use super::running_module::RunningModule;
 use crate::metrics::{CallOutcome, HandlerMetrics, LabelValue as _, TRACES};
 
+/// Up to this many bytes, a response is checked at once; a larger one in the handler's share of the processors.
+const SMALL_RESPONSE: usize = 64 << 10;
+
 /// Calls a module for a parent and checks its response. Writes nothing.
 pub(crate) async fn decide(
-    running: &RunningModule,
+    running: &Arc<RunningModule>,
     parent: &Arc<Object>,
     observed: &[(Kind, Arc<Object>)],
     metrics: &HandlerMetrics,
@@ -21,43 +22,55 @@ pub(crate) async fn decide(
     let span = tracing::info_span!(
         target: TRACES, "invoke", digest = %running.digest().short(), outcome = Empty,
     );
-    let (invoke, config) = (running.invoke.clone(), running.config.clone());
     let seen = seen_by(&running.grant, observed);
-    let call = call(invoke, parent.clone(), seen, config);
-    let (answer, effort) = call.instrument(span.clone()).await;
-    let decided = Decision::of(answer, parent, &running.grant);
+    let children: Vec<_> = seen.into_iter().cloned().collect();
+    let (running, parent) = (running.clone(), parent.clone());
+    // A guest may use its whole deadline; no async thread is to stand still that long.
+    let deciding =
+        tokio::task::spawn_blocking(move || call_and_check(&running, &parent, &children));
+    let (decided, effort) = deciding
+        .instrument(span.clone())
+        .await
+        .unwrap_or_else(|error| (Err(host_failure(&error)), Effort::Nothing));
     let outcome = CallOutcome::from(&decided);
     span.record("outcome", outcome.as_str());
     metrics.called(outcome, effort);
     decided
 }
 
-/// Calls the handler for a parent.
-async fn call(
-    invoke: Arc<dyn Invoke>,
-    parent: Arc<Object>,
-    observed: Vec<&Arc<Object>>,
-    config: Arc<str>,
-) -> (Result<Response, Failure>, Effort) {
-    let children: Vec<_> = observed.into_iter().cloned().collect();
-    let call = move || {
-        let texts: Vec<&str> = children.iter().map(|child| child.text()).collect();
-        invoke.invoke_measured(&Call {
-            object: &parent.key().to_string(),
-            parent: parent.text(),
-            children: &texts,
-            config: &config,
-        })
-    };
-    // A guest may use its whole deadline; no async thread is to stand still that long.
-    let answer = tokio::task::spawn_blocking(call).await;
-    answer.unwrap_or_else(|error| {
-        let message = format!("the host failed to run the handler ({error})");
-        let failure = Failure::Temporary {
-            message,
-            delay: None,
-        };
-        (Err(failure), Effort::Nothing)
+fn call_and_check(
+    running: &Arc<RunningModule>,
+    parent: &Arc<Object>,
+    children: &[Arc<Object>],
+) -> (Result<Decision, Undecided>, Effort) {
+    let texts: Vec<&str> = children.iter().map(|child| child.text()).collect();
+    let (answer, effort) = running.invoke.invoke_measured(&Call {
+        object: &parent.key().to_string(),
+        parent: parent.text(),
+        children: &texts,
+        config: &running.config,
+    });
+    let is_small = answer
+        .as_ref()
+        .map_or(true, |response| response.bytes() <= SMALL_RESPONSE);
+    if is_small {
+        return (Decision::of(answer, parent, &running.grant), effort);
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    let (module, parent) = (running.clone(), parent.clone());
+    running.invoke.work(Box::new(move || {
+        // The receiver waits below.
+        let _ = tell.send(Decision::of(answer, &parent, &module.grant));
+    }));
+    let decided = told.recv();
+    let decided = decided.unwrap_or_else(|error| Err(host_failure(&error)));
+    (decided, effort)
+}
+
+fn host_failure(error: &dyn std::error::Error) -> Undecided {
+    Undecided::Failed(Failure::Temporary {
+        message: format!("the host failed to run the handler ({error})"),
+        delay: None,
     })
 }
 

@@ -11,6 +11,7 @@ use tracing::field::Empty;
 
 use super::executed::{ChildWrite, Executed};
 use super::parent_states::ParentStates;
+use super::write_budget::WriteBudget;
 use crate::api::{ApiError, Expected, Requests, answered, answered_with_retries, missing};
 use crate::metrics::{HandlerMetrics, LabelValue as _, TRACES, Write, WriteOutcome};
 use crate::watching::{ContestedNames, WatchedKind, WorkQueue};
@@ -49,6 +50,7 @@ pub(crate) struct PassMemory<'a> {
     pub(crate) contested: &'a ContestedNames,
     pub(crate) queue: &'a WorkQueue,
     pub(crate) metrics: &'a HandlerMetrics,
+    pub(crate) budget: &'a WriteBudget,
 }
 
 /// What stands at the name of a child that could not be written as planned, if it is not foreign.
@@ -225,6 +227,9 @@ impl Executor<'_> {
             None => (Write::Create, Expected::Nothing),
             Some(before) => (Write::Apply, Expected::Object(&before.meta.uid)),
         };
+        if let Effect::Real(memory) = &self.effect {
+            memory.budget.take(child.bytes).await;
+        }
         let requests = self.requests();
         let patch = self.send(|| requests.apply(&kind.served, child, expected));
         let answer = self.measured(write, &name, patch).await?;

@@ -13,6 +13,7 @@ mod pass;
 mod report;
 mod running_module;
 mod serving;
+mod write_budget;
 
 pub use self::controller::{HandlerWarning, ServingOptions};
 pub(crate) use self::decide::decide;

@@ -70,7 +70,7 @@ impl Controller {
     /// Observes the children, and makes a pass if there is anything to do.
     async fn pass_if_due(
         &self,
-        running: &RunningModule,
+        running: &Arc<RunningModule>,
         key: &Key,
         parent: &Arc<Object>,
         is_retry: bool,
@@ -105,7 +105,7 @@ impl Controller {
 
     async fn pass(
         &self,
-        running: &RunningModule,
+        running: &Arc<RunningModule>,
         key: &Key,
         parent: &Arc<Object>,
         observed: &[(Kind, Arc<Object>)],
@@ -155,7 +155,8 @@ impl Controller {
         });
         let steps = {
             let _span = tracing::info_span!(target: TRACES, "plan").entered();
-            plan(desired, observed, &accepted, parent, &self.grant)
+            // It reads the observed children, which may be large.
+            tokio::task::block_in_place(|| plan(desired, observed, &accepted, parent, &self.grant))
         };
         let executor = Executor {
             client: &self.client,
@@ -168,6 +169,7 @@ impl Controller {
                 contested: &self.contested,
                 queue: &self.queue,
                 metrics: &self.metrics,
+                budget: &self.budget,
             }),
         };
         let executed = executor.run(&steps).await;

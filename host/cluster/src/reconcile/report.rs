@@ -156,6 +156,7 @@ impl Controller {
         let Some(status) = self.patch_for(&parent.status(), report) else {
             return Ok(());
         };
+        self.budget.take(status.to_string().len()).await;
         // The conditions are written as a whole list, so the parent must be the one that was seen.
         let patch = json!({
             "metadata": {"resourceVersion": parent.meta.resource_version},

@@ -40,7 +40,12 @@ impl RunningModule {
         let mut hasher = DefaultHasher::new();
         active.invoke.digest().hash(&mut hasher);
         active.config.hash(&mut hasher);
-        (active.limits.memory, active.limits.deadline).hash(&mut hasher);
+        let CallLimits {
+            memory,
+            deadline,
+            response,
+        } = active.limits;
+        (memory, deadline, response).hash(&mut hasher);
         Ok(Self {
             grant: granted.narrowed_to(&active.description)?,
             has_finalizer: active.description.has_finalizer,

@@ -30,6 +30,8 @@ pub struct Child {
     pub body: Value,
     /// The digest of `body` without the annotation that carries this digest.
     pub digest: Digest,
+    /// Bytes of `body` as JSON text, about.
+    pub bytes: usize,
     /// What the schema says about the fields of its kind.
     pub field_types: FieldTypes,
 }

@@ -7,12 +7,14 @@ use self::revisits::Revisits;
 use self::timers::Timers;
 
 mod backoff;
+mod byte_budget;
 mod reports;
 mod revisits;
 mod timers;
 mod token_bucket;
 
 pub use self::backoff::Backoff;
+pub use self::byte_budget::ByteBudget;
 pub use self::token_bucket::TokenBucket;
 
 /// One turn in so many is for a revisit, if any is due, however much else there is to do.

@@ -4,6 +4,7 @@ use handler_host_core::FetchedModule;
 use handler_host_engine::{Component, ModuleError};
 use handler_host_registry::Store;
 
+use crate::compile::compile_apart;
 use crate::serve::HostContext;
 
 /// Compiles a module, unless its code was kept. Blocks.
@@ -20,7 +21,7 @@ pub(super) fn compile(
         return Ok(component);
     }
     let started = Instant::now();
-    let component = host.runtime.load(&fetched.bytes)?;
+    let component = compile_apart(&host.runtime, &fetched.bytes)?;
     let ms = started.elapsed().as_millis();
     tracing::debug!(%handler, digest = %component.digest().short(), ms, "compiled");
     // What is mapped from a file is memory that the system can take back; what the compiler left is not.

@@ -76,6 +76,27 @@ fn what_a_handler_leaves_out_has_a_default() {
 }
 
 #[test]
+fn limits_are_taken() {
+    let settings = settings(&json!({"/spec/limits": {
+        "memory": "1Gi", "deadline": "500ms", "children": 0, "childSize": "0.5Mi", "statusSize": "1Ki",
+        "responseSize": "1Mi",
+    }}))
+    .unwrap();
+    let call_limits = CallLimits {
+        memory: 1 << 30,
+        deadline: Duration::from_millis(500),
+        response: 1 << 20,
+    };
+    assert_eq!(settings.call_limits, call_limits);
+    let limits = Limits {
+        children: 0,
+        child_bytes: 512 << 10,
+        status_bytes: 1 << 10,
+    };
+    assert_eq!(settings.limits, limits);
+}
+
+#[test]
 fn what_a_handler_says_is_taken() {
     let settings = settings(&json!({
         "/metadata/annotations": {APPROVE_ANNOTATION: DIGEST},
@@ -92,10 +113,6 @@ fn what_a_handler_says_is_taken() {
         ],
         "/spec/serviceAccount": {"namespace": "team-a", "name": "evc"},
         "/spec/config": {"z": 1, "a": [null, {"y": 1, "b": 2}]},
-        "/spec/limits": {
-            "memory": "1Gi", "deadline": "500ms", "children": 0, "childSize": "0.5Mi", "statusSize": "1Ki",
-            "responseSize": "1Mi",
-        },
         "/spec/rollout": {"preview": "Required", "maxFailureRatio": 1, "window": "24h"},
     }))
     .unwrap();
@@ -120,18 +137,6 @@ fn what_a_handler_says_is_taken() {
     assert_eq!(settings.children, children);
     assert_eq!(settings.account, Account::new("team-a", "evc").ok());
     assert_eq!(settings.config, r#"{"a":[null,{"b":2,"y":1}],"z":1}"#);
-    let call_limits = CallLimits {
-        memory: 1 << 30,
-        deadline: Duration::from_millis(500),
-        response: 1 << 20,
-    };
-    assert_eq!(settings.call_limits, call_limits);
-    let limits = Limits {
-        children: 0,
-        child_bytes: 512 << 10,
-        status_bytes: 1 << 10,
-    };
-    assert_eq!(settings.limits, limits);
     let rollout = RolloutPolicy {
         preview: PreviewPolicy::Required,
         max_failure_ratio: 1.0,

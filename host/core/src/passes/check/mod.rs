@@ -160,6 +160,7 @@ fn check_one(
         kind,
         body,
         digest,
+        bytes: text.len(),
         field_types: granted.field_types.clone(),
     })
 }

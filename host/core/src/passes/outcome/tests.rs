@@ -75,6 +75,7 @@ fn decision(response: Response, desired: usize) -> Decision {
             kind,
             key,
             body,
+            bytes: 0,
             digest,
             field_types: FieldTypes::default(),
         })
