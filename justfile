@@ -17,7 +17,7 @@ export KUBEBUILDER_ASSETS := if env("KUBEBUILDER_ASSETS", "") == "" { built_asse
 build-guest folder="guest-evc": (_guest folder)
 
 # Build the host and everything that the suites run
-build: (_guest "guest-evc") (_guest "tests/guests/puppet") (_guest "tests/guests/chameleon")
+build: (_guest "guest-evc") (_guest "tests/guests/puppet") (_guest "tests/guests/chameleon") (_guest "tests/guests/hostile")
     @echo "Compiling handler-host and the tests: about 8 minutes on two cores, once"
     cargo build --locked --workspace --all-targets
 
@@ -48,6 +48,11 @@ docs:
 bench: control-plane (_guest "guest-evc") (_guest "tests/guests/chameleon")
     cargo build --locked --release --workspace --bins --bench claims --bench swap
     cargo bench --locked --workspace --bench claims --bench swap
+
+# Measure what hostile handlers do to their host and to a neighbour; the host has the memory of a small Pod (HOSTILE_MIB)
+hostile: control-plane (_guest "guest-evc") (_guest "tests/guests/hostile")
+    cargo build --locked --release --workspace --bins --bench hostile
+    cargo bench --locked --workspace --bench hostile
 
 # Test the alerts, and run the dashboard's queries on a real Prometheus; needs Debian's package prometheus
 check-alerts: control-plane build

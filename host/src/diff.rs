@@ -44,7 +44,7 @@ pub(crate) fn diff(arguments: &DiffArguments) -> ExitCode {
 
 async fn show(arguments: &DiffArguments) -> Result<ExitCode> {
     let started = Instant::now();
-    let runtime = Runtime::new(PREVIEW_CALLS)?;
+    let runtime = Runtime::new(PREVIEW_CALLS, None)?;
     let (client, candidate) = match (&arguments.filename, &arguments.handler, &arguments.module) {
         (Some(file), _, _) => of_file(file, arguments, runtime).await?,
         (None, Some(handler), Some(module)) => {

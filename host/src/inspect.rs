@@ -12,7 +12,7 @@ use crate::{module, telemetry};
 /// command's error.
 pub(crate) fn inspect(arguments: &InspectArguments) -> Result<ExitCode> {
     let config = module::config(&arguments.config)?;
-    let runtime = Runtime::new(1)?;
+    let runtime = Runtime::new(1, None)?;
     let component = module::compile(&runtime, &arguments.module)?;
     let limits = (&arguments.limits).into();
     let description = module::describe(&component, &arguments.module, &config, limits);

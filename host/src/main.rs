@@ -32,7 +32,10 @@ use crate::arguments::{Arguments, Command};
 fn main() -> ExitCode {
     proxy::tolerate_no_proxy();
     let outcome = match Arguments::parse().command {
-        Command::Run(arguments) => run::run(*arguments),
+        Command::Run(arguments) => {
+            memory::keep_little();
+            run::run(*arguments)
+        }
         Command::Diff(arguments) => Ok(diff::diff(&arguments)),
         Command::Render(arguments) => render::render(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),

@@ -1,20 +1,65 @@
 //! How much memory the host may use, and how much is left of it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What is kept for everything that is not counted one by one: objects, requests, and the code of the host.
 const RESERVE: u64 = 8 << 20;
+/// From here on a limit is none.
+const NO_LIMIT: u64 = 1 << 60;
+
+/// The variable by which glibc is told how many arenas its allocator may have.
+#[cfg(target_env = "gnu")]
+const ARENAS: &str = "MALLOC_ARENA_MAX";
+
+/// Starts the program anew with one arena. By default glibc has eight for each processor, and keeps in each what was freed:
+/// after large answers a host would keep the memory of all of them. It reads the variable only when a program starts.
+#[cfg(target_env = "gnu")]
+pub(crate) fn keep_little() {
+    use std::os::unix::process::CommandExt as _;
+
+    let Ok(program) = std::env::current_exe() else {
+        return;
+    };
+    if std::env::var_os(ARENAS).is_none() {
+        let mut arguments = std::env::args_os();
+        let mut command = std::process::Command::new(program);
+        if let Some(name) = arguments.next() {
+            command.arg0(name);
+        }
+        // It returns only where it fails, and then the host needs more memory.
+        let error = command.args(arguments).env(ARENAS, "1").exec();
+        tracing::debug!("the program cannot be started anew: {error}");
+    }
+}
+
+/// Only glibc needs it.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn keep_little() {}
 
 /// The memory that this process may use before the kernel ends it: the least limit of its control groups. None if there is
 /// no limit.
 pub(crate) fn limit() -> Option<u64> {
-    limit_below(Path::new("/sys/fs/cgroup"), &own_group()?)
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    limit_of(Path::new("/sys/fs/cgroup"), &groups)
+}
+
+/// The memory for the calls of handlers, as this process begins: what is left, less what is kept for the objects and answers
+/// that the host will hold. None if there is no limit.
+pub(crate) fn for_calls() -> Option<usize> {
+    let left = left()?;
+    let kept = limit()? / 4;
+    usize::try_from(left.saturating_sub(kept)).ok()
 }
 
 /// The memory that is left of the limit, less a reserve; None if there is no limit.
 pub(crate) fn left() -> Option<u64> {
     Some(limit()?.saturating_sub(used()? + RESERVE))
+}
+
+/// The most memory for answers that are remembered.
+pub(crate) fn for_answers() -> u64 {
+    limit().map_or(u64::MAX, |limit| limit / 16)
 }
 
 /// The memory of this process that the kernel cannot take back, in bytes.
@@ -27,39 +72,76 @@ fn used() -> Option<u64> {
     Some((kib("RssAnon:")? + kib("RssShmem:")?) << 10)
 }
 
-/// The control group of this process, in version 2 of control groups, as a path below the root that it sees.
-fn own_group() -> Option<PathBuf> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(group.into())
+/// The least limit of the control groups that `/proc/self/cgroup` names. In version 2, one hierarchy has all controllers; in
+/// version 1, `memory` has a hierarchy of its own. A container sees its own group as the root, so groups that do not exist
+/// are passed over.
+fn limit_of(root: &Path, groups: &str) -> Option<u64> {
+    let limits = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (fields.next()?, fields.next()?);
+        let group = Path::new(group.trim_start_matches('/'));
+        match controllers {
+            "" => limit_below(root, group, "memory.max"),
+            _ if controllers.split(',').any(|it| it == "memory") => {
+                limit_below(&root.join("memory"), group, "memory.limit_in_bytes")
+            }
+            _ => None,
+        }
+    });
+    limits.min()
 }
 
-fn limit_below(root: &Path, group: &Path) -> Option<u64> {
+fn limit_below(root: &Path, group: &Path, file: &str) -> Option<u64> {
     let groups = group.ancestors().map(|group| root.join(group));
     let limits = groups.filter_map(|group| {
-        let text = fs::read_to_string(group.join("memory.max")).ok()?;
-        text.trim().parse().ok()
+        let text = fs::read_to_string(group.join(file)).ok()?;
+        // Version 2 writes `max` where there is no limit, and version 1 the largest number of pages.
+        text.trim().parse().ok().filter(|limit| *limit < NO_LIMIT)
     });
     limits.min()
 }
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
-    #[test]
-    fn the_least_limit_of_all_groups_counts() {
+    #[rstest]
+    #[case::version_2("0::/pods/pod/container", "pods/pod", "memory.max")]
+    #[case::version_2_in_a_container("0::/", "", "memory.max")]
+    #[case::version_2_without_a_namespace("0::/kubepods/other", "", "memory.max")]
+    #[case::version_1(
+        "4:cpu,cpuacct:/a\n3:memory:/pods/pod/container\n0::/",
+        "memory/pods/pod",
+        "memory.limit_in_bytes"
+    )]
+    fn the_limit_is_that_of_the_group_or_of_one_above(
+        #[case] groups: &str,
+        #[case] group: &str,
+        #[case] file: &str,
+    ) {
         let root = tempfile::tempdir().unwrap();
-        let pod = root.path().join("pods/pod");
-        fs::create_dir_all(pod.join("container")).unwrap();
-        let limit = || limit_below(root.path(), Path::new("pods/pod/container"));
+        let group = root.path().join(group);
+        fs::create_dir_all(group.join("container")).unwrap();
+        let limit = || limit_of(root.path(), groups);
         assert_eq!(limit(), None);
-        fs::write(pod.join("container/memory.max"), "max\n").unwrap();
+        fs::write(group.join(file), "max\n").unwrap();
         assert_eq!(limit(), None);
-        fs::write(pod.join("memory.max"), "1000\n").unwrap();
+        fs::write(group.join(file), "9223372036854771712\n").unwrap();
+        assert_eq!(limit(), None);
+        fs::write(group.join(file), "1000\n").unwrap();
         assert_eq!(limit(), Some(1000));
+    }
+
+    #[test]
+    fn the_least_limit_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let pod = root.path().join("pod");
+        fs::create_dir_all(pod.join("container")).unwrap();
+        fs::write(pod.join("memory.max"), "1000\n").unwrap();
         fs::write(pod.join("container/memory.max"), "500\n").unwrap();
-        assert_eq!(limit(), Some(500));
+        assert_eq!(limit_of(root.path(), "0::/pod/container"), Some(500));
     }
 
     #[test]

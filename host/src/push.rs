@@ -12,7 +12,7 @@ use crate::{module, telemetry};
 /// Pushes a module that is a handler, and prints the reference and digests that name it.
 pub(crate) fn push(arguments: &PushArguments) -> Result<ExitCode> {
     let annotations = annotations(&arguments.annotations)?;
-    let runtime = Runtime::new(1)?;
+    let runtime = Runtime::new(1, None)?;
     let read = handler_host_registry::read_file(&arguments.module)?;
     let component = module::compile_bytes(&runtime, &arguments.module, &read.bytes)?;
     let options = PushOptions {

@@ -16,7 +16,7 @@ use crate::{module, telemetry};
 /// Calls a handler for each object of a file and prints the children that it desires.
 pub(crate) fn render(arguments: &RenderArguments) -> Result<ExitCode> {
     telemetry::start(LogFormat::Text, None);
-    let runtime = Runtime::new(1)?;
+    let runtime = Runtime::new(1, None)?;
     let loaded = module::load(&runtime, &arguments.module)?;
     let parents = read_parents(&arguments.filename, &loaded.description)?;
     let name = loaded.suggested_name;
@@ -58,7 +58,9 @@ fn render_one(
                 Failure::Permanent(_) => 3,
                 Failure::Temporary { .. } => 4,
                 Failure::Fault(Fault::Response(_)) => 6,
-                Failure::Fault(Fault::Trap(_) | Fault::Deadline(_) | Fault::Memory(_)) => 5,
+                Failure::Fault(
+                    Fault::Trap(_) | Fault::Deadline(_) | Fault::Memory(_) | Fault::HostMemory(_),
+                ) => 5,
             };
             let verdict = Verdict::of_failure(&failure);
             return refuse(verdict.reason.as_str(), &verdict.message, code);

@@ -20,7 +20,7 @@ use crate::compile::compile_apart;
 use crate::probes::{Monitoring, ProbeServer};
 use crate::serve::{DeclaredHandler, HandlerOrigin, HostContext, Supervisor, load, quoted};
 use crate::traces::Traces;
-use crate::{client, handlers, module, telemetry};
+use crate::{client, handlers, memory, module, telemetry};
 
 /// How long a module without a Handler is on trial: whoever works on it looks at what becomes of it.
 const LOOK: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ async fn serve_module(
     let mut stop = std::pin::pin!(stop);
     let prepare = async {
         // What is wrong with the module is told before any cluster is asked.
-        let runtime = Runtime::new(arguments.concurrency)?;
+        let runtime = Runtime::new(arguments.concurrency, memory::for_calls())?;
         let (path, only_arguments) = (path.to_owned(), arguments.only.clone());
         let (only, runtime) = tokio::task::spawn_blocking(move || {
             only(&path, &only_arguments, &runtime).map(|only| (only, runtime))
@@ -206,7 +206,7 @@ async fn serve_handlers(
     let prepare = async {
         // What is wrong with a file is told before any cluster is asked.
         let read = handlers::read(&arguments.handlers)?;
-        let runtime = Runtime::new(arguments.concurrency)?;
+        let runtime = Runtime::new(arguments.concurrency, memory::for_calls())?;
         let store = store(arguments.state_dir.as_deref());
         let candidacy = match fenced {
             Some(lease) => Some(candidacy(arguments, lease, &fence, &monitoring).await?),
@@ -285,7 +285,7 @@ async fn host(
     let clients = Clients::connect(&arguments.cluster, layers).await?;
     Ok(HostContext {
         runtime,
-        memo: Memo::new(arguments.memo << 20),
+        memo: Memo::new((arguments.memo << 20).min(memory::for_answers())),
         store,
         access: Access {
             client: Some(clients.own()),

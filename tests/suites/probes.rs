@@ -204,3 +204,23 @@ async fn livez_fails_while_the_workers_of_a_handler_do_not_move() {
     puppets.apply("a", &desire_entry("a", "mended")).await;
     eventually("the workers move", DEADLINE, async || answer(false).await).await;
 }
+
+#[tokio::test]
+async fn idle_connections_keep_no_probe_out() {
+    let mut puppets = PuppetNamespace::serve_with("idle", &LISTEN).await;
+    let probes = ProbeClient::of(&mut puppets.operator).await;
+    let mut idle = Vec::new();
+    for _ in 0..600 {
+        idle.push(
+            tokio::net::TcpStream::connect(probes.address())
+                .await
+                .unwrap(),
+        );
+        if idle.len() % 100 == 0 {
+            let started = Instant::now();
+            assert_eq!(probes.get("/livez").await.code, 200);
+            let took = started.elapsed();
+            assert!(took.as_secs() < 1, "{took:?} with {} idle", idle.len());
+        }
+    }
+}

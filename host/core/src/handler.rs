@@ -108,6 +108,9 @@ pub enum Fault {
     /// It asked for more memory than it may have.
     #[error("the handler asked for more memory than its limit of {} MiB; give it a higher limit, or use less", .0 >> 20)]
     Memory(usize),
+    /// It asked for more memory than the host has.
+    #[error("the handler asked for more memory than the {} MiB that this host has for a call; give the host more memory, or use less", .0 >> 20)]
+    HostMemory(usize),
     /// It passed more bytes to the host than it may.
     #[error("the handler passed more than its limit of {} KiB to the host at once; return less, or give it a higher limits.responseSize", .0 >> 10)]
     Response(usize),

@@ -13,6 +13,7 @@ use crate::error::DescribeError;
 use crate::gate::Gate;
 use crate::limits::HANDLES;
 use crate::module::suggested_name;
+use crate::room::{CallMemory, Room};
 use crate::sandbox::Sandbox;
 use crate::turns::{Stopped, Turns, Usage};
 use crate::world::{Input, Linked, World};
@@ -36,6 +37,8 @@ pub(crate) struct Gates {
     /// How many of these one handler may have. So a handler whose calls use their whole deadline leaves
     /// places to the others.
     pub(crate) share: u32,
+    /// The memory of all calls.
+    pub(crate) memory: Arc<CallMemory>,
     /// Who of them computes.
     pub(crate) turns: Arc<Turns>,
     /// The calls of `describe`. They have places of their own, so that calls of handlers do not delay them.
@@ -102,11 +105,11 @@ impl Component {
     pub fn describe(&self, config: &str, limits: CallLimits) -> Result<Description, DescribeError> {
         let console = Console::new(&self.digest.short(), "describe");
         let seed = [self.digest.as_bytes().as_slice(), config.as_bytes()];
-        let sandbox = Sandbox::new(console, limits.memory, &seed);
-        let (linked, config) = (self.linked.clone(), config.to_owned());
+        let sandbox = |room| Sandbox::new(console.clone(), limits.memory, room, &seed);
         let _place = self.gates.describe.enter();
-        let (answer, _) = self.run(sandbox, limits, &Arc::default(), |mut store| async move {
-            (linked.describe(&mut store, &config).await, store)
+        let (answer, _) = self.run(sandbox, limits, &Arc::default(), || {
+            let (linked, config) = (self.linked.clone(), config.to_owned());
+            |mut store| async move { (linked.describe(&mut store, &config).await, store) }
         });
         answer?
     }
@@ -123,22 +126,49 @@ impl Component {
         }
     }
 
-    /// Makes one call in a store of its own.
+    /// Makes a call, and makes it again as a large one if it finds no memory.
+    fn run<T: Send + 'static, F, C>(
+        &self,
+        sandbox: impl Fn(Room) -> Sandbox,
+        limits: CallLimits,
+        usage: &Arc<Usage>,
+        call: impl Fn() -> C,
+    ) -> (Result<T, Fault>, Effort)
+    where
+        C: FnOnce(Store<Sandbox>) -> F + Send + 'static,
+        F: Future<Output = (wasmtime::Result<T>, Store<Sandbox>)> + Send,
+    {
+        let memory = &self.gates.memory;
+        match self.run_once(sandbox(memory.begin()), limits, usage, call()) {
+            (Some(outcome), effort) => (outcome, effort),
+            (None, _) => {
+                let _turn = memory.wait_for_large();
+                let room = memory.begin_large(limits.memory);
+                let (outcome, effort) = self.run_once(sandbox(room), limits, usage, call());
+                let outcome = outcome.unwrap_or(Err(Fault::HostMemory(memory.most())));
+                (outcome, effort)
+            }
+        }
+    }
+
+    /// Makes one call in a store of its own. Its outcome is None if it found no memory, also where the guest went on
+    /// without: then the outcome depends on other calls.
     ///
     /// The caller must hold a place in the pool. It takes the place before, because the deadline counts the
     /// guest's time and not the time of waiting. It gives the place back after this function returns, because
     /// the store, which is dropped before, occupies the memory of that place.
-    fn run<T: Send + 'static, F>(
+    fn run_once<T: Send + 'static, F>(
         &self,
         sandbox: Sandbox,
         limits: CallLimits,
         usage: &Arc<Usage>,
         call: impl FnOnce(Store<Sandbox>) -> F + Send + 'static,
-    ) -> (Result<T, Fault>, Effort)
+    ) -> (Option<Result<T, Fault>>, Effort)
     where
         F: Future<Output = (wasmtime::Result<T>, Store<Sandbox>)> + Send,
     {
         let (console, memory) = (sandbox.console.clone(), sandbox.memory.used.clone());
+        let lacks_room = sandbox.memory.lacks_room.clone();
         let engine = self.linked.component().engine().clone();
         let calling = async move {
             let mut store = Store::new(&engine, sandbox);
@@ -159,6 +189,7 @@ impl Component {
             Err(Stopped::Panicked) => Err(Fault::Trap("the host failed in the call".to_owned())),
         };
         let memory = memory.load(Ordering::Relaxed);
+        let outcome = (!lacks_room.load(Ordering::Relaxed)).then_some(outcome);
         (outcome, Effort::Ran { took, memory })
     }
 }
@@ -219,15 +250,14 @@ impl Invoke for ComponentHandler {
             call.config.as_bytes(),
             call.object.as_bytes(),
         ];
-        let sandbox = Sandbox::new(console, self.limits.memory, &seed);
+        let sandbox = |room| Sandbox::new(console.clone(), self.limits.memory, room, &seed);
         let _share = self.share.enter();
         let _place = self.component.gates.calls.enter();
-        let (linked, input) = (self.component.linked.clone(), Input::from(call));
-        let (answer, effort) =
-            self.component
-                .run(sandbox, self.limits, &self.usage, |mut store| async move {
-                    (linked.reconcile(&mut store, input).await, store)
-                });
+        let component = &self.component;
+        let (answer, effort) = component.run(sandbox, self.limits, &self.usage, || {
+            let (linked, input) = (component.linked.clone(), Input::from(call));
+            |mut store| async move { (linked.reconcile(&mut store, input).await, store) }
+        });
         (answer.map_err(Failure::Fault).flatten(), effort)
     }
 }

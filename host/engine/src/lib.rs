@@ -18,6 +18,7 @@ mod gate;
 mod limits;
 mod memo;
 mod module;
+mod room;
 mod runtime;
 mod sandbox;
 mod turns;

@@ -9,6 +9,9 @@ use sha2::{Digest as _, Sha256};
 /// The bytes that an entry takes beside its answer: the key, and what the cache notes of an entry.
 const ENTRY_BYTES: usize = 32 + 224;
 
+/// An answer may take this share of the memo.
+const LARGEST_SHARE: u64 = 64;
+
 type MemoKey = [u8; 32];
 type RememberedAnswer = Arc<Result<Response, Failure>>;
 
@@ -20,6 +23,8 @@ type RememberedAnswer = Arc<Result<Response, Failure>>;
 /// the input. The log lines of a call are not repeated with its remembered answer.
 pub struct Memo {
     answers: Option<Cache<MemoKey, RememberedAnswer>>,
+    /// The bytes of the largest answer that is remembered. Few large ones would leave no place for many small ones.
+    largest: u64,
 }
 
 /// A handler whose answers are remembered.
@@ -56,7 +61,10 @@ impl Memo {
                 .weigher(|_, answer: &RememberedAnswer| weight(answer))
                 .build()
         });
-        Arc::new(Self { answers })
+        Arc::new(Self {
+            answers,
+            largest: bytes / LARGEST_SHARE,
+        })
     }
 
     /// The same handler, with its answers remembered in this memo and its calls counted in `tally`. Handlers of
@@ -111,7 +119,7 @@ impl Invoke for Memoised {
             return (Result::clone(&answer), Effort::Remembered);
         }
         let (answer, effort) = self.invoke.invoke_measured(call);
-        if is_of_the_input(&answer) {
+        if is_of_the_input(&answer) && u64::from(weight(&answer)) <= self.memo.largest {
             answers.insert(key, Arc::new(answer.clone()));
         }
         (answer, effort)

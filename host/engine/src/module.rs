@@ -57,7 +57,7 @@ mod tests {
     use crate::{ModuleError, Runtime};
 
     fn load(bytes: &[u8]) -> ModuleError {
-        let runtime = Runtime::new(1).unwrap();
+        let runtime = Runtime::new(1, None).unwrap();
         match runtime.load(bytes) {
             Ok(_) => panic!("loaded"),
             Err(error) => error,

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -14,6 +14,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::console::{Channel, Console};
 use crate::limits::{CORE_INSTANCES, HANDLES, MEMORIES, RANDOM_BYTES, TABLE_ELEMENTS, TABLES};
+use crate::room::Room;
 
 /// 2000-01-01T00:00:00Z, as the time since 1970.
 const FIXED_TIME: Duration = Duration::from_secs(946_684_800);
@@ -28,7 +29,7 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     /// The seed decides the random numbers that the guest gets.
-    pub(crate) fn new(console: Console, memory: usize, seed: &[&[u8]]) -> Self {
+    pub(crate) fn new(console: Console, memory: usize, room: Room, seed: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
         for part in seed {
             // Lengths keep ("ab", "c") apart from ("a", "bc").
@@ -59,6 +60,8 @@ impl Sandbox {
                 limit: memory,
                 used: Arc::default(),
                 is_exceeded: false,
+                lacks_room: Arc::default(),
+                room,
             },
         }
     }
@@ -76,10 +79,13 @@ impl WasiView for Sandbox {
 /// Bounds all memories of one call together.
 pub(crate) struct MemoryLimit {
     limit: usize,
+    room: Room,
     /// Their bytes now. Memories never shrink, so this is also the most they had.
     pub(crate) used: Arc<AtomicUsize>,
     /// Whether growth was refused. The failure that follows, most likely a trap, is then reported as this.
     pub(crate) is_exceeded: bool,
+    /// Whether growth within the limit was refused, for want of memory.
+    pub(crate) lacks_room: Arc<AtomicBool>,
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -93,6 +99,10 @@ impl ResourceLimiter for MemoryLimit {
         let used = used.saturating_sub(current).saturating_add(desired);
         if used > self.limit {
             self.is_exceeded = true;
+            return Ok(false);
+        }
+        if !self.room.grow(used) {
+            self.lacks_room.store(true, Ordering::Relaxed);
             return Ok(false);
         }
         self.used.store(used, Ordering::Relaxed);

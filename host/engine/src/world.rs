@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_component_that_imports_no_interface_of_ours_is_of_the_world_that_it_links_to() {
         let bytes = wat::parse_str(OWN_TYPES).unwrap();
-        let component = Runtime::new(1).unwrap().load(&bytes).unwrap();
+        let component = Runtime::new(1, None).unwrap().load(&bytes).unwrap();
         assert_eq!(component.imports(), Vec::<String>::new());
         assert_eq!(component.world(), World::V0_1);
     }

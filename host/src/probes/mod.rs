@@ -1,6 +1,7 @@
 //! Serves the probes for liveness and readiness and the metrics of a running host over HTTP.
 
 mod check;
+mod connections;
 mod process;
 mod readiness;
 mod server;

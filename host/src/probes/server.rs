@@ -9,30 +9,31 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use super::check::{Check, answer};
+use super::connections::Connections;
 use super::{MetricsFormat, ProbeAnswers};
 
-/// How many connections are served at the same time; further ones wait.
-const CONNECTIONS: usize = 32;
-/// How long one connection may last, so that a client that sends nothing does not keep others out.
+/// How many connections are served at the same time.
+const CONNECTIONS: usize = 256;
+/// How long a client may take to send its request.
+const REQUEST_TIME: Duration = Duration::from_secs(2);
+/// How long one connection may last.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn serve(listener: TcpListener, answers: Arc<ProbeAnswers>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = Connections::new(CONNECTIONS);
     loop {
-        // This cannot fail, since the semaphore is never closed.
-        let place = places.clone().acquire_owned().await;
         match listener.accept().await {
-            Ok((connection, _)) => {
+            Ok((connection, client)) => {
                 let answers = answers.clone();
-                tokio::spawn(async move {
-                    let _place = place;
+                connections.make_place();
+                let served = tokio::spawn(async move {
                     let _ = tokio::time::timeout(TIME_LIMIT, converse(connection, answers)).await;
                 });
+                connections.add(client.ip(), served.abort_handle());
             }
             Err(error) => {
                 // The client may have closed the connection, or the process may have no file descriptor left. Neither
@@ -51,6 +52,8 @@ async fn converse(connection: TcpStream, answers: Arc<ProbeAnswers>) {
         async move { Ok::<_, Infallible>(response) }
     });
     let conversation = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_TIME)
         .keep_alive(false)
         .serve_connection(TokioIo::new(connection), service);
     // An error means that the client closed the connection, so it needs no answer.

@@ -49,7 +49,7 @@ async fn of_module(arguments: &RbacArguments, client: Option<&Client>) -> Result
         config: only.config.clone(),
         limits: only.limits.clone(),
     };
-    let load = move || module::load(&Runtime::new(1)?, &module);
+    let load = move || module::load(&Runtime::new(1, None)?, &module);
     let loaded = spawn_blocking(load).await??;
     if let (Some(client), None, true) = (client, &name, only.config.is_empty())
         && let Some(server) = handlers::serving(&loaded.description.parent, client).await
@@ -94,7 +94,7 @@ async fn asks_for_finalizer(path: &Path, settings: &Settings) -> Result<bool> {
         settings.call_limits,
     );
     let describe = move || {
-        let component = module::compile(&Runtime::new(1)?, &path)?;
+        let component = module::compile(&Runtime::new(1, None)?, &path)?;
         module::describe(&component, &path, &config, limits)
     };
     Ok(spawn_blocking(describe).await??.has_finalizer)

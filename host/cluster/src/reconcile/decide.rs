@@ -85,7 +85,9 @@ impl From<&Result<Decision, Undecided>> for CallOutcome {
             Err(Undecided::Failed(Failure::Temporary { .. })) => Self::Temporary,
             Err(Undecided::Failed(Failure::Fault(Fault::Trap(_)))) => Self::Trapped,
             Err(Undecided::Failed(Failure::Fault(Fault::Deadline(_)))) => Self::Deadline,
-            Err(Undecided::Failed(Failure::Fault(Fault::Memory(_)))) => Self::Memory,
+            Err(Undecided::Failed(Failure::Fault(Fault::Memory(_) | Fault::HostMemory(_)))) => {
+                Self::Memory
+            }
         }
     }
 }

@@ -33,6 +33,7 @@ impl HandlerManager {
                 if module.description().has_finalizer {
                     self.hold().await;
                 }
+                self.warn_of_little_memory();
                 if trial.is_some() {
                     let (handler, window) = (&self.settings().name, self.settings().rollout.window);
                     tracing::info!(%handler, digest = %module.digest().short(), "the module is on trial for {} s", window.as_secs());
@@ -64,6 +65,24 @@ impl HandlerManager {
             Action::Note(note) => self.note(&note),
         }
         Ok(None)
+    }
+
+    /// Tells where a call cannot have the memory that its limit allows.
+    fn warn_of_little_memory(&self) {
+        let (limit, most) = (
+            self.settings().call_limits.memory,
+            self.host.runtime.most_memory(),
+        );
+        if limit > most {
+            let (limit, most) = (limit >> 20, most >> 20);
+            self.reporter.warn(&HandlerWarning {
+                reason: "LittleMemory",
+                message: format!(
+                    "limits.memory is {limit} MiB, but this host has {most} MiB for a call. Give the host's Pod more \
+                     memory, or lower the limit"
+                ),
+            });
+        }
     }
 
     /// Gives the Handler a finalizer before its parents get theirs. So its deletion is seen whenever it happens, also if

@@ -116,7 +116,9 @@ fn describe(
         match error {
             // The deadline is wall-clock time, and a busy machine may be the cause.
             DescribeError::Stopped(Fault::Deadline(_)) => refused.temporary(),
-            DescribeError::Stopped(Fault::Trap(_) | Fault::Memory(_) | Fault::Response(_))
+            DescribeError::Stopped(
+                Fault::Trap(_) | Fault::Memory(_) | Fault::HostMemory(_) | Fault::Response(_),
+            )
             | DescribeError::Refused(_)
             | DescribeError::Kind(_) => refused,
         }
