@@ -42,7 +42,7 @@ const ATTACKS: [(&str, usize, &str); 19] = [
     ("values-in-children", 200 << 10, "Denied"),
     ("deep", 100_000, "Denied"),
     ("children", 250 << 10, "Denied"),
-    ("children", 35 << 10, "Reconciled"),
+    ("children", 1 << 10, "Reconciled"),
     ("many", 100_000, "Denied"),
     ("rewrite", 70 << 10, "Unstable"),
     ("events", 100 << 10, "Reconciled"),
