@@ -45,6 +45,7 @@ impl Guest for Hostile {
         })
     }
 
+    #[allow(clippy::too_many_lines, reason = "each attack is an arm of one match")]
     fn reconcile(request: Request) -> Result<Response, Failure> {
         let size = number_of(&request.parent, "size");
         let name = text_of(&request.parent, "name");
