@@ -48,7 +48,7 @@ pub(crate) fn limit() -> Option<u64> {
 /// that the host will hold. None if there is no limit.
 pub(crate) fn for_calls() -> Option<usize> {
     let left = left()?;
-    let kept = limit()? / 4;
+    let kept = limit()? / 8;
     usize::try_from(left.saturating_sub(kept)).ok()
 }
 
@@ -62,14 +62,15 @@ pub(crate) fn for_answers() -> u64 {
     limit().map_or(u64::MAX, |limit| limit / 16)
 }
 
-/// The memory of this process that the kernel cannot take back, in bytes.
+/// The memory of this process in bytes. The pages of its program count too: the kernel can take them back, but then the host
+/// reads them anew all the time.
 fn used() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib = |field: &str| -> Option<u64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-        line.trim().strip_suffix("kB")?.trim().parse().ok()
-    };
-    Some((kib("RssAnon:")? + kib("RssShmem:")?) << 10)
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = resident.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
 }
 
 /// The least limit of the control groups that `/proc/self/cgroup` names. In version 2, one hierarchy has all controllers; in

@@ -21,6 +21,7 @@ mod finalizers;
 mod grants;
 mod handler_crd;
 mod handlers;
+mod hostile;
 mod images;
 mod kinds;
 mod lease;

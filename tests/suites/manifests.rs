@@ -92,10 +92,8 @@ async fn kubectl_applies_the_base_without_a_warning() {
     customresourcedefinition.apiextensions.k8s.io/handlers.handler-host.dev created
     serviceaccount/handler-host created
     role.rbac.authorization.k8s.io/handler-host created
-    role.rbac.authorization.k8s.io/handler-host-impersonate created
     clusterrole.rbac.authorization.k8s.io/handler-host created
     rolebinding.rbac.authorization.k8s.io/handler-host created
-    rolebinding.rbac.authorization.k8s.io/handler-host-impersonate created
     clusterrolebinding.rbac.authorization.k8s.io/handler-host created
     service/handler-host created
     deployment.apps/handler-host created

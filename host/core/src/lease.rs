@@ -1,5 +1,8 @@
 use std::time::{Duration, Instant};
 
+/// The longest duration that a lease can be given. Whoever writes a longer one into it does not keep others out for ever.
+const LONGEST: Duration = Duration::from_secs(300);
+
 /// A lease as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -91,7 +94,7 @@ impl Candidacy {
         let (wait, then) = match held {
             None => return Bid::Take,
             Some((holder, _)) if *holder == self.identity => (self.interval(), Bid::Renew),
-            Some((_, duration)) => (duration, Bid::Take),
+            Some((_, duration)) => (duration.min(LONGEST), Bid::Take),
         };
         let due = *seen + wait;
         if now < due {

@@ -77,6 +77,16 @@ pub enum DescribeError {
     /// The call was stopped.
     #[error("describing itself, {0}")]
     Stopped(#[from] Fault),
+    /// The handler describes too many kinds.
+    #[error(
+        "the handler describes {count} kinds of children, its limit is {limit}; describe fewer"
+    )]
+    Kinds {
+        /// How many it describes.
+        count: usize,
+        /// How many it may describe.
+        limit: usize,
+    },
     /// The handler names a kind that cannot exist.
     #[error("the handler describes a kind that cannot exist: {0}")]
     Kind(#[from] KindError),

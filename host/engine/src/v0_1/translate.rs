@@ -11,6 +11,8 @@ use crate::world::Input;
 
 /// The shortest delay before the next call. A shorter one would let a handler keep the host busy.
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
+/// How many kinds of children a handler may describe.
+const KINDS: usize = 100;
 /// How many events of one response are published.
 const EVENTS: usize = 8;
 
@@ -18,6 +20,13 @@ pub(super) fn description(
     description: types::Description,
 ) -> Result<core::Description, DescribeError> {
     let kind = |kind: types::Kind| core::Kind::new(&kind.api_version, &kind.kind);
+    let count = description.children.len();
+    if count > KINDS {
+        return Err(DescribeError::Kinds {
+            count,
+            limit: KINDS,
+        });
+    }
     let mut children = Vec::new();
     for child in description.children {
         let child = kind(child)?;

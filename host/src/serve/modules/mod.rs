@@ -120,6 +120,7 @@ fn describe(
                 Fault::Trap(_) | Fault::Memory(_) | Fault::HostMemory(_) | Fault::Response(_),
             )
             | DescribeError::Refused(_)
+            | DescribeError::Kinds { .. }
             | DescribeError::Kind(_) => refused,
         }
     })?;

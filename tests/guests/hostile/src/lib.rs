@@ -73,7 +73,13 @@ impl Guest for Hostile {
                 };
                 response.children = (0..16).map(child).collect();
             }
-            "deep" => response.status = Some("[".repeat(size) + &"]".repeat(size)),
+            "deep" => {
+                response.status = Some(format!(
+                    r#"{{"a":{}{}}}"#,
+                    "[".repeat(size),
+                    "]".repeat(size)
+                ));
+            }
             // A hundred children of so many bytes each.
             "children" => {
                 let data = "x".repeat(size);

@@ -66,6 +66,18 @@ pub enum DenyReason {
         namespace: String,
     },
     #[error(
+        "returned {kind} {name} in namespace {namespace:?}, which is the cluster's own; use another namespace"
+    )]
+    SystemNamespace {
+        kind: Kind,
+        name: String,
+        namespace: String,
+    },
+    #[error(
+        "returned Secret {name} of type {type_}, which the API server would fill with a token of an account; use another type"
+    )]
+    TokenSecret { name: String, type_: &'static str },
+    #[error(
         "returned the cluster-scoped {kind} {name} with namespace {namespace:?}; drop metadata.namespace"
     )]
     ClusterScoped {

@@ -28,6 +28,11 @@ const NOT_THE_HANDLERS: [(&str, &str); 10] = [
     ("selfLink", "the API server sets"),
 ];
 
+/// The namespace of the cluster's own components. Whoever writes there may take the cluster over.
+const SYSTEM_NAMESPACE: &str = "kube-system";
+/// The type of Secrets that the API server fills with a token of a service account.
+const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
+
 /// How many bytes of memory the values of one response may take, about, once they are parsed. The texts of a response are
 /// bounded, but a text of many small values takes a hundred times its length.
 const PARSED_BYTES: usize = 16 << 20;
@@ -177,6 +182,12 @@ fn check_fields(
         field,
         whose,
     };
+    if kind.group().is_empty() && kind.kind == "Secret" && text_of(body, "type") == TOKEN_TYPE {
+        return Err(DenyReason::TokenSecret {
+            name: name.to_owned(),
+            type_: TOKEN_TYPE,
+        });
+    }
     if body.contains_key("status") {
         return Err(refused(
             "status".to_owned(),
@@ -210,6 +221,13 @@ fn namespace_of(
         }),
         (Scope::Namespaced, Scope::Cluster) if asked.is_empty() => {
             Err(DenyReason::NoNamespace { kind, name })
+        }
+        (Scope::Namespaced, Scope::Cluster) if asked == SYSTEM_NAMESPACE => {
+            Err(DenyReason::SystemNamespace {
+                kind,
+                name,
+                namespace: asked,
+            })
         }
         (Scope::Namespaced, Scope::Cluster) if is_dns_label(&asked) => Ok(Some(asked)),
         (Scope::Namespaced, Scope::Cluster) => Err(DenyReason::NoSuchNamespace {

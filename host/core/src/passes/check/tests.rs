@@ -122,6 +122,29 @@ fn a_child_over_the_size_limit_is_denied() {
 }
 
 #[rstest]
+#[case::opaque("Opaque", true)]
+#[case::a_token("kubernetes.io/service-account-token", false)]
+fn a_secret_that_would_get_a_token_is_denied(#[case] type_: &str, #[case] is_taken: bool) {
+    let grant = Grant {
+        children: vec![ChildGrant {
+            policy: ChildPolicy {
+                kind: kind("Secret"),
+                on_parent_delete: OnParentDelete::Delete,
+            },
+            scope: Scope::Namespaced,
+            field_types: FieldTypes::default(),
+        }],
+        limits: Limits::default(),
+        ..grant(Scope::Namespaced, OnParentDelete::Delete)
+    };
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "type": type_});
+    let desired = Children::desired(vec![secret.to_string()]);
+    let checked = check(desired, &parent(Scope::Namespaced), &grant);
+    assert_eq!(checked.is_ok(), is_taken, "{checked:?}");
+}
+
+#[rstest]
 #[case::within(r#"{"a":1}"#, None)]
 #[case::too_long(&format!(r#"{{"a":"{}"}}"#, "x".repeat(100)), Some("returned a status patch of 108 bytes, its limit is 100"))]
 fn a_status_over_the_size_limit_is_denied(#[case] status: &str, #[case] told: Option<&str>) {
@@ -171,6 +194,7 @@ fn a_text_that_takes_much_memory_is_denied_before_it_is_parsed() {
 #[case::own_namespace_repeated(Scope::Namespaced, &with_metadata(r#""namespace":"ns""#), Some("ns/a"))]
 #[case::inherited(Scope::Namespaced, CONFIG_MAP, Some("ns/a"))]
 #[case::a_path_for_a_namespace(Scope::Cluster, &with_metadata(r#""namespace":"b/secrets/c?""#), None)]
+#[case::the_clusters_own(Scope::Cluster, &with_metadata(r#""namespace":"kube-system""#), None)]
 fn the_namespace_follows_from_both_scopes(
     #[case] scope: Scope,
     #[case] child: &str,

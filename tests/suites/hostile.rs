@@ -1,0 +1,158 @@
+//! Guests and modules that attack their host: what they return, compute, hold and compile to. `just hostile` measures what a
+//! neighbour notices of it.
+
+use handler_host_tests::objects::kinds::PUPPET;
+use handler_host_tests::objects::{condition, puppet, text};
+use handler_host_tests::operator::MemoryGroup;
+use handler_host_tests::programs::input_directory::InputDirectory;
+use handler_host_tests::{
+    ControlPlane, DEADLINE, Namespace, Operator, TestAccount, eventually, paths,
+};
+use rstest::rstest;
+use serde_json::json;
+
+/// The most memory that a host of the debug build may have while a few parents attack it.
+const PEAK: u64 = 200 << 20;
+
+#[rstest]
+#[case::a_long_status("status", 2 << 20, "Denied", "a status patch of 2097160 bytes, its limit is 262144")]
+#[case::a_response_over_all_limits(
+    "status",
+    6 << 20,
+    "Denied",
+    "the handler passed more than its limit of 4096 KiB to the host at once"
+)]
+#[case::small_values("values", 200 << 10, "Denied", "more than 16 MiB of memory once it is parsed")]
+#[case::small_values_in_children("values-in-children", 200 << 10, "Denied", "once it is parsed")]
+#[case::a_deep_text("deep", 100_000, "Denied", "recursion limit exceeded")]
+#[case::large_children("children", 250 << 10, "Denied", "more than its limit of 4096 KiB")]
+#[case::many_children("many", 10_000, "Denied", "returned 10000 children, its limit is 100")]
+#[case::long_events("events", 100 << 10, "Reconciled", "")]
+#[case::a_long_message("waiting", 1 << 20, "Waiting", "")]
+#[case::a_long_failure("permanent", 1 << 20, "PermanentFailure", "")]
+#[case::a_long_delay("temporary", 1 << 20, "TemporaryFailure", "")]
+#[case::a_long_panic("trap", 1 << 20, "Trapped", "")]
+#[case::a_long_line("log", 3 << 20, "Reconciled", "")]
+#[case::many_lines("logs", 0, "Reconciled", "")]
+#[case::a_long_output("print", 3 << 20, "Reconciled", "")]
+#[case::memory_that_is_held("hold", 8 << 20, "DeadlineExceeded", "")]
+#[case::no_end("spin", 0, "DeadlineExceeded", "")]
+#[tokio::test]
+async fn an_attack_is_told_and_costs_the_host_little(
+    #[case] attack: &str,
+    #[case] size: usize,
+    #[case] reason: &str,
+    #[case] message: &str,
+) {
+    const PARENTS: usize = 8;
+    let control_plane = ControlPlane::shared().await;
+    let namespace = Namespace::create(control_plane, "hostile").await;
+    let operator = Operator::of(control_plane, TestAccount::Host)
+        .module(paths::guest("hostile").unwrap())
+        .namespace(&namespace.name)
+        .arg("--deadline")
+        .arg("2000")
+        .start();
+    for index in 0..PARENTS {
+        let spec = json!({"attack": attack, "size": size});
+        let applied = namespace.apply(&puppet(&format!("p-{index}"), spec)).await;
+        applied.unwrap();
+    }
+    eventually("every parent is told", 3 * DEADLINE, async || {
+        let puppets = namespace.list(PUPPET).await;
+        let told = puppets.iter().filter(|puppet| {
+            condition(puppet, "Ready").is_some_and(|ready| {
+                ready["reason"] == reason && text(&ready["message"]).contains(message)
+            })
+        });
+        if told.count() == PARENTS {
+            Ok(())
+        } else {
+            let ready = puppets
+                .first()
+                .and_then(|puppet| condition(puppet, "Ready"));
+            Err(format!("{:.600}", format!("{ready:?}")))
+        }
+    })
+    .await;
+    // A parent that does nothing wrong is served.
+    namespace
+        .apply(&puppet("well", json!({"attack": "none"})))
+        .await
+        .unwrap();
+    namespace
+        .wait_for_ready(PUPPET, "well", "True", "Reconciled", 2 * DEADLINE)
+        .await;
+    let usage = operator.usage();
+    assert!(
+        usage.peak_resident < PEAK,
+        "{} MiB at most",
+        usage.peak_resident >> 20
+    );
+}
+
+#[tokio::test]
+async fn a_module_that_describes_very_many_kinds_is_refused_at_once() {
+    let inputs = InputDirectory::new();
+    std::fs::copy(
+        paths::guest("hostile").unwrap(),
+        inputs.directory.path().join("hostile.wasm"),
+    )
+    .unwrap();
+    let command =
+        "inspect DIR/hostile.wasm --config describe=kinds --config size=20000 --memory 256";
+    let output = inputs.run(command).await;
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    let told = "describes 20001 kinds of children, its limit is 100; describe fewer";
+    assert!(output.stderr.contains(told), "{}", output.stderr);
+}
+
+/// A component of very many functions: about a megabyte, which takes hundreds of megabytes to compile.
+fn compile_bomb() -> Vec<u8> {
+    let function = "(func (param i32) (result i32) local.get 0 i32.const 7 i32.mul)";
+    let functions = function.repeat(100_000);
+    wat::parse_str(format!("(component (core module {functions}))")).unwrap()
+}
+
+#[tokio::test]
+async fn a_module_that_takes_much_to_compile_ends_its_compiler_and_not_the_host() {
+    let Some(group) = MemoryGroup::new("handler-host-bomb", 96 << 20) else {
+        // Only root may make a control group, and not everywhere.
+        return;
+    };
+    let control_plane = ControlPlane::shared().await;
+    let directory = tempfile::tempdir().unwrap();
+    let bomb = directory.path().join("bomb.wasm");
+    std::fs::write(&bomb, compile_bomb()).unwrap();
+    let handler = |name: &str, module: &std::path::Path, kind: &str| {
+        let handler = json!({
+            "apiVersion": "handler-host.dev/v1alpha1", "kind": "Handler", "metadata": {"name": name},
+            "spec": {
+                "module": {"path": module}, "parent": {"apiVersion": PUPPET.0, "kind": kind},
+                "children": [{"apiVersion": "v1", "kind": "ConfigMap"}], "limits": {"memory": "8Mi"},
+            },
+        });
+        let path = directory.path().join(format!("{name}.yaml"));
+        std::fs::write(path, handler.to_string()).unwrap();
+    };
+    handler("bomb", &bomb, "Bomb");
+    handler("well", &paths::guest("hostile").unwrap(), PUPPET.1);
+    let namespace = Namespace::create(control_plane, "bomb").await;
+    let options = Operator::of(control_plane, TestAccount::Host)
+        .arg("--handler")
+        .arg(directory.path())
+        .arg("--namespace")
+        .arg(&namespace.name);
+    let mut operator = group.within(|| options.start());
+    let line = operator
+        .wait_for_line("MiB of memory that this host has for it", 3 * DEADLINE)
+        .await;
+    assert!(line.contains("build it smaller"), "{line}");
+    namespace
+        .apply(&puppet("well", json!({"attack": "none"})))
+        .await
+        .unwrap();
+    namespace
+        .wait_for_ready(PUPPET, "well", "True", "Reconciled", 2 * DEADLINE)
+        .await;
+}
