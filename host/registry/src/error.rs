@@ -2,7 +2,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use handler_host_core::Digest;
+use handler_host_core::{Digest, one_line};
 
 use crate::LARGEST;
 
@@ -184,6 +184,33 @@ pub enum RegistryProblem {
         /// Where the credentials are.
         place: String,
     },
+    /// The registry wants the credentials at a place that must not get them.
+    #[error(
+        "registry {registry} gives tokens at {realm}, which must not get the credentials in {place}; serve the tokens over TLS, or from the registry's own host and port"
+    )]
+    Realm {
+        /// Where the registry gives tokens.
+        realm: String,
+        /// The registry.
+        registry: String,
+        /// Where the credentials are.
+        place: String,
+    },
+    /// The registry names a server to which no request of this host may go.
+    #[error(
+        "the registry leads to {place}, {reason}; nothing was sent there. Have the registry serve its images, tokens and uploads itself, or from a server that others reach over TLS"
+    )]
+    Destination {
+        /// The server.
+        place: String,
+        /// What it is.
+        reason: String,
+    },
+    /// The registry redirects too often.
+    #[error(
+        "the registry redirects more than {0} times in a row; name the registry that has the image"
+    )]
+    Redirects(usize),
     /// The credentials cannot be read.
     #[error("the credentials in {place} cannot be read: {reason}")]
     Credentials {
@@ -250,11 +277,20 @@ pub enum RegistryProblem {
     Index,
 }
 
+/// Some of the words, since a foreign server may send many and long ones.
 fn list(words: &[String]) -> String {
+    const MOST: usize = 10;
     if words.is_empty() {
         return "nothing".to_owned();
     }
-    words.join(", ")
+    let shown = words.iter().take(MOST);
+    let mut shown: Vec<String> = shown
+        .map(|word| one_line(word).chars().take(100).collect())
+        .collect();
+    if let Some(more) = words.len().checked_sub(MOST).filter(|more| *more > 0) {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(", ")
 }
 
 /// The innermost cause of an error. It says more than the errors that wrap it.

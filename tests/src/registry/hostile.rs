@@ -1,8 +1,8 @@
 //! A registry that misbehaves. A test can change its behaviour while it runs.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -31,8 +31,18 @@ pub enum RegistryBehaviour {
     SlowModule(i64),
     /// It sends a valid manifest, and then a module that is not the one of the manifest.
     WrongModule,
+    /// It says to send the module, with a length that is larger than that of the manifest, and sends nothing.
+    LongModule,
     /// It behaves well: it gives a token to every client, and the module `right` to clients that show the token.
     Token,
+    /// It asks for a token of this realm, and gives the module `right` to clients that show the token `open`.
+    Realm(String),
+    /// It redirects every request to this server.
+    Redirects(String),
+    /// It redirects requests for the module to this server, and answers all others well.
+    RedirectsModule(String),
+    /// It gives everybody the module `right`.
+    Right,
     /// It behaves well: it passes every connection on to the registry at this address.
     Relayed(SocketAddr),
 }
@@ -45,26 +55,52 @@ const RIGHT: &str = "sha256:27042f4e6eca7d0b2a7ee4026df2ecfa51d3339e6d122aa09911
 pub struct HostileRegistry {
     address: SocketAddr,
     behaviour: watch::Sender<RegistryBehaviour>,
-    sent: Arc<AtomicU64>,
+    seen: Seen,
     serving: JoinHandle<()>,
+}
+
+/// What a registry has done.
+#[derive(Clone, Default)]
+struct Seen {
+    sent: Arc<AtomicU64>,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+/// The address of this machine in a network; None if it is in none.
+pub fn network_address() -> Option<IpAddr> {
+    // To connect a socket of UDP sends nothing, but chooses the address that it would be sent from.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
 impl HostileRegistry {
     /// Starts a registry with this behaviour. Panics if there is no free port.
     pub async fn start(behaviour: RegistryBehaviour) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await;
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), behaviour).await
+    }
+
+    /// Starts a registry on this address of this machine. Panics if it has no free port.
+    pub async fn start_on(address: IpAddr, behaviour: RegistryBehaviour) -> Self {
+        let listener = TcpListener::bind((address, 0)).await;
         let listener = listener.unwrap_or_else(|error| panic!("no free port: {error}"));
         let address = listener.local_addr();
         let address = address.unwrap_or_else(|error| panic!("no address: {error}"));
         let (behaviour, behaviours) = watch::channel(behaviour);
-        let sent = Arc::new(AtomicU64::new(0));
-        let serving = tokio::spawn(serve(listener, behaviours, sent.clone()));
+        let seen = Seen::default();
+        let serving = tokio::spawn(serve(listener, behaviours, seen.clone()));
         Self {
             address,
             behaviour,
-            sent,
+            seen,
             serving,
         }
+    }
+
+    /// The address of the registry.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The reference of an image in this registry. The name is such as `acme/evc:1`.
@@ -79,7 +115,13 @@ impl HostileRegistry {
 
     /// The number of bytes that it has sent of what it sends without end.
     pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+        self.seen.sent.load(Ordering::Relaxed)
+    }
+
+    /// The heads of the requests that it was sent.
+    pub fn requests(&self) -> Vec<String> {
+        let requests = self.seen.requests.lock();
+        requests.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -92,7 +134,7 @@ impl Drop for HostileRegistry {
 async fn serve(
     listener: TcpListener,
     mut behaviours: watch::Receiver<RegistryBehaviour>,
-    sent: Arc<AtomicU64>,
+    seen: Seen,
 ) {
     // When this task is aborted, the set is dropped and with it every connection.
     let mut connections = JoinSet::new();
@@ -106,9 +148,9 @@ async fn serve(
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { return };
                 let behaviour = behaviours.borrow().clone();
-                let sent = sent.clone();
+                let seen = seen.clone();
                 // The client may close the connection at any time, so an error here is of no interest.
-                connections.spawn(async move { drop(RegistryConnection { stream, sent }.answer(behaviour).await) });
+                connections.spawn(async move { drop(RegistryConnection { stream, seen }.answer(behaviour).await) });
             }
         }
     }
@@ -117,7 +159,7 @@ async fn serve(
 /// A connection of a client.
 struct RegistryConnection {
     stream: TcpStream,
-    sent: Arc<AtomicU64>,
+    seen: Seen,
 }
 
 impl RegistryConnection {
@@ -136,7 +178,12 @@ impl RegistryConnection {
             | RegistryBehaviour::EndlessModule(_)
             | RegistryBehaviour::SlowModule(_)
             | RegistryBehaviour::WrongModule
-            | RegistryBehaviour::Token => {}
+            | RegistryBehaviour::LongModule
+            | RegistryBehaviour::Token
+            | RegistryBehaviour::Realm(_)
+            | RegistryBehaviour::Redirects(_)
+            | RegistryBehaviour::RedirectsModule(_)
+            | RegistryBehaviour::Right => {}
         }
         let (path, has_token) = self.read_request().await?;
         self.answer_request(behaviour, &path, has_token).await
@@ -168,18 +215,32 @@ impl RegistryConnection {
             {
                 self.say(200, "", r#"{"token": "open"}"#).await
             }
-            RegistryBehaviour::Token if is_manifest => self.say(200, "", &manifest(RIGHT, 5)).await,
-            RegistryBehaviour::Token if path.ends_with(RIGHT) => self.say(200, "", "right").await,
-            RegistryBehaviour::Token => self.say(404, "", path).await,
+            RegistryBehaviour::Realm(realm) if !has_token => {
+                let challenge = format!("WWW-Authenticate: Bearer realm=\"{realm}\"\r\n");
+                self.say(401, &challenge, "{}").await
+            }
+            RegistryBehaviour::Redirects(place) => self.redirect(&place, path).await,
+            RegistryBehaviour::RedirectsModule(place) if path.contains("/blobs/") => {
+                self.redirect(&place, path).await
+            }
+            RegistryBehaviour::Token
+            | RegistryBehaviour::Realm(_)
+            | RegistryBehaviour::RedirectsModule(_)
+            | RegistryBehaviour::Right => self.give(path).await,
             RegistryBehaviour::EndlessModule(size) | RegistryBehaviour::SlowModule(size)
                 if is_manifest =>
             {
                 self.say(200, "", &manifest(&unknown_digest(), size)).await
             }
-            RegistryBehaviour::WrongModule if is_manifest => {
+            RegistryBehaviour::WrongModule | RegistryBehaviour::LongModule if is_manifest => {
                 self.say(200, "", &manifest(&unknown_digest(), 5)).await
             }
             RegistryBehaviour::WrongModule => self.say(200, "", "wrong").await,
+            RegistryBehaviour::LongModule => {
+                let head = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n";
+                self.stream.write_all(head).await?;
+                std::future::pending().await
+            }
             RegistryBehaviour::SlowModule(_) => self.drip().await,
             RegistryBehaviour::EndlessManifest
             | RegistryBehaviour::EndlessToken
@@ -193,12 +254,32 @@ impl RegistryConnection {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.stream.read_u8().await?);
         }
-        let head = String::from_utf8_lossy(&head);
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let requests = self.seen.requests.lock();
+        requests
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(head.clone());
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         let has_token = head
             .to_lowercase()
             .contains("authorization: bearer open\r\n");
         Ok((path, has_token))
+    }
+
+    /// Gives the image of the module `right`.
+    async fn give(&mut self, path: &str) -> std::io::Result<()> {
+        if path.contains("/manifests/") {
+            return self.say(200, "", &manifest(RIGHT, 5)).await;
+        }
+        match path.ends_with(RIGHT) {
+            true => self.say(200, "", "right").await,
+            false => self.say(404, "", path).await,
+        }
+    }
+
+    async fn redirect(&mut self, place: &str, path: &str) -> std::io::Result<()> {
+        let location = format!("Location: {place}{path}\r\n");
+        self.say(307, &location, "the words of a redirect").await
     }
 
     async fn say(&mut self, status: u16, header: &str, text: &str) -> std::io::Result<()> {
@@ -216,7 +297,7 @@ impl RegistryConnection {
         let bytes = [b' '; 64 << 10];
         loop {
             let sent = self.stream.write(&bytes).await?;
-            self.sent.fetch_add(sent as u64, Ordering::Relaxed);
+            self.seen.sent.fetch_add(sent as u64, Ordering::Relaxed);
         }
     }
 
@@ -226,7 +307,7 @@ impl RegistryConnection {
         loop {
             beat.tick().await;
             self.stream.write_all(b" ").await?;
-            self.sent.fetch_add(1, Ordering::Relaxed);
+            self.seen.sent.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -5,4 +5,4 @@ mod hostile;
 pub mod modules;
 
 pub use self::distribution::{PASSWORD, Registry, USER, login};
-pub use self::hostile::{HostileRegistry, RegistryBehaviour};
+pub use self::hostile::{HostileRegistry, RegistryBehaviour, network_address};

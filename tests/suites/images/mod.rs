@@ -1,5 +1,6 @@
 //! Modules as images in a real registry: how they are pushed, fetched, followed and refused.
 
+mod elsewhere;
 mod push;
 mod trouble;
 

@@ -112,7 +112,8 @@ async fn a_push_that_cannot_work_says_how_it_can() {
     let output = push(&["EVC", &pinned], "/nowhere").await;
     let told = complaint(&output);
     assert!(told.ends_with("write host/repository:tag"), "{told}");
-    let says = HostileRegistry::start(RegistryBehaviour::Says(500, "no space left")).await;
+    let full = r#"{"errors": [{"code": "UNKNOWN", "message": "no space left"}]}"#;
+    let says = HostileRegistry::start(RegistryBehaviour::Says(500, full)).await;
     let output = push(&["EVC", &says.image("evc:1"), "--plain-http"], "/nowhere").await;
     let told = complaint(&output);
     assert!(told.contains("answers 500"), "{told}");

@@ -33,11 +33,15 @@ const SOME: u64 = 24 << 20;
 #[case::silent(RegistryBehaviour::Silent, "the registry does not answer within 2s")]
 #[case::out_of_order(
     RegistryBehaviour::Says(503, "come back later"),
-    "the registry answers 503 to the request for its manifest: come back later"
+    "the registry answers 503 to the request for its manifest: Service Unavailable"
+)]
+#[case::out_of_order_by_the_book(
+    RegistryBehaviour::Says(503, r#"{"errors": [{"code": "A", "message": "later"}]}"#),
+    "the registry answers 503 to the request for its manifest: later"
 )]
 #[case::garbled(
     RegistryBehaviour::Says(200, "<html>"),
-    "its manifest cannot be read: expected value at line 1"
+    "its manifest cannot be read: it is not that of an image (line 1, column 1)"
 )]
 #[case::endless_manifest(
     RegistryBehaviour::EndlessManifest,
@@ -48,6 +52,10 @@ const SOME: u64 = 24 << 20;
     "sends more than the 1048576 bytes that a token may have"
 )]
 #[case::endless_module(RegistryBehaviour::EndlessModule(1 << 20), "sends more than the 1048576 bytes that its module may have")]
+#[case::long_module(
+    RegistryBehaviour::LongModule,
+    "sends more than the 5 bytes that its module may have"
+)]
 #[case::slow_module(RegistryBehaviour::SlowModule(1 << 20), "it was not done after 5s")]
 #[case::wrong_module(RegistryBehaviour::WrongModule, "nothing of it was used")]
 #[tokio::test]

@@ -99,6 +99,15 @@ impl Credentials {
         })
     }
 
+    /// Why these credentials do not go to the place where the registry gives tokens.
+    pub(super) fn withheld(&self, realm: String) -> RegistryProblem {
+        RegistryProblem::Realm {
+            realm,
+            registry: self.registry.clone(),
+            place: self.place.clone(),
+        }
+    }
+
     /// Why the registry does not accept a request with these credentials.
     pub(super) fn refusal(&self) -> RegistryProblem {
         let (registry, place) = (self.registry.clone(), self.place.clone());

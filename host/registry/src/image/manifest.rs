@@ -82,7 +82,13 @@ impl Manifest {
     }
 
     pub(super) fn read(bytes: &[u8]) -> Result<Self, RegistryProblem> {
-        serde_json::from_slice(bytes).map_err(|error| garbled(error.to_string()))
+        // The error's own text may quote what came, which may be the answer of another kind of server.
+        serde_json::from_slice(bytes).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            garbled(format!(
+                "it is not that of an image (line {line}, column {column})"
+            ))
+        })
     }
 
     /// The one layer that is a module.
@@ -106,7 +112,7 @@ impl Manifest {
                 digest: layer
                     .digest
                     .parse()
-                    .map_err(|error| garbled(format!("{error}")))?,
+                    .map_err(|_| garbled("the digest of its module is no SHA-256".to_owned()))?,
                 size: u64::try_from(layer.size)
                     .map_err(|_| garbled(format!("a layer of {} bytes", layer.size)))?,
             }),
@@ -169,7 +175,7 @@ mod tests {
     #[case::a_list(json!([]), "its manifest cannot be read")]
     #[case::a_digest_of_another_kind(
         json!({"schemaVersion": 2, "layers": [{"mediaType": LAYER, "digest": "md5:0", "size": 1}]}),
-        "\"md5:0\" is no digest"
+        "the digest of its module is no SHA-256"
     )]
     #[case::less_than_nothing(
         json!({"schemaVersion": 2, "layers": [

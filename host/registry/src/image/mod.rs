@@ -3,6 +3,7 @@
 
 mod authorities;
 mod credentials;
+mod destination;
 mod follow;
 mod keyring;
 mod manifest;

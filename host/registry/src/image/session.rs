@@ -41,7 +41,7 @@ impl SessionPurpose {
 pub(super) struct Session {
     transport: Transport,
     /// Such as `https://host/v2`.
-    base: String,
+    base: Url,
     repository: String,
     purpose: SessionPurpose,
     credentials: Credentials,
@@ -57,9 +57,12 @@ impl Session {
         patience: &Patience,
     ) -> Result<Self, RegistryProblem> {
         let scheme = if is_plain_http { "http" } else { "https" };
+        let base = format!("{scheme}://{}/v2", reference.resolve_registry());
+        let base = Url::parse(&base)
+            .map_err(|error| RegistryProblem::Unreachable(format!("{base} is no URL ({error})")))?;
         Ok(Self {
-            transport: Transport::new(is_plain_http, patience)?,
-            base: format!("{scheme}://{}/v2", reference.resolve_registry()),
+            transport: Transport::new(base.clone(), is_plain_http, patience)?,
+            base,
             repository: reference.repository().to_owned(),
             purpose,
             credentials,
@@ -137,7 +140,7 @@ impl Session {
         let begin = begin.header(CONTENT_LENGTH, 0);
         let begun = self.upload(begin, 0).await?;
         let mut place = self.upload_place(&begun)?;
-        let is_ours = self.is_ours(&place);
+        let is_ours = self.transport.is_registry(&place);
         let mut query = place.query_pairs_mut();
         query.append_pair("digest", &digest.to_string());
         drop(query);
@@ -174,14 +177,8 @@ impl Session {
         let place = begun.headers().get(LOCATION);
         let place = place.ok_or_else(|| garbled("its answer has no `Location`".to_owned()))?;
         let place = place.to_str().map_err(|error| garbled(error.to_string()))?;
-        let base = Url::parse(&self.base);
-        base.and_then(|base| base.join(place))
-            .map_err(|error| garbled(format!("{place:?}: {error}")))
-    }
-
-    /// Whether a URL leads to this registry.
-    fn is_ours(&self, url: &Url) -> bool {
-        Url::parse(&self.base).is_ok_and(|base| base.origin() == url.origin())
+        let joined = self.base.join(place);
+        joined.map_err(|error| garbled(format!("it is no URL ({error})")))
     }
 
     fn url(&self, what: &str, name: &str) -> String {
@@ -219,7 +216,7 @@ impl Session {
         self.checked(answer, "the upload").await
     }
 
-    /// Sends a request, and a second time with an authorization if the registry asks for one. The session keeps
+    /// Sends a request, and a second time with an authorization if the registry itself asks for one. The session keeps
     /// the authorization for the requests that follow.
     async fn send(
         &mut self,
@@ -229,7 +226,9 @@ impl Session {
         let again = request.try_clone();
         let request = self.authorization.apply(request);
         let answer = self.transport.send(request, wait).await?;
-        let Some(again) = again.filter(|_| answer.status() == StatusCode::UNAUTHORIZED) else {
+        let is_asked =
+            answer.status() == StatusCode::UNAUTHORIZED && self.transport.is_registry(answer.url());
+        let Some(again) = again.filter(|_| is_asked) else {
             return Ok(answer);
         };
         let scope = format!("repository:{}:{}", self.repository, self.purpose.actions());
@@ -242,7 +241,11 @@ impl Session {
     async fn checked(&self, answer: Response, asked: &str) -> Result<Response, RegistryProblem> {
         match answer.status() {
             status if status.is_success() => Ok(answer),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.credentials.refusal()),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+                if self.transport.is_registry(answer.url()) =>
+            {
+                Err(self.credentials.refusal())
+            }
             status => Err(RegistryProblem::Answer {
                 code: status.as_u16(),
                 what: asked.to_owned(),

@@ -5,6 +5,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::credentials::{Credentials, RegistryLogin};
+use super::destination::origin;
 use super::transport::Transport;
 use crate::RegistryProblem;
 
@@ -46,7 +47,7 @@ pub(super) async fn authorize(
     for header in headers.iter().filter_map(|header| header.to_str().ok()) {
         for challenge in ChallengeParser::new(header).map_while(Result::ok) {
             if challenge.scheme.eq_ignore_ascii_case("bearer") {
-                let request = token_request(transport, &credentials.login, scope, &challenge)?;
+                let request = token_request(transport, credentials, scope, &challenge)?;
                 let token = read_token(transport, credentials, request).await?;
                 return Ok(RequestAuthorization::Bearer(token));
             }
@@ -73,7 +74,7 @@ pub(super) async fn authorize(
 /// <https://distribution.github.io/distribution/spec/auth/oauth/> describe it.
 fn token_request(
     transport: &Transport,
-    login: &RegistryLogin,
+    credentials: &Credentials,
     scope: &str,
     challenge: &ChallengeRef<'_>,
 ) -> Result<RequestBuilder, RegistryProblem> {
@@ -83,10 +84,23 @@ fn token_request(
         found.map(|(_, value)| value.to_unescaped())
     };
     let realm = parameter("realm").unwrap_or_default();
-    let mut url = Url::parse(&realm).map_err(|error| RegistryProblem::Garbled {
-        what: "where the registry gives tokens".to_owned(),
-        reason: format!("{realm:?}: {error}"),
+    let mut url = Url::parse(&realm).map_err(|error| {
+        let realm: String = realm.chars().take(200).collect();
+        RegistryProblem::Garbled {
+            what: "where the registry gives tokens".to_owned(),
+            reason: format!("{realm:?}: {error}"),
+        }
     })?;
+    transport.check(&url)?;
+    let login = &credentials.login;
+    match login {
+        RegistryLogin::Anonymous => {}
+        RegistryLogin::Password { .. } | RegistryLogin::IdentityToken(_) => {
+            if !transport.may_get_credentials(&url) {
+                return Err(credentials.withheld(origin(&url)));
+            }
+        }
+    }
     let service = parameter("service").unwrap_or_default();
     let asked = [("service", service.as_str()), ("scope", scope)];
     if let RegistryLogin::IdentityToken(token) = login {
