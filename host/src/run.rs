@@ -286,11 +286,12 @@ async fn host(
     Ok(HostContext {
         runtime,
         memo: Memo::new((arguments.memo << 20).min(memory::for_answers())),
-        store,
         access: Access {
             client: Some(clients.own()),
+            scratch: store.as_ref().map(|store| store.directory().to_owned()),
             ..Access::default()
         },
+        store,
         options: ServingOptions {
             namespaces: arguments.namespaces.clone(),
             concurrency: usize::try_from(arguments.concurrency)?,

@@ -12,6 +12,8 @@ pub struct Access {
     /// A docker config file with credentials for registries. If it is None, it is `config.json` in
     /// `$DOCKER_CONFIG` or in `~/.docker`.
     pub docker_config: Option<PathBuf>,
+    /// A directory with space for a module that is being pulled. Without one, it is that of the system for temporary files.
+    pub scratch: Option<PathBuf>,
     /// The time limits.
     pub patience: Patience,
 }
@@ -49,6 +51,7 @@ impl fmt::Debug for Access {
         f.debug_struct("Access")
             .field("has_client", &self.client.is_some())
             .field("docker_config", &self.docker_config)
+            .field("scratch", &self.scratch)
             .field("patience", &self.patience)
             .finish()
     }

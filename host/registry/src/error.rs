@@ -151,6 +151,11 @@ pub enum RegistryProblem {
         "the registry's certificate is not trusted: {0}; add its CA to the system's, or name a file with it in SSL_CERT_FILE"
     )]
     Certificate(String),
+    /// The module cannot be put down while it is pulled.
+    #[error(
+        "the module cannot be kept while it is pulled: {0}; give this host a directory with space by --state-dir or TMPDIR"
+    )]
+    Unkept(String),
     /// This machine cannot speak TLS.
     #[error(
         "no TLS is possible here: {0}; install the system's CA certificates, or name a file with them in SSL_CERT_FILE"

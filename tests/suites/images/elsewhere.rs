@@ -190,3 +190,43 @@ async fn the_answers_of_other_servers_are_not_shown(
     assert!(!error.contains("SECRET"), "{error}");
     assert!(!inside.requests().is_empty());
 }
+
+#[tokio::test]
+async fn a_module_that_cannot_be_pulled_is_not_pulled_again_at_once() {
+    let registry = HostileRegistry::start(RegistryBehaviour::EndlessModule(1 << 20)).await;
+    let pulls = || {
+        let requests = registry.requests();
+        let of_module = requests.iter().filter(|head| head.contains("/blobs/"));
+        of_module.count()
+    };
+    let mut modules = follow_with(image(&registry.image("evc:1")), access());
+    let error = next(&mut modules).await.unwrap_err();
+    assert!(matches!(error, FetchError::Image { .. }), "{error}");
+    assert_eq!(pulls(), 1);
+    let rest = tokio::spawn(async move { next(&mut modules).await });
+    // The manifest is looked at as often as before.
+    let looks = async || (registry.requests().len() > 20).then_some(());
+    eventually("twenty looks", Duration::from_secs(10), looks).await;
+    assert_eq!(pulls(), 1);
+    // Another module is pulled at once.
+    registry.behave(RegistryBehaviour::Right);
+    assert_eq!(rest.await.unwrap().unwrap().bytes, "right");
+}
+
+#[tokio::test]
+async fn what_was_pulled_in_vain_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let scratch = Access {
+        scratch: Some(PathBuf::from(folder.path())),
+        ..access()
+    };
+    for behaviour in [
+        RegistryBehaviour::WrongModule,
+        RegistryBehaviour::EndlessModule(1 << 20),
+    ] {
+        let registry = HostileRegistry::start(behaviour).await;
+        told(&registry, &scratch).await;
+    }
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}

@@ -11,6 +11,7 @@ mod pull;
 mod push;
 mod reference;
 mod session;
+mod spool;
 mod token;
 mod transport;
 

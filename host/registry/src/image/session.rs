@@ -8,6 +8,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::credentials::Credentials;
 use super::manifest::{MANIFEST, Manifest};
+use super::spool::Spool;
 use super::token::{RequestAuthorization, authorize};
 use super::transport::Transport;
 use crate::{Patience, RegistryProblem};
@@ -112,15 +113,23 @@ impl Session {
         }
     }
 
-    /// A part of the image that has this size. The caller must check its digest.
+    /// A part of the image that has this digest and size.
     pub(super) async fn blob(
         &mut self,
         digest: Digest,
         size: u64,
-    ) -> Result<Vec<u8>, RegistryProblem> {
+        spool: Spool,
+    ) -> Result<Bytes, RegistryProblem> {
         let url = self.url("blobs", &digest.to_string());
         let answer = self.read(Method::GET, &url, "*/*", "its module").await?;
-        self.transport.body(answer, size, "its module").await
+        let mut parts = self.transport.parts(answer, size, "its module")?;
+        let spooling = spool.start(digest, size);
+        while let Some(part) = parts.next().await? {
+            if !spooling.take(part).await {
+                break;
+            }
+        }
+        spooling.finish().await
     }
 
     /// Uploads a part of an image, unless the registry has it already.

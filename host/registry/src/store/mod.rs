@@ -60,6 +60,12 @@ impl Store {
         Ok(store)
     }
 
+    /// The directory that is used: the one that was asked for, or the one in it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory.path
+    }
+
     fn prepare(&self) -> Result<(), StoreError> {
         for directory in [self.modules(), self.handlers(), self.codes()] {
             owner::settle_in(&self.directory.path, &directory)?;
