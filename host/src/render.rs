@@ -8,10 +8,14 @@ use handler_host_core::{
     OnParentDelete, Readiness, Response, Severity, Verdict,
 };
 use handler_host_engine::{ComponentHandler, Runtime};
+use handler_host_registry::read_text;
 use serde_json::{Value, json};
 
 use crate::arguments::{LogFormat, RenderArguments, RenderOutput};
 use crate::{module, telemetry};
+
+/// How much of a file is read.
+const LARGEST: u64 = 64 << 20;
 
 /// Calls a handler for each object of a file and prints the children that it desires.
 pub(crate) fn render(arguments: &RenderArguments) -> Result<ExitCode> {
@@ -121,13 +125,14 @@ fn read_parents(path: &Path, description: &Description) -> Result<Vec<Object>> {
     } else {
         path.display().to_string()
     };
-    let mut text = String::new();
-    let read = if is_stdin {
-        std::io::stdin().read_to_string(&mut text)
+    let text = if is_stdin {
+        let mut text = String::new();
+        let read = std::io::stdin().take(LARGEST).read_to_string(&mut text);
+        read.map(|_| text)
     } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
+        read_text(path, LARGEST)
     };
-    read.map_err(|error| {
+    let text = text.map_err(|error| {
         let reason = handler_host_registry::reason(&error);
         anyhow!("{place} cannot be read: {reason}; name a file of YAML or JSON")
     })?;

@@ -60,7 +60,7 @@ async fn a_module_that_is_no_handler_is_refused_by_every_command() {
     module DIR/missing.wasm cannot be read: there is no such file; put it there, or correct the path
     module DIR/ cannot be read: it is a directory; put it there, or correct the path
     module DIR/empty.wasm is empty; build it again
-    module DIR/text.wasm is not WebAssembly: it begins with "apiVersi", not with "\0asm"; name a .wasm file
+    module DIR/text.wasm is not WebAssembly: it does not begin with the four bytes "\0asm"; name a .wasm file
     module DIR/half.wasm is broken: failed to parse WebAssembly module: wasm component contains an invalid module section: section range FROM..TO is out of bounds (bound = HALF); build or copy it again
     module DIR/seven.wasm is broken: it ends after 7 bytes; build or copy it again
     module DIR/core.wasm is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`
@@ -115,7 +115,7 @@ async fn a_file_of_claims_that_will_not_do_is_refused() {
     DIR/number.yaml: 42 is not a Kubernetes object; write apiVersion, kind, metadata.name and spec
     DIR/empty.yaml holds no object; write one kopf.dev/v1 EphemeralVolumeClaim
     DIR/comment.yaml holds no object; write one kopf.dev/v1 EphemeralVolumeClaim
-    DIR/bytes.yaml cannot be read: stream did not contain valid UTF-8; name a file of YAML or JSON
+    DIR/bytes.yaml cannot be read: it is not text in UTF-8; name a file of YAML or JSON
     DIR/kindless.yaml: {"metadata":{"name":"a"}} is not a Kubernetes object; write apiVersion, kind, metadata.name and spec
     DIR/kind.yaml: holds a v1 Secret; this handler is called for kopf.dev/v1 EphemeralVolumeClaim
     DIR/nameless.yaml: the EphemeralVolumeClaim has no metadata.name; give it one
@@ -343,7 +343,7 @@ async fn a_file_of_handlers_that_will_not_do_is_refused_before_any_cluster_is_as
     }
     assert_snapshot!(told.join("\n"), @r#"
     DIR/missing.yaml cannot be read: there is no such file; name a file of Handlers, or a directory of such files
-    DIR/text.yaml is not YAML: line 1 column 7: unclosed bracket '['; mend it there
+    DIR/text.yaml is not YAML: line 1 column 7; mend it there
     DIR/empty.yaml holds no Handler; write one, or leave the file out
     DIR/claim.yaml, document 1: a kopf.dev/v1 EphemeralVolumeClaim is no Handler of handler-host.dev/v1alpha1; write one
     DIR/name.yaml, document 1: metadata.name "Not A Name" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc

@@ -6,9 +6,11 @@ pub enum ModuleError {
     /// There are no bytes.
     #[error("is empty; build it again")]
     Empty,
-    /// The bytes are not WebAssembly.
-    #[error("is not WebAssembly: it begins with {0:?}, not with \"\\0asm\"; name a .wasm file")]
-    NotWasm(String),
+    /// The bytes are not WebAssembly. They are not shown: they may be those of any file.
+    #[error(
+        "is not WebAssembly: it does not begin with the four bytes \"\\0asm\"; name a .wasm file"
+    )]
+    NotWasm,
     /// It is a core module.
     #[error(
         "is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"

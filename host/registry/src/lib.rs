@@ -18,7 +18,7 @@ mod store;
 
 pub use access::{Access, Patience};
 pub use error::{FetchError, PushError, RegistryProblem};
-pub use file::{read_file, reason};
+pub use file::{FileStamp, path_of, read_file, read_text, reason};
 pub use follow::{fetch, follow};
 pub use image::{ComponentInfo, PushOptions, Pushed, install_tls, push};
 pub use store::{Store, StoreError};

@@ -1,12 +1,12 @@
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use handler_host_core::{Digest, FetchedModule};
 
-use super::read::{read, reason};
+use super::read::{open, read, reason};
+use super::stamp::FileStamp;
 use crate::fetched::fetched;
 use crate::{FetchError, LARGEST};
 
@@ -36,21 +36,16 @@ pub(super) fn observe(
         stamp: None,
     };
     let failed = |cause: io::Error| refused(unreadable(path, &reason(&cause)));
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
+    match fs::metadata(path) {
+        Ok(found) if seen == Some(FileStamp::of(&found)) => return FileObservation::Same,
+        Ok(_) => {}
+        Err(cause) => return failed(cause),
+    }
+    let (file, metadata) = match open(path) {
+        Ok(opened) => opened,
         Err(cause) => return failed(cause),
     };
     let stamp = FileStamp::of(&metadata);
-    if seen == Some(stamp) {
-        return FileObservation::Same;
-    }
-    if metadata.is_dir() {
-        return refused(unreadable(path, "it is a directory"));
-    }
-    if !metadata.is_file() {
-        // Opening a pipe would wait until another process writes to it.
-        return refused(unreadable(path, "it is not a regular file"));
-    }
     let origin = path.display().to_string();
     if metadata.len() > LARGEST {
         return refused(FetchError::TooLarge { origin });
@@ -58,15 +53,12 @@ pub(super) fn observe(
     if !is_settled(&metadata, quiet) {
         return FileObservation::Unsettled;
     }
-    let whole = match File::open(path).and_then(read) {
+    let whole = match read(file, &metadata, LARGEST) {
         Ok(whole) => whole,
         Err(cause) => return failed(cause),
     };
-    if fs::metadata(path)
-        .map(|metadata| FileStamp::of(&metadata))
-        .ok()
-        != Some(stamp)
-    {
+    let after = fs::metadata(path).map(|found| FileStamp::of(&found));
+    if after.ok() != Some(stamp) {
         return FileObservation::Unsettled;
     }
     FileObservation::Read {
@@ -89,29 +81,5 @@ pub(super) fn unreadable(path: &Path, reason: &str) -> FetchError {
     FetchError::Unreadable {
         path: path.to_owned(),
         reason: reason.to_owned(),
-    }
-}
-
-/// Tells one state of a file from another without reading it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileStamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    /// Seconds and nanoseconds.
-    written: (i64, i64),
-    /// A write can keep the modification time, but not this time.
-    changed: (i64, i64),
-}
-
-impl FileStamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            written: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
     }
 }

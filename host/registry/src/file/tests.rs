@@ -200,7 +200,7 @@ async fn a_change_that_is_not_reported_is_found_at_the_next_check() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_file_is_refused_without_opening_it() {
+async fn what_is_not_a_file_is_refused() {
     let directory = SourceDirectory::new();
     fs::create_dir(directory.at("evc.wasm")).unwrap();
     let told = |outcome: Result<FetchedModule, FetchError>| outcome.unwrap_err().to_string();
@@ -212,7 +212,10 @@ async fn what_is_not_a_file_is_refused_without_opening_it() {
         pinned: None,
     };
     let error = told(fetch(&null, &access).await);
-    assert!(error.contains("it is not a regular file"), "{error}");
+    assert!(
+        error.contains("it is a device, not a regular file"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

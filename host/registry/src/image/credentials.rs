@@ -1,4 +1,3 @@
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +10,12 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use super::keyring::Keyring;
-use crate::file::reason;
+use crate::file::{read_text, reason};
 use crate::kube_problem::kube_problem;
 use crate::{Access, FetchError, RegistryProblem};
 
+/// The largest docker config file that is read.
+const LARGEST_CONFIG: u64 = 1 << 20;
 /// The entry of a Secret of type `kubernetes.io/dockerconfigjson`.
 const ENTRY: &str = ".dockerconfigjson";
 /// The entry of a Secret of type `kubernetes.io/dockercfg`, which came before.
@@ -135,8 +136,8 @@ fn server(reference: &Reference) -> String {
 }
 
 fn of_file(path: &Path, server: &str) -> Result<RegistryLogin, String> {
-    match fs::read(path) {
-        Ok(config) => find(&config, server),
+    match read_text(path, LARGEST_CONFIG) {
+        Ok(config) => find(config.as_bytes(), server),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(RegistryLogin::Anonymous),
         Err(error) => Err(reason(&error)),
     }
@@ -191,6 +192,8 @@ fn find(config: &[u8], server: &str) -> Result<RegistryLogin, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use rstest::rstest;
     use serde_json::json;
 
