@@ -4,13 +4,12 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result};
 use handler_host_engine::{Component, ModuleError, Runtime};
+use handler_host_registry::path_of;
 use parking_lot::Mutex;
-use rustix::fd::AsRawFd as _;
 use rustix::fs::MemfdFlags;
 use rustix::process::{
     Resource, Rlimit, Signal, set_parent_process_death_signal, setpriority_process, setrlimit,
@@ -115,11 +114,6 @@ fn problem(ended: ExitStatus, message: String, memory: u64) -> ModuleError {
         }
         signal => ModuleError::Uncompiled(format!("the compiler was ended by signal {signal:?}")),
     }
-}
-
-/// A path by which this process can open a file that has no name.
-fn path_of(file: &File) -> PathBuf {
-    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 /// Compiles the module on standard input, within limits, and writes its code to standard output. Only the host runs it.

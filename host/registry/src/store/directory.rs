@@ -1,6 +1,6 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::OFlags;
 
 use super::error::StoreError;
+use super::owner;
 use crate::LARGEST;
-use crate::file::reason;
+use crate::file::{harmless, open_with, reason};
 
 /// The prefix of a file's name until the file is complete.
 pub(super) const UNFINISHED: &str = ".new-";
@@ -143,11 +144,12 @@ pub(super) fn unusable(
     }
 }
 
+/// Reads a file that nobody else can have written.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = unlinked().read(true).open(path)?;
-    file.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let (file, metadata) = open_with(path, OFlags::NOFOLLOW)?;
+    owner::check_file(&metadata).map_err(io::Error::other)?;
+    let whole = crate::file::read(file, &metadata, LARGEST)?;
+    whole.ok_or_else(|| io::Error::other("it is larger than any that this host writes"))
 }
 
 pub(super) fn name_of(path: &Path) -> &str {
@@ -157,6 +159,6 @@ pub(super) fn name_of(path: &Path) -> &str {
 /// Opening a link is an error.
 fn unlinked() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options.custom_flags(harmless(OFlags::NOFOLLOW));
     options
 }

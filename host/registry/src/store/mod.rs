@@ -36,6 +36,9 @@ const LONGEST_KEY: usize = 120;
 /// such a directory can still replace that one while the host runs, so it must not be shared. The directories
 /// above are not checked. Links within are not followed.
 ///
+/// A file that another user owns, or that others may write to, is not used, wherever it came from. Of compiled code this
+/// is stricter: no group may write to it, nor to its directory.
+///
 /// # Keys
 ///
 /// What is kept of a handler has a key, such as the handler's name, or its name, a dot and its UID. A key has at
@@ -71,6 +74,7 @@ impl Store {
             owner::settle_in(&self.directory.path, &directory)?;
         }
         let _hold = self.directory.hold()?;
+        self.close_codes()?;
         for directory in [self.modules(), self.handlers(), self.codes()] {
             let probe = directory.join("probe");
             self.directory.write(&probe, b"")?;

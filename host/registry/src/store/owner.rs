@@ -76,6 +76,22 @@ pub(super) fn settle_in(directory: &Path, below: &Path) -> Result<(), StoreError
     })
 }
 
+/// Refuses a file that others than this host can have written. The file's directory is checked when the
+/// store is opened, but another user may have put the file there before.
+pub(super) fn check_file(found: &Metadata) -> Result<(), String> {
+    ProcessIdentity::this_process().check_file(found.uid(), found.gid(), found.mode())
+}
+
+/// As [`check_file`], for what is executed: no group may write to it either, not even one of this process.
+pub(super) fn check_executed(found: &Metadata) -> Result<(), String> {
+    check_file(found)?;
+    let (group, mode) = (found.gid(), found.mode() & 0o7777);
+    match mode & 0o020 {
+        0 => Ok(()),
+        _ => Err(format!("group {group} may write to it (mode {mode:04o})")),
+    }
+}
+
 fn make(directory: &Path, below: &Path) -> Result<(), StoreError> {
     let mut builder = DirBuilder::new();
     let made = builder.recursive(true).mode(0o700).create(below);
@@ -89,6 +105,14 @@ impl ProcessIdentity {
         Self {
             user: geteuid().as_raw(),
             groups: groups.map(|group| group.as_raw()).collect(),
+        }
+    }
+
+    fn check_file(&self, owner: u32, group: u32, mode: u32) -> Result<(), String> {
+        match self.judge_mode(owner, group, mode) {
+            OwnerCheck::Safe => Ok(()),
+            OwnerCheck::OpenByRoot => Err(open_to_all(mode).0),
+            OwnerCheck::Unsafe { problem, .. } => Err(problem),
         }
     }
 
@@ -174,6 +198,26 @@ mod tests {
             panic!("it is not refused");
         };
         assert!(problem.contains(told), "{problem}");
+    }
+
+    #[rstest]
+    #[case::ours(US, US, 0o600, None)]
+    #[case::of_root(ROOT, ROOT, 0o644, None)]
+    #[case::anothers(OTHER, US, 0o600, Some("owned by user 1000"))]
+    #[case::open_to_a_group(US, OTHER, 0o660, Some("group 1000 may write to it"))]
+    #[case::open_to_all(US, US, 0o666, Some("everybody may write to it (mode 0666)"))]
+    #[case::that_root_opened_to_all(ROOT, ROOT, 0o777, Some("everybody may write to it"))]
+    fn a_file_that_others_can_have_written_is_not_used(
+        #[case] owner: u32,
+        #[case] group: u32,
+        #[case] mode: u32,
+        #[case] told: Option<&str>,
+    ) {
+        let checked = us().check_file(owner, group, mode);
+        match told {
+            None => assert_eq!(checked, Ok(())),
+            Some(told) => assert!(checked.as_ref().unwrap_err().contains(told), "{checked:?}"),
+        }
     }
 
     fn us() -> ProcessIdentity {

@@ -2,10 +2,14 @@ use std::time::Instant;
 
 use handler_host_core::FetchedModule;
 use handler_host_engine::{Component, ModuleError};
-use handler_host_registry::Store;
+use handler_host_registry::{Store, path_of};
+use parking_lot::Mutex;
 
 use crate::compile::compile_apart;
 use crate::serve::HostContext;
+
+/// Held by the thread that compiles.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Compiles a module, unless its code was kept. Blocks.
 pub(super) fn compile(
@@ -15,9 +19,18 @@ pub(super) fn compile(
 ) -> Result<Component, ModuleError> {
     let name = host.runtime.code_name(fetched.digest);
     let store = host.store.as_ref();
-    if let Some(component) = store.and_then(|store| kept(host, store, &name, fetched)) {
+    let kept_code = || {
+        let component = store.and_then(|store| kept(host, store, &name, fetched))?;
         let digest = component.digest().short();
         tracing::debug!(%handler, %digest, "took compiled code that was kept");
+        Some(component)
+    };
+    if let Some(component) = kept_code() {
+        return Ok(component);
+    }
+    // Modules are compiled one at a time. Another handler may have had this one compiled meanwhile.
+    let _turn = TURN.lock();
+    if let Some(component) = kept_code() {
         return Ok(component);
     }
     let started = Instant::now();
@@ -43,13 +56,13 @@ fn kept(
         unsafe_code,
         reason = "code is compiled once and taken from a store since"
     )]
-    // SAFETY: nobody but this user and root writes to a store, and under this name there is only what
-    // `keep` wrote for the module of this digest.
-    let loaded = unsafe { host.runtime.load_code(&file, &fetched.bytes) };
+    // SAFETY: nobody but this user and root can have written the file, which the store checked of the very file that is
+    // loaded, and under this name there is only what `keep` wrote for the module of this digest.
+    let loaded = unsafe { host.runtime.load_code(&path_of(&file), &fetched.bytes) };
     match loaded {
         Ok(component) => Some(component),
         Err(error) => {
-            tracing::warn!("compiled code in {} {error}", file.display());
+            tracing::warn!("compiled code {name} in the state directory {error}");
             let _ = store.forget_code(name);
             None
         }
