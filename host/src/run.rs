@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use crate::arguments::{OnlyArguments, RunArguments, TelemetryArguments};
 use crate::client::{ClientLayers, Clients};
 use crate::compile::compile_apart;
+use crate::handlers::HandlerFiles;
 use crate::probes::{Monitoring, ProbeServer};
 use crate::serve::{DeclaredHandler, HandlerOrigin, HostContext, Supervisor, load, quoted};
 use crate::traces::Traces;
@@ -24,6 +25,10 @@ use crate::{client, handlers, memory, module, telemetry};
 
 /// How long a module without a Handler is on trial: whoever works on it looks at what becomes of it.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How many files of Handlers are read before a cluster is asked. What is wrong with one of these ends the host; what is
+/// wrong with a later one does not keep the others from being served.
+const FIRST_FILES: usize = 100;
 
 /// Serves handlers until the host is told to stop.
 pub(crate) fn run(arguments: RunArguments) -> Result<ExitCode> {
@@ -205,7 +210,8 @@ async fn serve_handlers(
     };
     let prepare = async {
         // What is wrong with a file is told before any cluster is asked.
-        let read = handlers::read(&arguments.handlers)?;
+        let mut files = HandlerFiles::new(arguments.handlers.clone());
+        files.read_first(FIRST_FILES)?;
         let runtime = Runtime::new(arguments.concurrency, memory::for_calls())?;
         let store = store(arguments.state_dir.as_deref());
         let candidacy = match fenced {
@@ -213,9 +219,9 @@ async fn serve_handlers(
             None => None,
         };
         let host = host(arguments, runtime, store, monitoring, &fence).await?;
-        anyhow::Ok((Arc::new(host), read, candidacy))
+        anyhow::Ok((Arc::new(host), files, candidacy))
     };
-    let (host, read, candidacy) = tokio::select! {
+    let (host, files, candidacy) = tokio::select! {
         prepared = prepare => prepared?,
         () = &mut stop => return Ok(()),
     };
@@ -231,9 +237,9 @@ async fn serve_handlers(
         let supervisor = Supervisor::new(host, HandlerOrigin::Cluster, leads);
         supervisor.run(news, stop).await
     } else {
-        let paths = arguments.handlers.clone();
-        let news = handlers::follow(paths.clone(), read);
-        let supervisor = Supervisor::new(host, HandlerOrigin::Files(paths), leads);
+        let news = handlers::follow(files);
+        let origin = HandlerOrigin::Files(arguments.handlers.clone());
+        let supervisor = Supervisor::new(host, origin, leads);
         supervisor.run(news, stop).await
     };
     // Only now: what was under way needed it.

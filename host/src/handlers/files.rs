@@ -1,15 +1,19 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, anyhow, bail};
-use handler_host_cluster::resource::{Handler, read_handler};
-use handler_host_core::Settings;
-use handler_host_registry::reason;
-use serde_json::Value;
+use handler_host_cluster::resource::Handler;
+use handler_host_core::Digest;
+use handler_host_registry::{FileStamp, reason};
+
+use super::file::{Document, documents, text};
 
 /// The extensions of the files that are read in a directory.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+/// A file that was written this long ago would have other times if it were written again.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Reads Handlers from files of YAML or JSON, which may hold several documents, and from directories of
 /// such files. A Handler that could not be served is an error.
@@ -17,20 +21,158 @@ const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// In a directory, names that begin with a dot and subdirectories are skipped, so that each file of a mounted
 /// ConfigMap is read once. A relative `spec.module.path` is relative to the file's directory.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Handler>> {
-    let mut handlers = Vec::new();
-    let mut places: BTreeMap<String, String> = BTreeMap::new();
-    for path in paths {
-        for file in files(path)? {
-            for (place, handler) in read_file(&file)? {
-                let name = handler.metadata.name.clone().unwrap_or_default();
-                if let Some(before) = places.insert(name.clone(), place.clone()) {
-                    bail!("handler {name} is in {before}, and in {place}; name it once");
+    let mut files = HandlerFiles::new(paths.to_owned());
+    files.read_first(usize::MAX)?;
+    Ok(files.handlers().0)
+}
+
+/// Files of Handlers. A file is read again only when it changed.
+pub(crate) struct HandlerFiles {
+    /// What was named, each with the files that it stood for at the last look that found any.
+    paths: Vec<(PathBuf, Vec<PathBuf>)>,
+    files: BTreeMap<PathBuf, HandlerFile>,
+}
+
+/// A file, as it was read last.
+#[derive(Default)]
+struct HandlerFile {
+    /// Its state; None if another state could look the same.
+    stamp: Option<FileStamp>,
+    content: Option<Digest>,
+    /// The Handlers that it held when it could be used last.
+    documents: Vec<Document>,
+    /// Why it cannot be used now.
+    problem: Option<String>,
+}
+
+/// What a look at all files found.
+pub(super) struct FilesLook {
+    /// Whether any Handler may differ from what it was before.
+    pub(super) is_changed: bool,
+    /// Whether all files were read that are to be read.
+    pub(super) is_whole: bool,
+    pub(super) problems: Vec<String>,
+}
+
+impl HandlerFiles {
+    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
+        let paths = paths.into_iter().map(|path| (path, Vec::new())).collect();
+        Self {
+            paths,
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the first files, at most so many. What is wrong with one of them is an error. It returns whether these are
+    /// all.
+    pub(crate) fn read_first(&mut self, most: usize) -> Result<bool> {
+        let look = self.look(most, |_| {});
+        let (_, twice) = self.handlers();
+        match look.problems.into_iter().chain(twice).next() {
+            Some(problem) => bail!(problem),
+            None => Ok(look.is_whole),
+        }
+    }
+
+    /// Looks at all files, and reads those that changed, at most so many. Each Handler that was read is told at once.
+    pub(super) fn look(&mut self, most: usize, mut tell: impl FnMut(&Document)) -> FilesLook {
+        let mut look = FilesLook {
+            is_changed: false,
+            is_whole: true,
+            problems: Vec::new(),
+        };
+        for (path, found) in &mut self.paths {
+            match files(path) {
+                Ok(files) => *found = files,
+                Err(error) => look.problems.push(error.to_string()),
+            }
+        }
+        let named = self.paths.iter().flat_map(|(_, found)| found);
+        let named: BTreeSet<PathBuf> = named.cloned().collect();
+        let before = self.files.len();
+        self.files.retain(|path, _| named.contains(path));
+        look.is_changed |= self.files.len() != before;
+        let mut read = 0;
+        for path in named {
+            let stamp = stamp(&path);
+            let file = self.files.get(&path);
+            let is_known = file.is_some_and(|file| stamp.is_some() && file.stamp == stamp);
+            if !is_known && read == most {
+                look.is_whole = false;
+                continue;
+            }
+            let file = self.files.entry(path.clone()).or_default();
+            if !is_known {
+                read += 1;
+                look.is_changed |= file.read(&path, stamp);
+                file.documents.iter().for_each(&mut tell);
+            }
+            look.problems.extend(file.problem.clone());
+        }
+        look
+    }
+
+    /// All Handlers that were read, in the order of their files, and what is wrong with their names.
+    pub(super) fn handlers(&self) -> (Vec<Handler>, Vec<String>) {
+        let mut places: BTreeMap<&str, &str> = BTreeMap::new();
+        let (mut handlers, mut problems) = (Vec::new(), Vec::new());
+        let named = self.paths.iter().flat_map(|(_, found)| found);
+        let documents = named.filter_map(|path| Some(&self.files.get(path)?.documents));
+        for document in documents.flatten() {
+            match places.get(document.name()) {
+                None => {
+                    places.insert(document.name(), &document.place);
+                    handlers.push(document.handler.clone());
                 }
-                handlers.push(handler);
+                Some(before) => problems.push(document.twice(before)),
+            }
+        }
+        (handlers, problems)
+    }
+
+    /// How many files were read.
+    #[cfg(test)]
+    fn count(&self) -> usize {
+        self.files.len()
+    }
+}
+
+impl HandlerFile {
+    /// Reads the file. It returns whether what it holds may differ from what it held before.
+    fn read(&mut self, path: &Path, stamp: Option<FileStamp>) -> bool {
+        let (stamp, content, found) = match text(path) {
+            Ok(text) => {
+                let content = Some(Digest::of(text.as_bytes()));
+                if content == self.content {
+                    self.stamp = stamp;
+                    return false;
+                }
+                (stamp, content, documents(path, &text))
+            }
+            // Whether it can be read may change without another stamp.
+            Err(error) => (None, None, Err(error)),
+        };
+        (self.stamp, self.content) = (stamp, content);
+        match found {
+            Ok(documents) => {
+                self.documents = documents;
+                self.problem = None;
+                true
+            }
+            Err(error) => {
+                self.problem = Some(format!("{error:#}"));
+                false
             }
         }
     }
-    Ok(handlers)
+}
+
+/// The state of a file, if it is long enough in it.
+fn stamp(path: &Path) -> Option<FileStamp> {
+    let found = fs::metadata(path).ok()?;
+    let written = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    let is_settled = written.elapsed().is_ok_and(|elapsed| elapsed >= SETTLED);
+    is_settled.then(|| FileStamp::of(&found))
 }
 
 /// The file itself, or the files of a directory, sorted.
@@ -48,7 +190,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(refuse)? {
         let file = entry.map_err(refuse)?.path();
-        if is_searched(&file) && file.is_file() {
+        // What is neither a file nor a directory is refused when it is opened.
+        if is_searched(&file) && !file.is_dir() {
             files.push(file);
         }
     }
@@ -70,57 +213,12 @@ fn is_searched(file: &Path) -> bool {
     !is_hidden && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
-/// The Handlers of one file, each with the file and the number of its document, for messages.
-fn read_file(file: &Path) -> Result<Vec<(String, Handler)>> {
-    let shown = file.display();
-    let text = fs::read_to_string(file).map_err(|error| {
-        anyhow!(
-            "{shown} cannot be read: {}; name a file of Handlers",
-            reason(&error)
-        )
-    })?;
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| {
-        // The further lines of the error quote the text around the mistake.
-        let error = error.to_string();
-        let line = error.lines().next().unwrap_or_default();
-        let line = line.trim_start_matches("error: ");
-        anyhow!("{shown} is not YAML: {line}; mend it there")
-    })?;
-    let mut handlers = Vec::new();
-    for (index, document) in documents.into_iter().enumerate() {
-        if document.is_null() {
-            continue;
-        }
-        let place = format!("{shown}, document {}", index + 1);
-        let handler = read_document(document, file).map_err(|error| anyhow!("{place}: {error}"))?;
-        handlers.push((place, handler));
-    }
-    if handlers.is_empty() {
-        bail!("{shown} holds no Handler; write one, or leave the file out");
-    }
-    Ok(handlers)
-}
-
-fn read_document(document: Value, file: &Path) -> Result<Handler> {
-    let mut handler = read_handler(document)?;
-    // The API server has not validated this Handler, so the rules of the CRD are checked here.
-    Settings::try_from(&handler)?;
-    let directory = file.parent().unwrap_or(Path::new(""));
-    if let Some(path) = &mut handler.spec.module.path {
-        let whole = directory.join(&path);
-        whole
-            .to_str()
-            .ok_or_else(|| anyhow!("{} is not UTF-8; rename it", whole.display()))?
-            .clone_into(path);
-    }
-    Ok(handler)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 
     use rstest::rstest;
+    use serde_json::Value;
     use tempfile::TempDir;
 
     use super::*;
@@ -202,10 +300,7 @@ spec:
     }
 
     #[rstest]
-    #[case::not_yaml(
-        "kind: [",
-        "DIR/a.yaml is not YAML: line 1 column 7: unclosed bracket '['; mend it there"
-    )]
+    #[case::not_yaml("kind: [", "DIR/a.yaml is not YAML: line 1 column 7; mend it there")]
     #[case::nothing("", "DIR/a.yaml holds no Handler; write one, or leave the file out")]
     #[case::another_kind(
         "{apiVersion: v1, kind: Secret}",
@@ -213,7 +308,19 @@ spec:
     )]
     #[case::a_list(
         "[]",
-        "DIR/a.yaml, document 1: [] is no Handler of handler-host.dev/v1alpha1; write one"
+        "DIR/a.yaml, document 1: a list is no Handler of handler-host.dev/v1alpha1; write one"
+    )]
+    #[case::a_secret(
+        "password: hunter2",
+        "DIR/a.yaml, document 1: what has no apiVersion and kind is no Handler of handler-host.dev/v1alpha1; write one"
+    )]
+    #[case::a_text(
+        "hunter2",
+        "DIR/a.yaml, document 1: a text is no Handler of handler-host.dev/v1alpha1; write one"
+    )]
+    #[case::no_text(
+        "a: *hunter2",
+        "DIR/a.yaml is not YAML: line 1 column 4; mend it there"
     )]
     #[case::an_unknown_field(
         &format!("{}---\n{}  limts: {{}}\n", handler("a"), handler("b")),
@@ -257,5 +364,61 @@ spec:
             error_of(&directory, &["empty"]),
             "DIR/empty holds no file that ends in .yaml, .yml or .json; put Handlers there, or name another directory"
         );
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let directory = directory(&[("a.yaml", &handler("a"))]);
+        let pipe = directory.path().join("b.yaml");
+        let mode = rustix::fs::Mode::RWXU;
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        assert_eq!(
+            error_of(&directory, &[""]),
+            "DIR/b.yaml cannot be read: it is a pipe, not a regular file; name a file of Handlers"
+        );
+    }
+
+    fn look(files: &mut HandlerFiles) -> (bool, Vec<String>, Vec<String>) {
+        let look = files.look(usize::MAX, |_| {});
+        let (handlers, _) = files.handlers();
+        let names = names(&handlers).into_iter().map(str::to_owned).collect();
+        (look.is_changed, names, look.problems)
+    }
+
+    #[test]
+    fn only_what_changed_is_read_again_and_what_cannot_be_used_stays_as_it_was() {
+        let directory = directory(&[("a.yaml", &handler("a")), ("b.yaml", &handler("b"))]);
+        let at = |name: &str| directory.path().join(name);
+        let mut files = HandlerFiles::new(vec![directory.path().to_owned()]);
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let none = Vec::new();
+        assert_eq!(look(&mut files), (true, names(&["a", "b"]), none.clone()));
+        assert_eq!(look(&mut files), (false, names(&["a", "b"]), none.clone()));
+
+        fs::write(at("a.yaml"), handler("c")).unwrap();
+        assert_eq!(look(&mut files), (true, names(&["c", "b"]), none.clone()));
+
+        fs::write(at("a.yaml"), "kind: [").unwrap();
+        fs::write(at("b.yaml"), handler("d")).unwrap();
+        let (is_changed, found, problems) = look(&mut files);
+        assert_eq!((is_changed, found), (true, names(&["c", "d"])));
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].contains("a.yaml is not YAML"), "{problems:?}");
+        let (is_changed, _, problems) = look(&mut files);
+        assert_eq!((is_changed, problems.len()), (false, 1));
+
+        fs::remove_file(at("a.yaml")).unwrap();
+        assert_eq!(look(&mut files), (true, names(&["d"]), none));
+    }
+
+    #[test]
+    fn the_first_files_are_read_before_the_others() {
+        let directory = directory(&[("a.yaml", &handler("a")), ("b.yaml", "kind: [")]);
+        let mut files = HandlerFiles::new(vec![directory.path().to_owned()]);
+        assert!(!files.read_first(1).unwrap());
+        assert_eq!(files.count(), 1);
+        assert_eq!(look(&mut files).2.len(), 1);
+        assert!(files.read_first(usize::MAX).is_err());
     }
 }

@@ -7,8 +7,9 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use super::observe::{FileObservation, FileStamp, observe, unreadable};
-use super::watch::DirectoryWatch;
+use super::observe::{FileObservation, observe, unreadable};
+use super::stamp::FileStamp;
+use super::watch::PathWatch;
 use crate::{FetchError, Patience};
 
 /// Follows a file. It reads the file when a directory on its path changes, and at intervals.
@@ -18,7 +19,7 @@ pub(crate) struct FileFollower {
     patience: Patience,
     wake: Arc<Notify>,
     /// It is None while a thread uses it, and after that thread failed.
-    watch: Option<DirectoryWatch>,
+    watch: Option<PathWatch>,
     /// The state of the file that was read last. A file that is still in this state is not read again.
     seen: Option<FileStamp>,
     /// How long to wait before the next look, if no change is reported.
@@ -42,7 +43,8 @@ impl FileFollower {
     pub(crate) async fn next(&mut self) -> Result<FetchedModule, FetchError> {
         loop {
             tokio::select! {
-                () = self.wake.notified() => {}
+                // Changes come in groups: one look is enough for those within a short time.
+                () = self.wake.notified() => sleep(self.patience.quiet).await,
                 () = sleep(self.wait) => {}
             }
             self.wait = self.patience.look;
@@ -60,7 +62,7 @@ impl FileFollower {
     async fn observe(&mut self) -> Result<FileObservation, FetchError> {
         let (wake, quiet) = (self.wake.clone(), self.patience.quiet);
         let watch = self.watch.take();
-        let mut watch = watch.unwrap_or_else(|| DirectoryWatch::new(wake, quiet));
+        let mut watch = watch.unwrap_or_else(|| PathWatch::new(wake));
         let (path, pinned, seen) = (self.path.clone(), self.pinned, self.seen);
         let observed = spawn_blocking(move || {
             // The watch comes first, so that a change after the look is reported.

@@ -7,11 +7,11 @@ use std::path::{Component, Path, PathBuf};
 /// As many links as Linux itself follows.
 const LINKS: usize = 40;
 
-/// The directories in which a change may put another file at the path: the directory of each link on the way, and
-/// the directory of the file itself. If a part of the path is missing, the last directory that exists is among
-/// them, because the missing part would appear there.
-pub(super) fn directories(path: &Path) -> BTreeSet<PathBuf> {
-    let mut directories = BTreeSet::new();
+/// The names that may lead to another file at the path when they change, each with its directory: that of each link on the
+/// way, and that of the file itself. If a part of the path is missing, its name is among them, in the last directory that
+/// exists.
+pub(super) fn steps_of(path: &Path) -> BTreeSet<(PathBuf, OsString)> {
+    let mut found = BTreeSet::new();
     let mut rest: VecDeque<OsString> = steps(path).collect();
     let mut here = match path.is_absolute() {
         true => PathBuf::from("/"),
@@ -27,7 +27,7 @@ pub(super) fn directories(path: &Path) -> BTreeSet<PathBuf> {
         match followed(&next) {
             Ok(Some(target)) if links < LINKS => {
                 links += 1;
-                directories.insert(here.clone());
+                found.insert((here.clone(), step));
                 if target.is_absolute() {
                     here = PathBuf::from("/");
                 }
@@ -37,12 +37,12 @@ pub(super) fn directories(path: &Path) -> BTreeSet<PathBuf> {
             }
             Ok(None) if !rest.is_empty() => here = next,
             Ok(_) | Err(_) => {
-                directories.insert(here);
-                return directories;
+                found.insert((here, step));
+                return found;
             }
         }
     }
-    directories
+    found
 }
 
 fn steps(path: &Path) -> impl Iterator<Item = OsString> {
@@ -67,16 +67,16 @@ mod tests {
     use super::*;
 
     fn of(root: &Path, path: &str) -> Vec<String> {
-        let found = directories(&root.join(path));
-        let below = found.iter().map(|directory| {
+        let found = steps_of(&root.join(path));
+        let below = found.iter().map(|(directory, name)| {
             let below = directory.strip_prefix(root).unwrap_or(directory);
-            below.display().to_string()
+            format!("{} in {:?}", name.display(), below)
         });
         below.collect()
     }
 
     #[test]
-    fn the_directories_of_every_link_and_of_the_file_are_watched() {
+    fn the_names_of_every_link_and_of_the_file_are_watched() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         fs::create_dir_all(root.join("volume/..2024_1")).unwrap();
@@ -85,24 +85,35 @@ mod tests {
         symlink("..data/evc.wasm", root.join("volume/evc.wasm")).unwrap();
         symlink(root.join("volume"), root.join("modules")).unwrap();
 
-        assert_eq!(of(&root, "volume/evc.wasm"), ["volume", "volume/..2024_1"]);
+        let in_volume = [
+            r#"..data in "volume""#,
+            r#"evc.wasm in "volume""#,
+            r#"evc.wasm in "volume/..2024_1""#,
+        ];
+        assert_eq!(of(&root, "volume/evc.wasm"), in_volume);
         assert_eq!(
             of(&root, "modules/evc.wasm"),
-            ["", "volume", "volume/..2024_1"]
+            [&[r#"modules in """#], in_volume.as_slice()].concat()
         );
-        assert_eq!(of(&root, "volume/../modules/x"), ["", "volume"]);
+        assert_eq!(
+            of(&root, "volume/../modules/x"),
+            [r#"modules in """#, r#"x in "volume""#]
+        );
     }
 
     #[test]
-    fn if_a_part_of_the_path_is_missing_the_last_directory_is_watched() {
+    fn if_a_part_of_the_path_is_missing_its_name_is_watched() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        assert_eq!(of(&root, "evc.wasm"), [""]);
-        assert_eq!(of(&root, "not/yet/evc.wasm"), [""]);
+        assert_eq!(of(&root, "evc.wasm"), [r#"evc.wasm in """#]);
+        assert_eq!(of(&root, "not/yet/evc.wasm"), [r#"not in """#]);
         symlink("a", root.join("b")).unwrap();
         symlink("b", root.join("a")).unwrap();
-        assert_eq!(of(&root, "a/evc.wasm"), [""]);
+        assert_eq!(of(&root, "a/evc.wasm"), [r#"a in """#, r#"b in """#]);
         symlink("gone/evc.wasm", root.join("dangling")).unwrap();
-        assert_eq!(of(&root, "dangling"), [""]);
+        assert_eq!(
+            of(&root, "dangling"),
+            [r#"dangling in """#, r#"gone in """#]
+        );
     }
 }
