@@ -9,7 +9,6 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use anyhow::{Context as _, Result};
 use handler_host_engine::{Component, ModuleError, Runtime};
 use handler_host_registry::path_of;
-use parking_lot::Mutex;
 use rustix::fs::MemfdFlags;
 use rustix::process::{
     Resource, Rlimit, Signal, set_parent_process_death_signal, setpriority_process, setrlimit,
@@ -32,17 +31,14 @@ const MESSAGE: u64 = 4 << 10;
 const BROKEN: u8 = 10;
 const TOO_LARGE: u8 = 11;
 
-/// Modules are compiled one at a time.
-static COMPILING: Mutex<()> = Mutex::new(());
-
-/// Compiles a module in a process of its own, unless the module is no component, which is told at once. Blocks.
+/// Compiles a module in a process of its own, unless the module is no component, which is told at once. Blocks. The caller
+/// sees to it that modules are compiled one at a time.
 ///
 /// # Errors
 ///
 /// What is wrong with the module, or why there is no such process.
 pub(crate) fn compile_apart(runtime: &Runtime, bytes: &[u8]) -> Result<Component, ModuleError> {
     handler_host_engine::check_header(bytes)?;
-    let _alone = COMPILING.lock();
     let code = compiled_code(bytes)?;
     #[allow(
         unsafe_code,
