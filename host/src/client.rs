@@ -10,26 +10,38 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::sync::Notify;
 use tower::BoxError;
+use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::util::{MapErrLayer, MapResponseLayer};
 
 use crate::arguments::ClusterArguments;
 use crate::proxy::{ThroughProxy, proxies};
 
+/// How many requests of these clients may wait for an answer at a time. Each has a connection. Without a limit a host of
+/// thousands of Handlers opens as many at once, more than the API server answers or the system allows.
+const REQUESTS: usize = 128;
+
 /// The layers that each request of a client passes.
 pub(crate) struct ClientLayers {
     /// While the fence is closed, the client writes nothing.
-    pub(crate) fence: Fence,
+    fence: Fence,
     /// Records the requests in the metrics, and gives each a heartbeat.
-    pub(crate) requests: RequestLayer,
+    requests: RequestLayer,
+    /// Lets a request wait until fewer are under way. A watch is under way until it begins.
+    limit: GlobalConcurrencyLimitLayer,
 }
 
 impl ClientLayers {
+    pub(crate) fn new(fence: Fence, requests: RequestLayer) -> Self {
+        Self {
+            fence,
+            requests,
+            limit: GlobalConcurrencyLimitLayer::new(REQUESTS),
+        }
+    }
+
     /// The layers of a command that writes nothing: its fence never opens.
     pub(crate) fn reading() -> Self {
-        Self {
-            fence: Fence::closed(),
-            requests: RequestLayer::default(),
-        }
+        Self::new(Fence::closed(), RequestLayer::default())
     }
 }
 
@@ -109,6 +121,8 @@ fn build(config: Config, layers: &ClientLayers, refused: Option<Arc<Notify>>) ->
     });
     let builder = builder.with_layer(&name_proxy);
     let builder = builder.with_layer(&layers.requests).with_layer(&notify);
+    // A request that waits has not begun, and must not be taken for one that the API server does not answer.
+    let builder = builder.with_layer(&layers.limit);
     Ok(builder.with_layer(&layers.fence).build())
 }
 

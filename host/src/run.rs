@@ -257,11 +257,8 @@ async fn candidacy(
     fence: &Fence,
     monitoring: &Monitoring,
 ) -> Result<(Election, watch::Receiver<bool>)> {
-    let layers = ClientLayers {
-        // Its own writes are what opens the fence.
-        fence: Fence::open(),
-        requests: monitoring.requests(),
-    };
+    // Its own writes are what opens the fence.
+    let layers = ClientLayers::new(Fence::open(), monitoring.requests());
     let client = client::connect(&arguments.cluster, &layers).await?;
     let named = ["POD_NAME", "HOSTNAME"].into_iter().find_map(|variable| {
         let value = std::env::var(variable).ok();
@@ -284,10 +281,7 @@ async fn host(
     monitoring: Monitoring,
     fence: &Fence,
 ) -> Result<HostContext> {
-    let layers = ClientLayers {
-        fence: fence.clone(),
-        requests: monitoring.requests(),
-    };
+    let layers = ClientLayers::new(fence.clone(), monitoring.requests());
     let clients = Clients::connect(&arguments.cluster, layers).await?;
     Ok(HostContext {
         runtime,

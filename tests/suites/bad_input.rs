@@ -71,6 +71,39 @@ async fn a_module_that_is_no_handler_is_refused_by_every_command() {
 }
 
 #[tokio::test]
+async fn what_is_no_file_is_refused_at_once() {
+    let inputs = InputDirectory::new();
+    let pipe = inputs.directory.path().join("pipe.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let socket = inputs.directory.path().join("socket.yaml");
+    let _socket = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    let mut told = Vec::new();
+    for command in [
+        "inspect DIR/pipe.yaml",
+        "inspect DIR/socket.yaml",
+        "inspect /dev/zero",
+        "run --module DIR/pipe.yaml",
+        "run --handler DIR/pipe.yaml",
+        "render --module DIR/pipe.yaml --filename DIR/claim.yaml",
+        "render --module GUESTS/evc.wasm --filename DIR/pipe.yaml",
+        "render --module GUESTS/evc.wasm --filename /dev/zero",
+    ] {
+        told.push(inputs.refusal(command).await);
+    }
+    assert_snapshot!(told.join("\n"), @r"
+    module DIR/pipe.yaml cannot be read: it is a pipe, not a regular file; put it there, or correct the path
+    module DIR/socket.yaml cannot be read: it is a socket, not a regular file; put it there, or correct the path
+    module /dev/zero cannot be read: it is a device, not a regular file; put it there, or correct the path
+    module DIR/pipe.yaml cannot be read: it is a pipe, not a regular file; put it there, or correct the path
+    DIR/pipe.yaml cannot be read: it is a pipe, not a regular file; name a file of Handlers
+    module DIR/pipe.yaml cannot be read: it is a pipe, not a regular file; put it there, or correct the path
+    DIR/pipe.yaml cannot be read: it is a pipe, not a regular file; name a file of YAML or JSON
+    /dev/zero cannot be read: it is a device, not a regular file; name a file of YAML or JSON
+    ");
+}
+
+#[tokio::test]
 async fn a_file_of_claims_that_will_not_do_is_refused() {
     let inputs = InputDirectory::new();
     let header = "apiVersion: kopf.dev/v1\nkind: EphemeralVolumeClaim\n";

@@ -6,7 +6,7 @@ use handler_host_tests::guests::variants::digest;
 use handler_host_tests::objects::kinds::{CLAIM, CONFIG_MAP, PUPPET, PVC};
 use handler_host_tests::objects::names;
 use handler_host_tests::{
-    ControlPlane, DEADLINE, Hosted, Operator, TestAccount, paths, write_atomically,
+    ControlPlane, DEADLINE, Hosted, Operator, TestAccount, eventually, paths, write_atomically,
 };
 use serde_json::{Value, json};
 
@@ -227,4 +227,62 @@ async fn handlers_are_read_from_files_which_are_followed() {
     write_atomically(&file, handler("../two.wasm").as_bytes());
     hosted.follow(&claims, "two").await;
     assert_eq!(hosted.versions(CLAIM).await.len(), 2);
+}
+
+#[tokio::test]
+async fn of_many_files_each_is_served_whatever_is_wrong_with_another() {
+    const FILES: usize = 200;
+    let hosted = Hosted::start("many-files").await;
+    hosted.put("one.wasm", "one", "ok");
+    let directory = hosted.path("handlers");
+    fs::create_dir(&directory).unwrap();
+    for index in 0..FILES {
+        let mut spec = hosted.claims_from("one.wasm");
+        if index + 1 < FILES {
+            // No CRD defines these.
+            spec["parent"] =
+                json!({"apiVersion": "nowhere.test/v1", "kind": format!("Kind{index}")});
+        }
+        let handler = json!({
+            "apiVersion": "handler-host.dev/v1alpha1", "kind": "Handler",
+            "metadata": {"name": format!("filed-{index}")}, "spec": spec,
+        });
+        let text = match index {
+            // One of those that are read while others are served.
+            150 => "hunter2: [".to_owned(),
+            _ => handler.to_string(),
+        };
+        fs::write(directory.join(format!("{index:03}.yaml")), text).unwrap();
+    }
+    let control_plane = ControlPlane::shared().await;
+    let mut operator = Operator::of(control_plane, TestAccount::Host)
+        .namespace(&hosted.namespace.name)
+        .arg("--state-dir")
+        .arg(hosted.path("other-state"))
+        .arg("--handler")
+        .arg(&directory)
+        .start();
+    let told = operator
+        .wait_for_line("150.yaml is not YAML", DEADLINE)
+        .await;
+    assert!(told.contains("; the Handlers read before go on"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    let last = format!("handler=filed-{}", FILES - 1);
+    let is_served = async || {
+        let lines = operator.lines_with("serving");
+        let found = lines.iter().any(|line| line.contains(&last));
+        found.then_some(()).ok_or_else(|| operator.log())
+    };
+    eventually("the last Handler is served", DEADLINE, is_served).await;
+    // The modules of all share one inotify instance.
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", operator.pid())).unwrap();
+    let links = descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
+    let is_inotify = |link: &std::path::PathBuf| link.to_string_lossy().contains("inotify");
+    assert_eq!(links.filter(is_inotify).count(), 1);
+
+    write_atomically(&directory.join("150.yaml"), b"- hunter2");
+    let told = operator
+        .wait_for_line("150.yaml, document 1: a list is no Handler", DEADLINE)
+        .await;
+    assert!(!told.contains("hunter2"), "{told}");
 }

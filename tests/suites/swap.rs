@@ -269,4 +269,18 @@ async fn a_module_is_compiled_once_and_again_only_where_its_code_was_damaged() {
         fs::write(file.unwrap().path(), b"half").unwrap();
     }
     served_with(&mut hosted, "DEBUG compiled", "b").await;
+
+    if !rustix::process::geteuid().is_root() {
+        // Only root can give a file to another user.
+        return;
+    }
+    let code = fs::read_dir(hosted.path("state/code")).unwrap();
+    for file in code {
+        std::os::unix::fs::chown(file.unwrap().path(), Some(1000), None).unwrap();
+    }
+    served_with(&mut hosted, "DEBUG compiled", "c").await;
+    let told = hosted
+        .operator
+        .lines_with("is not executed, and compiled again");
+    assert!(told[0].contains("it is owned by user 1000"), "{told:?}");
 }
