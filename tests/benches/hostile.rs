@@ -48,7 +48,7 @@ const ATTACKS: [(&str, usize, &str); 18] = [
     ("permanent", 3 << 20, "PermanentFailure"),
     ("trap", 1 << 20, "Trapped"),
     ("log", 3 << 20, "Reconciled"),
-    ("logs", 0, "DeadlineExceeded"),
+    ("logs", 100_000_000, "DeadlineExceeded"),
 ];
 
 #[tokio::main]

@@ -33,7 +33,7 @@ const PEAK: u64 = 200 << 20;
 #[case::a_long_delay("temporary", 1 << 20, "TemporaryFailure", "")]
 #[case::a_long_panic("trap", 1 << 20, "Trapped", "")]
 #[case::a_long_line("log", 3 << 20, "Reconciled", "")]
-#[case::many_lines("logs", 0, "Reconciled", "")]
+#[case::many_lines("logs", 100_000, "Reconciled", "")]
 #[case::a_long_output("print", 3 << 20, "Reconciled", "")]
 #[case::memory_that_is_held("hold", 8 << 20, "DeadlineExceeded", "")]
 #[case::no_end("spin", 0, "DeadlineExceeded", "")]
