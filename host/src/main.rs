@@ -1,5 +1,6 @@
 //! `handler-host`: a Kubernetes operator host whose handlers are WebAssembly components.
 
+mod anew;
 mod arguments;
 mod client;
 mod compile;

@@ -16,20 +16,9 @@ const ARENAS: &str = "MALLOC_ARENA_MAX";
 /// after large answers a host would keep the memory of all of them. It reads the variable only when a program starts.
 #[cfg(target_env = "gnu")]
 pub(crate) fn keep_little() {
-    use std::os::unix::process::CommandExt as _;
-
-    let Ok(program) = std::env::current_exe() else {
-        return;
-    };
     if std::env::var_os(ARENAS).is_none() {
-        let mut arguments = std::env::args_os();
-        let mut command = std::process::Command::new(program);
-        if let Some(name) = arguments.next() {
-            command.arg0(name);
-        }
-        // It returns only where it fails, and then the host needs more memory.
-        let error = command.args(arguments).env(ARENAS, "1").exec();
-        tracing::debug!("the program cannot be started anew: {error}");
+        // Where that fails, the host needs more memory.
+        crate::anew::begin_anew(ARENAS, "1");
     }
 }
 

@@ -4,13 +4,13 @@ use std::env;
 use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
 
 use handler_host_cluster::innermost_cause;
 use handler_host_core::Proxies;
 use http::Uri;
 use ipnet::IpNet;
+
+use crate::anew::begin_anew;
 
 /// The proxies that the environment names.
 pub(crate) fn proxies() -> Proxies {
@@ -20,8 +20,7 @@ pub(crate) fn proxies() -> Proxies {
 /// Begins the program anew without the entries of NO_PROXY that kube does not understand.
 ///
 /// kube refuses every cluster if one entry is empty or no host, such as after a last comma, where Go and so kubectl ignore
-/// it. The environment of a running process cannot be changed safely, and the programs that a kubeconfig names for
-/// credentials need the rest of it.
+/// it. The programs that a kubeconfig names for credentials need the rest of the environment.
 pub(crate) fn tolerate_no_proxy() {
     for name in ["NO_PROXY", "no_proxy"] {
         let Ok(value) = env::var(name) else {
@@ -31,19 +30,8 @@ pub(crate) fn tolerate_no_proxy() {
         if understood == value {
             continue;
         }
-        let Ok(program) = env::current_exe() else {
-            return;
-        };
-        let mut again = Command::new(program);
-        if let Some(first) = env::args_os().next() {
-            again.arg0(first);
-        }
-        // It returns only if it fails, and then kube says what is wrong.
-        let _ = again
-            .args(env::args_os().skip(1))
-            .env(name, understood)
-            .exec();
-        return;
+        // Where that fails, kube says what is wrong.
+        return begin_anew(name, understood);
     }
 }
 

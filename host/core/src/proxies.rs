@@ -49,6 +49,14 @@ impl Proxies {
         }
     }
 
+    /// The URLs of all proxies.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        [&self.http, &self.https]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
+
     /// The URL of the proxy for a request; None if the request goes to the server itself.
     #[must_use]
     pub fn proxy_for(&self, is_tls: bool, host: &str, port: u16) -> Option<&str> {

@@ -261,7 +261,7 @@ fn redirected(mut request: Request, place: Url) -> Request {
 
 /// The proxy for a request, by the same rules as for the API server.
 fn proxy_for(url: &Url) -> Option<Url> {
-    let proxies = Proxies::of(|name| std::env::var(name).ok());
+    let proxies = proxies();
     let is_tls = url.scheme() == "https";
     let port = url.port_or_known_default()?;
     proxies
@@ -272,14 +272,14 @@ fn proxy_for(url: &Url) -> Option<Url> {
 
 /// The hosts of the proxies that the environment names.
 pub(super) fn proxy_hosts() -> Vec<String> {
-    let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
-    let named = names.iter().filter_map(|name| std::env::var(name).ok());
-    let hosts = named.filter_map(|proxy| {
-        let url = Url::parse(&proxy).ok().filter(Url::has_host);
-        let url = url.or_else(|| Url::parse(&format!("http://{proxy}")).ok())?;
-        url.host_str().map(str::to_owned)
-    });
-    hosts.collect()
+    let proxies = proxies();
+    let urls = proxies.urls().filter_map(|url| Url::parse(url).ok());
+    urls.filter_map(|url| url.host_str().map(str::to_owned))
+        .collect()
+}
+
+fn proxies() -> Proxies {
+    Proxies::of(|name| std::env::var(name).ok())
 }
 
 /// The proxy of a request that failed, for people; empty if there is none.
