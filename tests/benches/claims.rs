@@ -14,15 +14,15 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use futures::stream::BoxStream;
+use anyhow::{Result, bail};
 use futures::{StreamExt, TryStreamExt};
+use handler_host_tests::namespace::Appearances;
 use handler_host_tests::objects::kinds::{CLAIM, PVC};
 use handler_host_tests::objects::object;
 use handler_host_tests::{
     ControlPlane, Namespace, Operator, TestAccount, evc, eventually, handler_host, paths,
 };
-use kube::api::{Api, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
 const BURST: usize = 500;
@@ -91,35 +91,6 @@ async fn bare_client(control_plane: &'static ControlPlane) -> Result<f64> {
     let rate = BURST as f64 / started.elapsed().as_secs_f64();
     println!("bare client, {CONNECTIONS} connections: {rate:.0} PVCs/s");
     Ok(rate)
-}
-
-/// A watch of the volume claims that are created from now on.
-struct Appearances(BoxStream<'static, kube::Result<WatchEvent<DynamicObject>>>);
-
-impl Appearances {
-    async fn in_namespace(namespace: &Namespace) -> Result<Self> {
-        let api = namespace.api(PVC);
-        let list = api.list(&ListParams::default()).await?;
-        let version = list.metadata.resource_version.unwrap_or_default();
-        Ok(Self(
-            api.watch(&WatchParams::default(), &version).await?.boxed(),
-        ))
-    }
-
-    /// When each of the next `count` volume claims was seen.
-    async fn next(&mut self, count: usize) -> Result<HashMap<String, Instant>> {
-        let mut seen = HashMap::new();
-        while seen.len() < count {
-            match self.0.try_next().await?.context("the watch ended")? {
-                WatchEvent::Added(object) => {
-                    seen.insert(object.metadata.name.unwrap_or_default(), Instant::now());
-                }
-                WatchEvent::Error(status) => bail!("the watch failed: {}", status.message),
-                WatchEvent::Modified(_) | WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
-            }
-        }
-        Ok(seen)
-    }
 }
 
 async fn lone_claims(namespace: &Namespace) -> Result<()> {

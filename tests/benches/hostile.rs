@@ -13,13 +13,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use futures::{StreamExt, TryStreamExt};
+use anyhow::Result;
+use handler_host_tests::namespace::Appearances;
 use handler_host_tests::objects::kinds::{CLAIM, PUPPET, PVC};
 use handler_host_tests::objects::{condition, puppet, text};
 use handler_host_tests::operator::MemoryGroup;
 use handler_host_tests::{ControlPlane, Namespace, Operator, TestAccount, evc, eventually, paths};
-use kube::api::{ListParams, WatchEvent, WatchParams};
 use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -191,24 +190,8 @@ async fn reason_told(namespace: &Namespace, expected: &str) -> String {
 
 /// How long each claim of the neighbour takes until its volume claim is seen.
 async fn measure(namespace: &Namespace, round: usize) -> Result<Vec<Duration>> {
-    let api = namespace.api(PVC);
-    let list = api.list(&ListParams::default()).await?;
-    let version = list.metadata.resource_version.unwrap_or_default();
-    let mut watch = api.watch(&WatchParams::default(), &version).await?.boxed();
-    let watching = async {
-        let mut seen = HashMap::new();
-        while seen.len() < CLAIMS {
-            let event = tokio::time::timeout(PATIENCE, watch.try_next());
-            match event.await??.context("the watch ended")? {
-                WatchEvent::Added(object) => {
-                    seen.insert(object.metadata.name.unwrap_or_default(), Instant::now());
-                }
-                WatchEvent::Error(status) => bail!("the watch failed: {}", status.message),
-                WatchEvent::Modified(_) | WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
-            }
-        }
-        Ok(seen)
-    };
+    let mut watch = Appearances::in_namespace(namespace).await?;
+    let watching = async { tokio::time::timeout(PATIENCE, watch.next(CLAIMS)).await? };
     let creating = async {
         let mut sent = HashMap::new();
         let mut tick = tokio::time::interval(Duration::from_secs(1) / RATE as u32);

@@ -62,13 +62,7 @@ async fn a_host_says_once_that_the_api_server_is_away_and_serves_when_it_comes()
 
 /// A relay, and claims whose operator uses it.
 async fn served_through_a_relay(prefix: &str) -> (Relay, VolumeClaims<'static>) {
-    let control_plane = ControlPlane::shared().await;
-    let mut relay = Relay::to(control_plane);
-    relay.mend().await;
-    let kubeconfig = relay.kubeconfig();
-    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap()];
-    let claims = VolumeClaims::served_with(control_plane, prefix, &arguments).await;
-    (relay, claims)
+    VolumeClaims::served_through_a_relay(ControlPlane::shared().await, prefix).await
 }
 
 #[tokio::test]

@@ -5,9 +5,7 @@ use std::time::Duration;
 use handler_host_tests::namespace::claims::APPLIED;
 use handler_host_tests::objects::kinds::{CLAIM, PVC};
 use handler_host_tests::programs::child;
-use handler_host_tests::{
-    ControlPlane, DEADLINE, Relay, TestAccount, VolumeClaims, eventually, paths,
-};
+use handler_host_tests::{ControlPlane, DEADLINE, TestAccount, VolumeClaims, eventually, paths};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -115,11 +113,8 @@ async fn the_host_goes_on_after_each_fault_of_the_api_server_and_writes_nothing_
 #[tokio::test]
 async fn watches_that_are_resumed_after_a_compaction_list_anew() {
     let control_plane = control_plane().await;
-    let mut relay = Relay::to(&control_plane);
-    relay.mend().await;
-    let kubeconfig = relay.kubeconfig();
-    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap()];
-    let mut claims = VolumeClaims::served_with(&control_plane, "compacted", &arguments).await;
+    let (mut relay, mut claims) =
+        VolumeClaims::served_through_a_relay(&control_plane, "compacted").await;
     for name in ["settled", "edited", "deleted"] {
         claims.create_ready(name, "1Gi").await;
     }
@@ -148,11 +143,7 @@ async fn watches_that_are_resumed_after_a_compaction_list_anew() {
 #[tokio::test]
 async fn the_host_goes_on_while_the_api_server_is_slow_and_its_connections_are_reset() {
     let control_plane = control_plane().await;
-    let mut relay = Relay::to(&control_plane);
-    relay.mend().await;
-    let kubeconfig = relay.kubeconfig();
-    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap()];
-    let mut claims = VolumeClaims::served_with(&control_plane, "slow", &arguments).await;
+    let (relay, mut claims) = VolumeClaims::served_through_a_relay(&control_plane, "slow").await;
     for name in ["settled", "edited", "deleted"] {
         claims.create_ready(name, "1Gi").await;
     }

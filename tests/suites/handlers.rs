@@ -1,6 +1,7 @@
 //! Several Handlers in one host, which do not disturb each other.
 
 use std::fs;
+use std::path::Path;
 
 use handler_host_tests::guests::variants::digest;
 use handler_host_tests::objects::kinds::{CLAIM, CONFIG_MAP, PUPPET, PVC};
@@ -205,15 +206,7 @@ async fn handlers_are_read_from_files_which_are_followed() {
     fs::write(&file, handler("../one.wasm")).unwrap();
     hosted.put("one.wasm", "one", "ok");
     hosted.put("two.wasm", "two", "ok");
-    let control_plane = ControlPlane::shared().await;
-    let operator = Operator::of(control_plane, TestAccount::Host);
-    let mut operator = operator
-        .namespace(&hosted.namespace.name)
-        .arg("--state-dir")
-        .arg(hosted.path("other-state"))
-        .arg("--handler")
-        .arg(&directory)
-        .start();
+    let mut operator = serve_files(&hosted, &directory).await;
     operator.wait_for_line("serving", DEADLINE).await;
     let claims = names(2);
     hosted.make(&claims).await;
@@ -227,6 +220,17 @@ async fn handlers_are_read_from_files_which_are_followed() {
     write_atomically(&file, handler("../two.wasm").as_bytes());
     hosted.follow(&claims, "two").await;
     assert_eq!(hosted.versions(CLAIM).await.len(), 2);
+}
+
+/// A second host, which serves the Handlers of a directory.
+async fn serve_files(hosted: &Hosted, directory: &Path) -> Operator {
+    Operator::of(ControlPlane::shared().await, TestAccount::Host)
+        .namespace(&hosted.namespace.name)
+        .arg("--state-dir")
+        .arg(hosted.path("other-state"))
+        .arg("--handler")
+        .arg(directory)
+        .start()
 }
 
 #[tokio::test]
@@ -254,14 +258,7 @@ async fn of_many_files_each_is_served_whatever_is_wrong_with_another() {
         };
         fs::write(directory.join(format!("{index:03}.yaml")), text).unwrap();
     }
-    let control_plane = ControlPlane::shared().await;
-    let mut operator = Operator::of(control_plane, TestAccount::Host)
-        .namespace(&hosted.namespace.name)
-        .arg("--state-dir")
-        .arg(hosted.path("other-state"))
-        .arg("--handler")
-        .arg(&directory)
-        .start();
+    let mut operator = serve_files(&hosted, &directory).await;
     let told = operator
         .wait_for_line("150.yaml is not YAML", DEADLINE)
         .await;

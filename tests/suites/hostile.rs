@@ -14,6 +14,17 @@ use serde_json::json;
 /// The most memory that a host of the debug build may have while a few parents attack it.
 const PEAK: u64 = 200 << 20;
 
+/// Waits until a parent that does nothing wrong is served.
+async fn another_is_served(namespace: &Namespace) {
+    namespace
+        .apply(&puppet("well", json!({"attack": "none"})))
+        .await
+        .unwrap();
+    namespace
+        .wait_for_ready(PUPPET, "well", "True", "Reconciled", 2 * DEADLINE)
+        .await;
+}
+
 #[rstest]
 #[case::a_long_status("status", 2 << 20, "Denied", "a status patch of 2097160 bytes, its limit is 262144")]
 #[case::a_response_over_all_limits(
@@ -75,14 +86,7 @@ async fn an_attack_is_told_and_costs_the_host_little(
         }
     })
     .await;
-    // A parent that does nothing wrong is served.
-    namespace
-        .apply(&puppet("well", json!({"attack": "none"})))
-        .await
-        .unwrap();
-    namespace
-        .wait_for_ready(PUPPET, "well", "True", "Reconciled", 2 * DEADLINE)
-        .await;
+    another_is_served(&namespace).await;
     let usage = operator.usage();
     assert!(
         usage.peak_resident < PEAK,
@@ -148,11 +152,5 @@ async fn a_module_that_takes_much_to_compile_ends_its_compiler_and_not_the_host(
         .wait_for_line("MiB of memory that this host has for it", 3 * DEADLINE)
         .await;
     assert!(line.contains("build it smaller"), "{line}");
-    namespace
-        .apply(&puppet("well", json!({"attack": "none"})))
-        .await
-        .unwrap();
-    namespace
-        .wait_for_ready(PUPPET, "well", "True", "Reconciled", 2 * DEADLINE)
-        .await;
+    another_is_served(&namespace).await;
 }

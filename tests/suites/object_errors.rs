@@ -4,7 +4,7 @@ use handler_host_tests::control_plane::RefusingWebhook;
 use handler_host_tests::guests::puppets::{desire, desire_entry};
 use handler_host_tests::objects::kinds::{CONFIG_MAP, PVC};
 use handler_host_tests::objects::{config_map, resource};
-use handler_host_tests::{DEADLINE, PuppetNamespace, eventually};
+use handler_host_tests::{DEADLINE, Namespace, PuppetNamespace, eventually};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -73,6 +73,21 @@ async fn a_dead_webhook_is_told_to_the_parents_whose_children_it_holds_and_to_no
     assert!(outages.is_empty(), "{outages:?}");
 }
 
+/// Waits until a ConfigMap is refused: what refuses it takes effect some time after it was made.
+async fn is_refused(namespace: &Namespace, refused: &Value) {
+    eventually("it is refused", DEADLINE, async || {
+        match namespace.create_object(refused).await {
+            Err(_) => Ok(()),
+            Ok(created) => {
+                let name = created["metadata"]["name"].as_str().unwrap_or_default();
+                let _ = namespace.delete(CONFIG_MAP, name).await;
+                Err("it was created")
+            }
+        }
+    })
+    .await;
+}
+
 /// A ConfigMap that [`RefusingWebhook`] refuses with this code.
 fn refused(name: &str, code: u16) -> Value {
     config_map(name, "refuse", &code.to_string())
@@ -99,18 +114,8 @@ async fn what_a_webhook_refuses_is_told_whatever_its_code(#[case] code: u16) {
     let namespace = &puppets.namespace;
     let webhook = webhook("refusing", &namespace.name, &server.client_config());
     apply_to_cluster(&puppets, &webhook).await;
-    // A webhook takes effect some time after it was made.
     let probe = refused("probe", 403);
-    eventually("the webhook refuses", DEADLINE, async || {
-        match namespace.create_object(&probe).await {
-            Err(_) => Ok(()),
-            Ok(_) => {
-                let _ = namespace.delete(CONFIG_MAP, "probe").await;
-                Err("it was created")
-            }
-        }
-    })
-    .await;
+    is_refused(namespace, &probe).await;
 
     let children = [refused("refused", code), config_map("taken", "key", "a")];
     puppets.apply("a", &desire(&children)).await;
@@ -176,19 +181,9 @@ async fn what_a_policy_refuses_is_told_whatever_its_code(#[case] reason: &str) {
     for object in policy(&puppets.namespace.name, reason) {
         apply_to_cluster(&puppets, &object).await;
     }
-    // A policy takes effect some time after it was made.
     let refused = config_map("refused", "key", "a");
     let namespace = &puppets.namespace;
-    eventually("the policy refuses", DEADLINE, async || {
-        match namespace.create_object(&refused).await {
-            Err(_) => Ok(()),
-            Ok(_) => {
-                let _ = namespace.delete(CONFIG_MAP, "refused").await;
-                Err("it was created")
-            }
-        }
-    })
-    .await;
+    is_refused(namespace, &refused).await;
     puppets
         .apply("a", &desire(&[refused, config_map("taken", "key", "a")]))
         .await;

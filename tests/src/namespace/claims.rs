@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::isolated::Namespace;
 use crate::accounts::TestAccount;
 use crate::audit::{AuditEntries, Mark};
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{ControlPlane, Relay};
 use crate::objects::kinds::{CLAIM, EVENT, PVC};
 use crate::objects::{self, evc, text};
 use crate::operator::{Operator, OperatorOptions};
@@ -58,6 +58,19 @@ impl<'a> VolumeClaims<'a> {
     ) -> Self {
         let namespace = Namespace::create(control_plane, prefix).await;
         Self::served_in(control_plane, namespace, arguments).await
+    }
+
+    /// As [`served_with`](Self::served_with), by an operator that reaches the API server through a relay.
+    pub async fn served_through_a_relay(
+        control_plane: &'a ControlPlane,
+        prefix: &str,
+    ) -> (Relay, Self) {
+        let mut relay = Relay::to(control_plane);
+        relay.mend().await;
+        let kubeconfig = relay.kubeconfig().display().to_string();
+        let arguments = ["--kubeconfig", &kubeconfig];
+        let claims = Self::served_with(control_plane, prefix, &arguments).await;
+        (relay, claims)
     }
 
     /// As [`served_with`](Self::served_with), in a namespace that may already have objects.

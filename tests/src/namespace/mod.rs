@@ -1,5 +1,6 @@
 //! A namespace for each test, alone or served by an operator.
 
+mod appearances;
 pub mod claims;
 mod handler_specs;
 mod handler_waits;
@@ -8,6 +9,7 @@ mod isolated;
 pub mod preview;
 mod puppets;
 
+pub use self::appearances::Appearances;
 pub use self::claims::VolumeClaims;
 pub use self::handlers::Hosted;
 pub use self::isolated::Namespace;
