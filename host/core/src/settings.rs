@@ -79,8 +79,8 @@ pub struct Image {
 pub struct CallLimits {
     /// Bytes of all memories together; 64 MiB by default.
     pub memory: usize,
-    /// Wall-clock time; 1 s by default. A call is stopped at most 20 ms after it, if a processor is free
-    /// to do so, and never before.
+    /// The time in which a call computes, by the clock and without its waiting; 1 s by default. A call is stopped at the
+    /// first tick of 10 ms after it, and never before.
     pub deadline: Duration,
     /// Bytes that the guest may pass to the host at once, so also of a whole response; 4 MiB by default.
     pub response: usize,

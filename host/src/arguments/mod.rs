@@ -84,7 +84,7 @@ pub(crate) struct ModuleArguments {
 
 #[derive(Args, Clone)]
 pub(crate) struct LimitArguments {
-    /// How long one call of the handler may take, in milliseconds of wall-clock time
+    /// How long one call of the handler may compute, in milliseconds, without its waiting
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     deadline: u64,
 

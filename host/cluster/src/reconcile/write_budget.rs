@@ -37,7 +37,7 @@ impl WriteBudget {
     fn take_now(&self, bytes: usize) -> Duration {
         let mut state = self.state.lock();
         let wait = state.budget.take(bytes, Instant::now());
-        if state.budget.is_whole() {
+        if state.budget.has_recovered() {
             state.is_told = false;
         } else if !wait.is_zero() && !std::mem::replace(&mut state.is_told, true) {
             let message = "The handler has more than 2 MiB a second written for a long time, so its writes wait. \

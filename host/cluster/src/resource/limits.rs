@@ -12,7 +12,7 @@ pub struct LimitsSpec {
     #[schemars(length(max = 32))]
     #[x_kube(validation = rules::MEMORY.quantity_rule())]
     pub memory: String,
-    /// Wall-clock time of one call: 10ms to 60s.
+    /// How long one call may compute, without its waiting: 10ms to 60s.
     #[serde(default = "LimitsSpec::default_deadline")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = rules::DEADLINE.duration_rule())]

@@ -39,9 +39,9 @@ impl ByteBudget {
         Duration::from_millis(debt.saturating_mul(1000) / A_SECOND.unsigned_abs())
     }
 
-    /// Whether nothing was written for so long that the budget is whole again.
+    /// Whether so little was written lately that at least half of the budget is there again.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn has_recovered(&self) -> bool {
         self.left >= AT_ONCE / 2
     }
 }
@@ -65,7 +65,7 @@ mod tests {
     fn what_is_not_used_comes_back_up_to_the_whole() {
         let (mut budget, start) = (ByteBudget::default(), Instant::now());
         budget.take(40 << 20, start);
-        assert!(!budget.is_whole());
+        assert!(!budget.has_recovered());
         let later = start + Duration::from_secs(3600);
         assert_eq!(budget.take(32 << 20, later), Duration::ZERO);
         assert_eq!(budget.take(1 << 20, later), Duration::from_millis(500));

@@ -37,7 +37,7 @@ pub(super) fn compile(
     let component = compile_apart(&host.runtime, &fetched.bytes)?;
     let ms = started.elapsed().as_millis();
     tracing::debug!(%handler, digest = %component.digest().short(), ms, "compiled");
-    // What is mapped from a file is memory that the system can take back; what the compiler left is not.
+    // What is mapped from the store is memory that the system can take back; a file without a name is not.
     let mapped = store.and_then(|store| {
         keep(store, &name, &component);
         kept(host, store, &name, fetched)
