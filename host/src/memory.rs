@@ -2,8 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
-/// What is kept for everything that is not counted one by one: objects, requests, and the code of the host.
+use handler_host_cluster::ObjectMemory;
+use handler_host_engine::MemoryBudget;
+
+/// What is kept for everything that is not counted one by one: requests, and the code of the host.
 const RESERVE: u64 = 8 << 20;
 /// From here on a limit is none.
 const NO_LIMIT: u64 = 1 << 60;
@@ -33,9 +38,9 @@ pub(crate) fn limit() -> Option<u64> {
     limit_of(Path::new("/sys/fs/cgroup"), &groups)
 }
 
-/// The memory for the calls of handlers, as this process begins: what is left, less what is kept for the objects and answers
-/// that the host will hold. None if there is no limit.
-pub(crate) fn for_calls() -> Option<usize> {
+/// The memory for the calls of handlers and for objects, as this process begins: what is left, less what is kept for answers.
+/// None if there is no limit.
+fn for_calls_and_objects() -> Option<usize> {
     let left = left()?;
     let kept = limit()? / 8;
     usize::try_from(left.saturating_sub(kept)).ok()
@@ -44,6 +49,15 @@ pub(crate) fn for_calls() -> Option<usize> {
 /// The memory that is left of the limit, less a reserve; None if there is no limit.
 pub(crate) fn left() -> Option<u64> {
     Some(limit()?.saturating_sub(used()? + RESERVE))
+}
+
+/// The memory for calls, and that for objects, which takes of the same: up to half of it. Handlers that have more have no
+/// more made.
+pub(crate) fn budgets() -> (Option<MemoryBudget>, ObjectMemory) {
+    let total = for_calls_and_objects();
+    let held = Arc::<AtomicUsize>::default();
+    let objects = ObjectMemory::new(total.map(|total| total / 2), held.clone());
+    (total.map(|total| MemoryBudget { total, held }), objects)
 }
 
 /// The most memory for answers that are remembered.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use handler_host_cluster::{Election, Fence, LeaseName, ServingOptions, watch_handlers};
+use handler_host_cluster::{
+    Election, Fence, LeaseName, ObjectMemory, ServingOptions, watch_handlers,
+};
 use handler_host_core::{
     Digest, FetchedModule, GrantRequest, HOST, Kind, ModuleLocation, ModuleSource, OnParentDelete,
     RolloutPolicy, Settings,
@@ -87,13 +89,21 @@ async fn serve_module(
     let mut stop = std::pin::pin!(stop);
     let prepare = async {
         // What is wrong with the module is told before any cluster is asked.
-        let runtime = Runtime::new(arguments.concurrency, memory::for_calls())?;
+        let (budget, object_memory) = memory::budgets();
+        let runtime = Runtime::new(arguments.concurrency, budget)?;
         let (path, only_arguments) = (path.to_owned(), arguments.only.clone());
         let (only, runtime) = tokio::task::spawn_blocking(move || {
             only(&path, &only_arguments, &runtime).map(|only| (only, runtime))
         })
         .await??;
-        let host = host(arguments, runtime, None, monitoring, &Fence::open()).await?;
+        let host = host(
+            arguments,
+            (runtime, object_memory),
+            None,
+            monitoring,
+            &Fence::open(),
+        )
+        .await?;
         let (host, compiled) = (Arc::new(host), Some(only.component));
         let tally = Arc::default();
         let loaded = load(&host, &only.settings, &tally, only.fetched, compiled).await;
@@ -212,13 +222,21 @@ async fn serve_handlers(
         // What is wrong with a file is told before any cluster is asked.
         let mut files = HandlerFiles::new(arguments.handlers.clone());
         files.read_first(FIRST_FILES)?;
-        let runtime = Runtime::new(arguments.concurrency, memory::for_calls())?;
+        let (budget, object_memory) = memory::budgets();
+        let runtime = Runtime::new(arguments.concurrency, budget)?;
         let store = store(arguments.state_dir.as_deref());
         let candidacy = match fenced {
             Some(lease) => Some(candidacy(arguments, lease, &fence, &monitoring).await?),
             None => None,
         };
-        let host = host(arguments, runtime, store, monitoring, &fence).await?;
+        let host = host(
+            arguments,
+            (runtime, object_memory),
+            store,
+            monitoring,
+            &fence,
+        )
+        .await?;
         anyhow::Ok((Arc::new(host), files, candidacy))
     };
     let (host, files, candidacy) = tokio::select! {
@@ -276,7 +294,7 @@ async fn candidacy(
 
 async fn host(
     arguments: &RunArguments,
-    runtime: Runtime,
+    (runtime, object_memory): (Runtime, ObjectMemory),
     store: Option<Store>,
     monitoring: Monitoring,
     fence: &Fence,
@@ -286,6 +304,7 @@ async fn host(
     Ok(HostContext {
         runtime,
         memo: Memo::new((arguments.memo << 20).min(memory::for_answers())),
+        object_memory,
         access: Access {
             client: Some(clients.own()),
             scratch: store.as_ref().map(|store| store.directory().to_owned()),

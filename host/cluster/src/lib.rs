@@ -40,4 +40,4 @@ pub use self::preview::{Candidate, PREVIEW_CALLS, PreviewError, PreviewProgress,
 pub use self::reconcile::{
     CallableModule, FailedTrial, HandlerWarning, ParentCounts, Serving, ServingNews, ServingOptions,
 };
-pub use self::watching::{ClusterError, Kinds, KindsError, WatchedKinds};
+pub use self::watching::{ClusterError, Kinds, KindsError, ObjectMemory, WatchedKinds};

@@ -33,9 +33,9 @@ pub use handler::{
 pub use lease::{Bid, Candidacy, Lease};
 pub use module::{FetchedModule, KeptModules, RolledBack};
 pub use objects::{
-    Change, Digest, DigestError, FieldTypes, FieldTypesError, Key, Kind, KindError, Meta, Object,
-    ObjectError, Owner, Pairs, Schemas, Writer, canonical, changed_fields, has_desired_fields,
-    projection, version_number, whole,
+    Change, Digest, DigestError, FieldTypes, FieldTypesError, Key, Kind, KindError, Meta,
+    OBJECT_MEMORY, Object, ObjectError, Owner, Pairs, Schemas, Writer, canonical, changed_fields,
+    has_desired_fields, projection, version_number, whole,
 };
 pub use passes::{
     Adoption, Applied, AppliedChange, Checked, Child, ChildChange, ChildProblem, ChildRef,

@@ -29,5 +29,6 @@ pub use component::{Component, ComponentHandler};
 pub use error::{DescribeError, ModuleError};
 pub use memo::{Memo, MemoCounts, Memoised, Tally};
 pub use module::check_header;
+pub use room::MemoryBudget;
 pub use runtime::{Runtime, RuntimeError, compile};
 pub use world::World;

@@ -13,7 +13,7 @@ use crate::error::ModuleError;
 use crate::gate::Gate;
 use crate::limits::{CORE_INSTANCES, MEMORIES, MODULE_TABLES, TABLE_ELEMENTS, TABLES, TICK};
 use crate::module;
-use crate::room::CallMemory;
+use crate::room::{CallMemory, MemoryBudget};
 use crate::turns::Turns;
 use crate::world::Linkers;
 
@@ -44,12 +44,12 @@ pub enum RuntimeError {
 impl Runtime {
     /// An engine for at most `concurrency` calls at a time. One handler may have a quarter of them, or as many as there are
     /// processors if that is more. Further calls wait, and their deadlines begin when the wait is over.
-    /// All calls together have so many bytes of `memory`; None sets no bound.
+    /// All calls together have what the budget of `memory` leaves; None sets no bound.
     ///
     /// # Errors
     ///
     /// When this machine cannot run it.
-    pub fn new(concurrency: u32, memory: Option<usize>) -> Result<Self, RuntimeError> {
+    pub fn new(concurrency: u32, memory: Option<MemoryBudget>) -> Result<Self, RuntimeError> {
         let engine =
             Engine::new(&config(concurrency + DESCRIBING)).map_err(RuntimeError::Unsupported)?;
         let linkers = Linkers::new(&engine).map_err(RuntimeError::Unsupported)?;
@@ -80,7 +80,7 @@ impl Runtime {
         })
     }
 
-    /// The most memory that one call can have, whatever its own limit says, in bytes.
+    /// The most memory that one call can have now, whatever its own limit says, in bytes.
     #[must_use]
     pub fn most_memory(&self) -> usize {
         self.gates.memory.most()

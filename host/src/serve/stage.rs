@@ -66,7 +66,12 @@ impl ServingStage {
         client: &HandlerClient,
     ) -> Result<Self, ClusterError> {
         let metrics = host.monitoring.metrics.handler(handler);
-        let watched = kinds.watch(&client.client, &host.options.namespaces, metrics)?;
+        let watched = kinds.watch(
+            &client.client,
+            &host.options.namespaces,
+            metrics,
+            &host.object_memory,
+        )?;
         Ok(Self::Watching(Box::new(watched)))
     }
 

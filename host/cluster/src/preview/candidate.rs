@@ -64,7 +64,12 @@ pub async fn preview(
         return Err(PreviewError::Namespaces(grant.parent.clone()));
     }
     let running = Arc::new(RunningModule::new(candidate.active.clone(), &grant)?);
-    let kinds: Vec<_> = children.into_iter().map(WatchedKind::new).collect();
+    // They are held for the time of the preview.
+    let memory = Arc::default();
+    let kinds = children.into_iter();
+    let kinds: Vec<_> = kinds
+        .map(|served| WatchedKind::new(served, &memory))
+        .collect();
     // Parents first: a child that is created between the lists is observed then, and not taken for missing.
     let mut listed = list(client, &parents, &candidate.namespaces, "").await?;
     let labels = format!("{HANDLER_LABEL}={}", grant.handler);

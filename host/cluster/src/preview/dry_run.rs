@@ -91,6 +91,9 @@ fn verdict_of(problem: ChildProblem, handler: &str) -> Result<Option<Verdict>, P
             Ok(Some(Verdict::foreign(&child, &foreign, handler)))
         }
         ChildProblem::Rejected(child, message) => Ok(Some(Verdict::rejected(&child, &message))),
+        ChildProblem::NoMemory { child, held, left } => {
+            Ok(Some(Verdict::no_memory(&child, held, left)))
+        }
         // A pass tries again, since this may pass. A preview says what the API server said.
         ChildProblem::Failed(child, message) => Ok(Some(Verdict::failed(&child, &message))),
         ChildProblem::Terminating(_) => Ok(None),

@@ -2,8 +2,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use handler_host_core::{
-    APPLIED_ANNOTATION, Adoption, Child, ChildProblem, ChildRef, Claimant, Done, Grant, Object,
-    Ownership, Step, accepted_mark,
+    APPLIED_ANNOTATION, Adoption, Child, ChildProblem, ChildRef, Claimant, Done, Grant,
+    OBJECT_MEMORY, Object, Ownership, Step, accepted_mark,
 };
 use kube::Client;
 use tracing::Instrument as _;
@@ -14,7 +14,7 @@ use super::parent_states::ParentStates;
 use super::write_budget::WriteBudget;
 use crate::api::{ApiError, Expected, Requests, answered, answered_with_retries, missing};
 use crate::metrics::{HandlerMetrics, LabelValue as _, TRACES, Write, WriteOutcome};
-use crate::watching::{ContestedNames, WatchedKind, WorkQueue};
+use crate::watching::{ContestedNames, NoRoom, WatchedKind, WorkQueue};
 
 /// How often a dry run writes a child that is changed by others meanwhile.
 pub(crate) const DRY_RUN_ATTEMPTS: u32 = 3;
@@ -105,8 +105,21 @@ impl Executor<'_> {
         executed: &mut Executed<'s>,
     ) -> Result<(), ChildProblem> {
         let name = child.name();
-        if self.kind(&name).is_none() {
+        let Some(kind) = self.kind(&name) else {
             return Err(unserved(&name));
+        };
+        if let Effect::Real(_) = &self.effect {
+            let now = observed.map_or(0, Object::memory);
+            let more = (child.bytes + OBJECT_MEMORY).saturating_sub(now);
+            if more > 0
+                && let Err(NoRoom { held, left }) = kind.cache.has_room(more)
+            {
+                return Err(ChildProblem::NoMemory {
+                    child: name,
+                    held,
+                    left,
+                });
+            }
         }
         let mut before = observed.map(Cow::Borrowed);
         let mut adoption = None;

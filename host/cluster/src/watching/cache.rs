@@ -4,6 +4,8 @@ use std::sync::Arc;
 use handler_host_core::{Key, Object};
 use parking_lot::RwLock;
 
+use super::object_memory::{HandlerObjects, NoRoom};
+
 /// How many deletions are remembered. There are never as many writes under way.
 const DELETIONS: usize = 4096;
 
@@ -17,6 +19,8 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Contents {
     objects: HashMap<Key, Arc<Object>>,
+    /// What the objects take.
+    memory: Arc<HandlerObjects>,
     by_uid: HashMap<Box<str>, Key>,
     /// The keys of the objects that name a parent's uid.
     by_parent: HashMap<Box<str>, Vec<Key>>,
@@ -32,6 +36,22 @@ struct Contents {
 }
 
 impl Cache {
+    /// A cache whose objects take of this memory.
+    pub(crate) fn new(memory: Arc<HandlerObjects>) -> Self {
+        let contents = Contents {
+            memory,
+            ..Contents::default()
+        };
+        Self {
+            contents: RwLock::new(contents),
+        }
+    }
+
+    /// Whether objects may take so many bytes more.
+    pub(crate) fn has_room(&self, more: usize) -> Result<(), NoRoom> {
+        self.contents.read().memory.has_room(more)
+    }
+
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Object>> {
         self.contents.read().objects.get(key).cloned()
     }
@@ -156,12 +176,14 @@ impl Contents {
         }
         self.by_uid
             .insert(object.meta.uid.as_str().into(), key.clone());
+        self.memory.add(object.memory());
         self.objects.insert(key, object.clone());
         object
     }
 
     fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
         let object = self.objects.remove(key)?;
+        self.memory.give_back(object.memory());
         self.by_uid.remove(object.meta.uid.as_str());
         for uid in object.parent_uids() {
             if let Some(siblings) = self.by_parent.get_mut(uid) {
@@ -186,10 +208,22 @@ impl Contents {
     }
 }
 
+impl Drop for Cache {
+    fn drop(&mut self) {
+        let contents = self.contents.get_mut();
+        let objects = contents.objects.values();
+        let bytes = objects.map(|object| object.memory()).sum();
+        contents.memory.give_back(bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use handler_host_core::Kind;
 
+    use super::super::object_memory::ObjectMemory;
     use super::*;
 
     fn object(name: &str, version: u32, parent: &str) -> Arc<Object> {
@@ -263,6 +297,22 @@ mod tests {
         assert_eq!(cache.children_of("q").len(), 1);
         cache.remove(&object("a", 3, "q"));
         assert!(cache.children_of("q").is_empty());
+    }
+
+    #[test]
+    fn what_is_stored_counts_until_it_is_gone() {
+        let held = Arc::default();
+        let all = ObjectMemory::new(None, Arc::clone(&held));
+        let cache = Cache::new(Arc::new(HandlerObjects::new(&all)));
+        let (a, b) = (object("a", 1, "p"), object("b", 1, "p"));
+        cache.insert(a.clone());
+        cache.insert(object("a", 2, "p"));
+        cache.insert(b.clone());
+        assert_eq!(held.load(Ordering::Relaxed), a.memory() + b.memory());
+        cache.remove(&object("a", 3, "p"));
+        assert_eq!(held.load(Ordering::Relaxed), b.memory());
+        drop(cache);
+        assert_eq!(held.load(Ordering::Relaxed), 0);
     }
 
     #[test]

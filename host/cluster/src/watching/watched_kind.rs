@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::cache::Cache;
+use super::object_memory::HandlerObjects;
 use crate::api::ServedKind;
 
 /// The kind of the parents, or one kind of children: how it is served, and the cache of its objects.
@@ -10,10 +11,11 @@ pub(crate) struct WatchedKind {
 }
 
 impl WatchedKind {
-    pub(crate) fn new(served: ServedKind) -> Self {
+    /// A kind whose objects take of this memory.
+    pub(crate) fn new(served: ServedKind, memory: &Arc<HandlerObjects>) -> Self {
         Self {
             served,
-            cache: Arc::default(),
+            cache: Arc::new(Cache::new(memory.clone())),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::fill::FillProgress;
 use super::kind_watch::KindWatch;
 use super::kinds::{Kinds, rules_of};
 use super::kinds_follower::KindsFollower;
+use super::object_memory::{HandlerObjects, ObjectMemory};
 use super::watched_kind::WatchedKind;
 use super::work_queue::WorkQueue;
 use crate::api::Restorations;
@@ -40,7 +41,7 @@ pub struct WatchedKinds {
 }
 
 impl Kinds {
-    /// Starts the watches of all kinds, in these namespaces, or in all if there are none.
+    /// Starts the watches of all kinds, in these namespaces, or in all if there are none. Their objects take of `memory`.
     ///
     /// # Errors
     ///
@@ -50,6 +51,7 @@ impl Kinds {
         client: &Client,
         namespaces: &[String],
         metrics: Arc<HandlerMetrics>,
+        memory: &ObjectMemory,
     ) -> Result<WatchedKinds, ClusterError> {
         let Self {
             grant,
@@ -67,10 +69,12 @@ impl Kinds {
         let found = served.map(|it| (it.kind.clone(), Some(it.clone())));
         let found = found.chain(missing.iter().map(|kind| (kind.clone(), None)));
         watches.spawn(follower.clone().run(client.clone(), found.collect()));
+        let memory = Arc::new(HandlerObjects::new(memory));
+        let watched = |served| WatchedKind::new(served, &memory);
         let mut observed = WatchedKinds {
             grant,
-            parents: WatchedKind::new(parents),
-            children: children.into_iter().map(WatchedKind::new).collect(),
+            parents: watched(parents),
+            children: children.into_iter().map(watched).collect(),
             contested: Arc::default(),
             queue: Arc::new(WorkQueue::new(metrics.clone())),
             metrics,

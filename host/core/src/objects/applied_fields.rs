@@ -34,6 +34,11 @@ impl AppliedFields {
         Some(Self(entry.fields?.get().into()))
     }
 
+    /// The length of its text in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The record as a tree.
     pub(super) fn tree(&self) -> Option<Value> {
         serde_json::from_str(&self.0).ok()

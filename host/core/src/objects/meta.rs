@@ -81,6 +81,12 @@ impl Pairs {
             .find(|(known, _)| **known == *name)
             .map(|(_, value)| &**value)
     }
+
+    /// The bytes of all names and values.
+    pub(super) fn bytes(&self) -> usize {
+        let lengths = self.0.iter().map(|(name, value)| name.len() + value.len());
+        lengths.sum()
+    }
 }
 
 impl<'de> Deserialize<'de> for Pairs {

@@ -21,6 +21,6 @@ pub use self::key::Key;
 pub(crate) use self::kind::is_dns_subdomain;
 pub use self::kind::{Kind, KindError};
 pub use self::meta::{Meta, Owner, Pairs, Writer, version_number};
-pub use self::object::{Object, ObjectError};
+pub use self::object::{OBJECT_MEMORY, Object, ObjectError};
 pub(crate) use self::parsed_size::parsed_size;
 pub use self::quantity::{canonical, whole};

@@ -27,6 +27,9 @@ pub struct Object {
     applied_fields: Option<AppliedFields>,
 }
 
+/// What each object takes in a cache beside its texts, in bytes: its names in several indexes, and what the allocator adds.
+pub const OBJECT_MEMORY: usize = 1024;
+
 /// The finalizer by which the API server marks a deletion in the foreground.
 const FOREGROUND_DELETION: &str = "foregroundDeletion";
 
@@ -111,6 +114,14 @@ impl Object {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The memory that the object takes in a cache, about, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let record = self.applied_fields.as_ref().map_or(0, AppliedFields::len);
+        let pairs = self.meta.labels.bytes() + self.meta.annotations.bytes();
+        OBJECT_MEMORY + self.text.len() + record + pairs
     }
 
     /// The record of the fields that the handler of this child applied and nobody else has changed since then.

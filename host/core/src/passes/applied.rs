@@ -50,6 +50,15 @@ pub enum ChildProblem {
     Foreign(ChildRef, Foreign),
     /// The API server refused it, with this message.
     Rejected(ChildRef, String),
+    /// The host has no memory for an object more.
+    NoMemory {
+        /// The child that was to be written.
+        child: ChildRef,
+        /// The bytes that the objects of its handler take.
+        held: usize,
+        /// The bytes that are left for the objects of all handlers.
+        left: usize,
+    },
     /// The API server failed with this child, with this message. Other requests may work, and this one may later.
     Failed(ChildRef, String),
     /// The namespace is being deleted, in which the child was to be created.
@@ -73,7 +82,8 @@ impl ChildProblem {
     #[must_use]
     pub fn weight(&self) -> u8 {
         match self {
-            Self::Rejected(..) => 5,
+            Self::Rejected(..) => 6,
+            Self::NoMemory { .. } => 5,
             Self::Foreign(..) => 4,
             Self::Failed(..) => 3,
             Self::Terminating(_) => 2,

@@ -32,7 +32,7 @@ pub enum Reason {
     Trapped,
     /// The handler ran longer than its deadline.
     DeadlineExceeded,
-    /// The handler asked for more memory than its limit.
+    /// The handler asked for more memory than its limit, or its objects take more of the host's than they may.
     MemoryLimitExceeded,
     /// The response was outside the grant.
     Denied,
@@ -185,6 +185,18 @@ impl Verdict {
         let (kind, name) = (&child.kind.kind, &child.key.name);
         let message = format!("the API server refused {kind} {name}: {why}");
         Self::new(Reason::Rejected, message)
+    }
+
+    /// The verdict when the host has no memory for a child.
+    #[must_use]
+    pub fn no_memory(child: &ChildRef, held: usize, left: usize) -> Self {
+        let (kind, name) = (&child.kind.kind, &child.key.name);
+        let (held, left) = (held >> 20, left >> 20);
+        let message = format!(
+            "{kind} {name} is not written: this handler's objects take {held} MiB of the host's memory, and {left} MiB are \
+             left for the objects of all handlers; give the host more memory, or have fewer or smaller objects"
+        );
+        Self::new(Reason::MemoryLimitExceeded, message)
     }
 
     /// The verdict when the API server failed with a child again and again, while it answers other requests.

@@ -133,6 +133,9 @@ impl PassOutcome {
             Some(ChildProblem::Rejected(child, message)) => {
                 outcome.fail(Verdict::rejected(&child, &message));
             }
+            Some(ChildProblem::NoMemory { child, held, left }) => {
+                outcome.fail(Verdict::no_memory(&child, held, left));
+            }
             Some(ChildProblem::Unavailable {
                 child,
                 message,
