@@ -7,7 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt as _;
 use handler_host_cluster::resource::Handler;
-use handler_host_cluster::{CallableModule, Candidate, PREVIEW_CALLS, PreviewProgress, preview};
+use handler_host_cluster::{
+    AnswerMemory, CallableModule, Candidate, PREVIEW_CALLS, PreviewProgress, preview,
+};
 use handler_host_core::{
     Change, ChildChange, GrantRequest, Key, Kind, NewFailure, Preview, Settings,
 };
@@ -187,6 +189,7 @@ fn candidate(
         request,
         active,
         namespaces: arguments.namespaces.clone(),
+        answers: AnswerMemory::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use handler_host_cluster::ObjectMemory;
+use handler_host_cluster::{AnswerMemory, ObjectMemory};
 use handler_host_engine::MemoryBudget;
 
 /// What is kept for everything that is not counted one by one: requests, and the code of the host.
@@ -60,8 +60,14 @@ pub(crate) fn budgets() -> (Option<MemoryBudget>, ObjectMemory) {
     (total.map(|total| MemoryBudget { total, held }), objects)
 }
 
+/// The memory for answers under way.
+pub(crate) fn for_answers() -> AnswerMemory {
+    let limit = limit().and_then(|limit| usize::try_from(limit).ok());
+    AnswerMemory::new(limit.map(|limit| limit / 8))
+}
+
 /// The most memory for answers that are remembered.
-pub(crate) fn for_answers() -> u64 {
+pub(crate) fn for_remembered_answers() -> u64 {
     limit().map_or(u64::MAX, |limit| limit / 16)
 }
 

@@ -54,6 +54,7 @@ fn render_one(
         parent: parent.text(),
         children: &[],
         config,
+        room: usize::MAX,
     });
     let response = match answer {
         Ok(response) => response,
@@ -63,14 +64,18 @@ fn render_one(
                 Failure::Temporary { .. } => 4,
                 Failure::Fault(Fault::Response(_)) => 6,
                 Failure::Fault(
-                    Fault::Trap(_) | Fault::Deadline(_) | Fault::Memory(_) | Fault::HostMemory(_),
+                    Fault::Trap(_)
+                    | Fault::Deadline(_)
+                    | Fault::Memory(_)
+                    | Fault::HostMemory(_)
+                    | Fault::Answer(_),
                 ) => 5,
             };
             let verdict = Verdict::of_failure(&failure);
             return refuse(verdict.reason.as_str(), &verdict.message, code);
         }
     };
-    if let Err(undecided) = Decision::of(Ok(response.clone()), parent, grant) {
+    if let Err(undecided) = Decision::of(Ok(response.clone()), parent, grant, usize::MAX) {
         return refuse("Denied", &undecided.verdict().message, 6);
     }
     match output {

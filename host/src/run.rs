@@ -303,7 +303,7 @@ async fn host(
     let clients = Clients::connect(&arguments.cluster, layers).await?;
     Ok(HostContext {
         runtime,
-        memo: Memo::new((arguments.memo << 20).min(memory::for_answers())),
+        memo: Memo::new((arguments.memo << 20).min(memory::for_remembered_answers())),
         object_memory,
         access: Access {
             client: Some(clients.own()),
@@ -315,6 +315,7 @@ async fn host(
             namespaces: arguments.namespaces.clone(),
             concurrency: usize::try_from(arguments.concurrency)?,
             revisit_interval: Duration::from_secs(1) / arguments.revisit_rate,
+            answers: memory::for_answers(),
             liveness: monitoring.liveness.clone(),
         },
         monitoring,

@@ -38,6 +38,7 @@ pub use self::leader::{Election, Fence, Fenced, FencedService, LeaseName};
 pub use self::metrics::{HandlerMetrics, Metrics, SwapOutcome, TRACES};
 pub use self::preview::{Candidate, PREVIEW_CALLS, PreviewError, PreviewProgress, preview};
 pub use self::reconcile::{
-    CallableModule, FailedTrial, HandlerWarning, ParentCounts, Serving, ServingNews, ServingOptions,
+    AnswerMemory, CallableModule, FailedTrial, HandlerWarning, ParentCounts, Serving, ServingNews,
+    ServingOptions,
 };
 pub use self::watching::{ClusterError, Kinds, KindsError, ObjectMemory, WatchedKinds};

@@ -24,6 +24,8 @@ pub struct Call<'a> {
     pub children: &'a [&'a str],
     /// The config as JSON text.
     pub config: &'a str,
+    /// The bytes of memory that there are for the answer.
+    pub room: usize,
 }
 
 /// What a handler desires for a parent.
@@ -114,6 +116,9 @@ pub enum Fault {
     /// It passed more bytes to the host than it may.
     #[error("the handler passed more than its limit of {} KiB to the host at once; return less, or give it a higher limits.responseSize", .0 >> 10)]
     Response(usize),
+    /// Its answer takes more memory than the host has for one.
+    #[error("the handler's answer takes more than the {} KiB of memory that this host has for it; give the host more memory, or return less", .0 >> 10)]
+    Answer(usize),
 }
 
 /// What a call cost.

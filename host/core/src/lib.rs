@@ -40,10 +40,10 @@ pub use objects::{
 pub use passes::{
     Adoption, Applied, AppliedChange, Checked, Child, ChildChange, ChildProblem, ChildRef,
     Children, Claimant, ConditionChange, Decision, Denied, DenyReason, Desired, Done,
-    FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, NewFailure, Ownership,
-    ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason, Requeue, Settling,
-    StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark, dropped_fields, may_go, plan,
-    reported_failure, status_patch,
+    FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, HandlerStatus,
+    NewFailure, Ownership, ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason,
+    Requeue, Settling, StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark,
+    dropped_fields, may_go, plan, reported_failure, status_patch,
 };
 pub use proxies::Proxies;
 pub use queue::{Backoff, ByteBudget, Next, Queue, Task, TokenBucket};

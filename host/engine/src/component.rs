@@ -254,10 +254,20 @@ impl Invoke for ComponentHandler {
         let _share = self.share.enter();
         let _place = self.component.gates.calls.enter();
         let component = &self.component;
-        let (answer, effort) = component.run(sandbox, self.limits, &self.usage, || {
+        let limits = CallLimits {
+            response: self.limits.response.min(call.room),
+            ..self.limits
+        };
+        let (answer, effort) = component.run(sandbox, limits, &self.usage, || {
             let (linked, input) = (component.linked.clone(), Input::from(call));
             |mut store| async move { (linked.reconcile(&mut store, input).await, store) }
         });
+        let answer = match answer {
+            Err(Fault::Response(limit)) if limit < self.limits.response => {
+                Err(Fault::Answer(limit))
+            }
+            answer => answer,
+        };
         (answer.map_err(Failure::Fault).flatten(), effort)
     }
 }

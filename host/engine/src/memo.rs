@@ -141,6 +141,7 @@ fn key(module: Digest, limits: CallLimits, call: &Call<'_>) -> MemoKey {
         parent,
         children,
         config,
+        room: _,
     } = call;
     let mut hasher = Sha256::new();
     hasher.update(module.as_bytes());
@@ -200,6 +201,7 @@ mod tests {
         parent: r#"{"spec":1}"#,
         children: &[r#"{"kind":"A"}"#, r#"{"kind":"B"}"#],
         config: "{}",
+        room: usize::MAX,
     };
 
     fn wrap(memo: &Arc<Memo>, invoke: Arc<dyn Invoke>) -> Memoised {

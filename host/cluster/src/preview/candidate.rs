@@ -13,7 +13,7 @@ use super::dry_run::DryRun;
 use super::error::PreviewError;
 use super::lists::list;
 use crate::metrics::Metrics;
-use crate::reconcile::{CallableModule, RunningModule};
+use crate::reconcile::{AnswerMemory, CallableModule, HandlerAnswers, RunningModule};
 use crate::watching::{Kinds, WatchedKind};
 
 /// How many parents are tried at a time.
@@ -31,6 +31,8 @@ pub struct Candidate {
     pub active: CallableModule,
     /// The namespaces whose parents it would serve; empty for all.
     pub namespaces: Vec<String>,
+    /// The memory for its answers.
+    pub answers: AnswerMemory,
 }
 
 /// The progress of a preview.
@@ -84,7 +86,7 @@ pub async fn preview(
     listed.sort_by_cached_key(Object::key);
     let outcomes = try_all(
         client,
-        (&grant, &running),
+        (&grant, &running, candidate.answers.of_handler()),
         &kinds,
         (listed, &living),
         &progress,
@@ -104,7 +106,7 @@ fn is_called(parent: &Object, running: &RunningModule) -> bool {
 /// Tries the candidate on each parent, several at a time. Gives the outcomes in the order of the parents.
 async fn try_all(
     client: &Client,
-    (grant, running): (&Grant, &Arc<RunningModule>),
+    (grant, running, answers): (&Grant, &Arc<RunningModule>, HandlerAnswers),
     kinds: &[WatchedKind],
     (parents, living): (Vec<Object>, &HashSet<String>),
     progress: &impl Fn(PreviewProgress),
@@ -122,6 +124,7 @@ async fn try_all(
             running,
             kinds,
             calls: &calls,
+            answers: &answers,
             parent: Arc::new(parent),
             living,
             metrics: &metrics,

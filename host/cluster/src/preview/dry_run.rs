@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::error::PreviewError;
 use crate::metrics::HandlerMetrics;
 use crate::reconcile::{
-    ChildWrite, DRY_RUN_ATTEMPTS, Effect, Executor, RunningModule, decide, observe,
+    ChildWrite, DRY_RUN_ATTEMPTS, Effect, Executor, HandlerAnswers, RunningModule, decide, observe,
 };
 use crate::watching::WatchedKind;
 
@@ -23,6 +23,7 @@ pub(super) struct DryRun<'a> {
     pub(super) kinds: &'a [WatchedKind],
     /// Permits to call the module.
     pub(super) calls: &'a Semaphore,
+    pub(super) answers: &'a HandlerAnswers,
     pub(super) parent: Arc<Object>,
     /// The uids of all parents.
     pub(super) living: &'a HashSet<String>,
@@ -35,10 +36,18 @@ impl DryRun<'_> {
         let decided = {
             // The semaphore is never closed.
             let _permit = self.calls.acquire().await;
-            decide(self.running, &self.parent, &observed, self.metrics).await
+            decide(
+                self.running,
+                &self.parent,
+                &observed,
+                self.answers,
+                self.metrics,
+            )
+            .await
         };
-        let desired = match decided {
-            Ok(decision) => decision.desired,
+        // It is held to the end.
+        let decided = match decided {
+            Ok(decided) => decided,
             Err(undecided) => {
                 return Ok(ParentPreview {
                     changes: Vec::new(),
@@ -48,7 +57,8 @@ impl DryRun<'_> {
         };
         // A pass remembers what the API server made of children that it rewrites. A dry run sends them again.
         let accepted = HashMap::new();
-        let steps = plan(&desired, &observed, &accepted, &self.parent, self.grant);
+        let desired = &decided.decision.desired;
+        let steps = plan(desired, &observed, &accepted, &self.parent, self.grant);
         let executor = Executor {
             client: self.client,
             grant: self.grant,

@@ -14,12 +14,20 @@ use super::running_module::RunningModule;
 use crate::metrics::PassResult;
 
 impl Controller {
-    /// Remembers what a pass came to, makes the next appointment, and has a report written if there is news.
-    pub(super) fn conclude(&self, running: &RunningModule, key: &Key, parent: &Object, pass: Pass) {
+    /// Remembers what a pass came to, makes the next appointment, and has a report written if there is news. Says whether that
+    /// is to be written at once.
+    pub(super) fn conclude(
+        &self,
+        running: &RunningModule,
+        key: &Key,
+        parent: &Object,
+        pass: Pass,
+    ) -> bool {
         let Pass {
             outcome,
             fingerprint,
             fails_newly,
+            ..
         } = pass;
         let now = Instant::now();
         let input = Fingerprint::of_parent(running.identity, parent);
@@ -60,7 +68,7 @@ impl Controller {
                 queue.add(key.clone());
             }
         });
-        self.put_report(running, key, parent, outcome, now);
+        self.put_report(running, key, parent, outcome, now)
     }
 
     /// The outcome as far as the parent is told of it: what a module on trial fails newly is withheld.
@@ -125,9 +133,9 @@ impl Controller {
         parent: &Object,
         outcome: PassOutcome,
         now: Instant,
-    ) {
+    ) -> bool {
         let Some(verdict) = &outcome.verdict else {
-            return;
+            return false;
         };
         self.states.with(parent, |state| {
             state.is_failing = verdict.reason.is_failure();
@@ -145,17 +153,22 @@ impl Controller {
             self.log_verdict(key, verdict);
         }
         let Some(told) = outcome.report(change) else {
-            return;
+            return false;
         };
         let report = Report {
             told,
             digest: running.digest(),
             generation: parent.meta.generation,
         };
-        if !report.told.events.is_empty() || self.patch_for(&status, &report).is_some() {
-            self.states.with(parent, |state| state.put_report(report));
+        if report.told.events.is_empty() && self.patch_for(&status, &report).is_none() {
+            return false;
+        }
+        let is_large = report.has_large_status();
+        self.states.with(parent, |state| state.put_report(report));
+        if !is_large {
             self.queue.change(|queue| queue.report(key.clone(), now));
         }
+        is_large
     }
 
     /// Compares a verdict with what will be written, if that is known already, else with what the parent says.

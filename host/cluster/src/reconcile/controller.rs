@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use super::answer_memory::{AnswerMemory, HandlerAnswers};
 use super::parent_states::ParentStates;
 use super::running_module::{CallableModule, FailedTrial, RunningModule};
 use super::write_budget::WriteBudget;
@@ -32,6 +33,8 @@ pub struct ServingOptions {
     pub concurrency: usize,
     /// The least time between two parents that are reconciled again since the module was swapped.
     pub revisit_interval: Duration,
+    /// The memory for the answers of all handlers.
+    pub answers: AnswerMemory,
     /// Where the workers show that they make progress.
     pub liveness: Liveness,
 }
@@ -79,6 +82,7 @@ pub(crate) struct Controller {
     /// Notices when kinds are served otherwise.
     pub(super) follower: Arc<KindsFollower>,
     pub(crate) budget: WriteBudget,
+    pub(crate) answers: HandlerAnswers,
     failed_trials: UnboundedSender<FailedTrial>,
     warnings: UnboundedSender<HandlerWarning>,
 }
@@ -137,6 +141,7 @@ impl Controller {
             missing,
             follower,
             budget: WriteBudget::new(warnings.clone()),
+            answers: options.answers.of_handler(),
             failed_trials,
             warnings,
         };

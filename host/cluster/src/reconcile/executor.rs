@@ -105,21 +105,8 @@ impl Executor<'_> {
         executed: &mut Executed<'s>,
     ) -> Result<(), ChildProblem> {
         let name = child.name();
-        let Some(kind) = self.kind(&name) else {
-            return Err(unserved(&name));
-        };
-        if let Effect::Real(_) = &self.effect {
-            let now = observed.map_or(0, Object::memory);
-            let more = (child.bytes + OBJECT_MEMORY).saturating_sub(now);
-            if more > 0
-                && let Err(NoRoom { held, left }) = kind.cache.has_room(more)
-            {
-                return Err(ChildProblem::NoMemory {
-                    child: name,
-                    held,
-                    left,
-                });
-            }
+        if let Some(problem) = self.hindrance(child, observed) {
+            return Err(problem);
         }
         let mut before = observed.map(Cow::Borrowed);
         let mut adoption = None;
@@ -167,6 +154,25 @@ impl Executor<'_> {
             };
         }
         Err(ChildProblem::Stale(name))
+    }
+
+    /// Why a child cannot be written before anything is tried: its kind is not served, or the host has no memory for it.
+    fn hindrance(&self, child: &Child, observed: Option<&Object>) -> Option<ChildProblem> {
+        let child_ref = child.name();
+        let Some(kind) = self.kind(&child_ref) else {
+            return Some(unserved(&child_ref));
+        };
+        let now = observed.map_or(0, Object::memory);
+        let more = (child.bytes + OBJECT_MEMORY).saturating_sub(now);
+        if self.effect.is_dry_run() || more == 0 {
+            return None;
+        }
+        let NoRoom { held, left } = kind.cache.has_room(more).err()?;
+        Some(ChildProblem::NoMemory {
+            child: child_ref,
+            held,
+            left,
+        })
     }
 
     /// Looks at what stands at a child's name.
@@ -241,7 +247,7 @@ impl Executor<'_> {
             Some(before) => (Write::Apply, Expected::Object(&before.meta.uid)),
         };
         if let Effect::Real(memory) = &self.effect {
-            memory.budget.take(child.bytes).await;
+            memory.budget.take(child.bytes);
         }
         let requests = self.requests();
         let patch = self.send(|| requests.apply(&kind.served, child, expected));

@@ -1,5 +1,6 @@
 //! The work on one parent: observe, call the handler, check, plan, apply, report.
 
+mod answer_memory;
 mod conclusion;
 mod controller;
 mod decide;
@@ -15,6 +16,8 @@ mod running_module;
 mod serving;
 mod write_budget;
 
+pub use self::answer_memory::AnswerMemory;
+pub(crate) use self::answer_memory::HandlerAnswers;
 pub use self::controller::{HandlerWarning, ServingOptions};
 pub(crate) use self::decide::decide;
 pub(crate) use self::executed::ChildWrite;

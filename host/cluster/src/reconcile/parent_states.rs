@@ -85,12 +85,28 @@ impl ParentStates {
     }
 }
 
+/// A status that takes more memory than this, in bytes, does not wait until it is written: there may be as many of them as
+/// there are parents.
+const SMALL_STATUS: usize = 8 << 10;
+/// How many Events of one parent wait. Of more, the last ones are told.
+const WAITING_EVENTS: usize = 32;
+
+impl Report {
+    /// Whether it has a status that does not wait.
+    pub(crate) fn has_large_status(&self) -> bool {
+        let status = self.told.status.as_ref();
+        status.is_some_and(|status| status.memory > SMALL_STATUS)
+    }
+}
+
 impl ParentState {
     /// Keeps a report until it is written. It replaces the verdict of an earlier report, and keeps its Events.
     pub(crate) fn put_report(&mut self, mut report: Report) {
         if let Some(earlier) = self.report.take() {
             let mut events = earlier.told.events;
             events.append(&mut report.told.events);
+            let spare = events.len().saturating_sub(WAITING_EVENTS);
+            events.drain(..spare);
             report.told.events = events;
         }
         self.report = Some(Box::new(report));

@@ -6,8 +6,9 @@ use handler_host_core::{
     reported_failure,
 };
 
+use super::answer_memory::Held;
 use super::controller::Controller;
-use super::decide::decide;
+use super::decide::{Decided, decide};
 use super::executor::{Effect, Executor, PassMemory};
 use super::fingerprint::Fingerprint;
 use super::observe::observe;
@@ -22,6 +23,8 @@ pub(super) struct Pass {
     pub(super) fingerprint: Option<Fingerprint>,
     /// Whether it is a failure that the parent would not have with the module before.
     pub(super) fails_newly: bool,
+    /// The memory of its answer.
+    held: Option<Held>,
 }
 
 /// Whether a reconcile made a pass.
@@ -47,7 +50,7 @@ impl Controller {
             is_set: parent.meta.finalizers.contains(&self.grant.finalizer()),
             is_deleting: parent.is_deleting(),
         };
-        let pass = match facts.step() {
+        let mut pass = match facts.step() {
             FinalizerStep::Add => self.set_finalizer(&parent, true).await.into(),
             FinalizerStep::Remove => self.set_finalizer(&parent, false).await.into(),
             FinalizerStep::Nothing => Pass::default(),
@@ -63,7 +66,11 @@ impl Controller {
             }
         };
         let result = pass.outcome.requeue.into();
-        self.conclude(&running, key, &parent, pass);
+        // Until its status is written.
+        let _held = pass.held.take();
+        if self.conclude(&running, key, &parent, pass) {
+            self.report(key).await;
+        }
         result
     }
 
@@ -111,15 +118,18 @@ impl Controller {
         observed: &[(Kind, Arc<Object>)],
         fingerprint: Fingerprint,
     ) -> Pass {
-        let decided = decide(running, parent, observed, &self.metrics).await;
-        let (outcome, desired) = match decided {
+        // Before the call: who waits here holds no answer.
+        self.budget.wait(|| self.queue.beat()).await;
+        let decided = decide(running, parent, observed, &self.answers, &self.metrics).await;
+        let (outcome, desired, mut held) = match decided {
             Err(undecided) => {
                 self.contested.retain(key, &[]);
-                (PassOutcome::of_undecided(&undecided), None)
+                (PassOutcome::of_undecided(&undecided), None, None)
             }
-            Ok(decision) => {
+            Ok(decided) => {
+                let Decided { decision, held } = decided;
                 let outcome = self.apply(key, parent, observed, &decision).await;
-                (outcome, Some(decision.desired))
+                (outcome, Some(decision.desired.digests()), Some(held))
             }
         };
         // As a preview counts: what failed before, for whatever reason, does not newly fail.
@@ -127,14 +137,17 @@ impl Controller {
         let fails_newly = match running.before().filter(|_| may_be_new) {
             None => false,
             Some(before) => {
-                let decided = decide(&before, parent, observed, &self.metrics).await;
-                Decision::is_better(&decided, desired.as_ref())
+                // A failure has no status that is to be written.
+                drop(held.take());
+                let decided = decide(&before, parent, observed, &self.answers, &self.metrics).await;
+                decided.is_ok_and(|decided| decided.decision.is_better(desired.as_deref()))
             }
         };
         Pass {
             outcome,
             fingerprint: Some(fingerprint),
             fails_newly,
+            held,
         }
     }
 

@@ -53,7 +53,7 @@ impl Controller {
                 digest: report.digest,
             },
             generation: report.generation.filter(|_| has_status),
-            patch: report.told.status.as_ref(),
+            patch: report.told.status.as_ref().map(|status| &status.fields),
             dropped: &dropped,
             now: &now,
         })
@@ -139,9 +139,17 @@ impl Controller {
         }
     }
 
-    /// Keeps a report that could not be written. Gives how many times in a row that happened.
-    fn report_later(&self, parent: &Object, report: Report, least: Option<Duration>) -> u32 {
+    /// Keeps a report that could not be written. Gives how many times in a row that happened. A large status is not kept:
+    /// another pass gives it again.
+    fn report_later(&self, parent: &Object, mut report: Report, least: Option<Duration>) -> u32 {
+        let is_large = report.has_large_status();
+        if is_large {
+            report.told.status = None;
+        }
         let unwritten = self.states.with(parent, |state| {
+            if is_large {
+                state.fingerprint = None;
+            }
             state.put_report(report);
             state.unwritten = state.unwritten.saturating_add(1);
             state.unwritten
@@ -156,7 +164,7 @@ impl Controller {
         let Some(status) = self.patch_for(&parent.status(), report) else {
             return Ok(());
         };
-        self.budget.take(status.to_string().len()).await;
+        self.budget.take(status.to_string().len());
         // The conditions are written as a whole list, so the parent must be the one that was seen.
         let patch = json!({
             "metadata": {"resourceVersion": parent.meta.resource_version},

@@ -86,15 +86,12 @@ impl Children<Checked> {
         self.children.iter().map(|Checked(child)| child)
     }
 
-    /// Whether these are the same children, in any order.
+    /// The children in short, in the order of their names. They are the same children where these are equal.
     #[must_use]
-    pub fn are_same_as(&self, others: &Self) -> bool {
-        let names = |children: &Self| {
-            let mut names: Vec<_> = children.iter().map(|c| (c.name(), c.digest)).collect();
-            names.sort_by(|(one, _), (other, _)| one.cmp(other));
-            names
-        };
-        names(self) == names(others)
+    pub fn digests(&self) -> Vec<(ChildRef, Digest)> {
+        let mut digests: Vec<_> = self.iter().map(|c| (c.name(), c.digest)).collect();
+        digests.sort_by(|(one, _), (other, _)| one.cmp(other));
+        digests
     }
 
     /// How many there are.

@@ -1,9 +1,9 @@
 use serde_json::{Map, Value};
 
 use super::check::{Denied, check, check_size, check_status};
-use super::children::{Checked, Children};
+use super::children::{Checked, ChildRef, Children};
 use super::verdict::{Reason, Verdict};
-use crate::{Failure, Grant, Object, Response};
+use crate::{Digest, Failure, Fault, Grant, Object, Response};
 
 /// What a module wants of a parent, within its grant.
 #[derive(Clone, Debug)]
@@ -12,8 +12,19 @@ pub struct Decision {
     pub response: Response,
     /// The children of the response, checked and completed by the host.
     pub desired: Children<Checked>,
-    /// The fields of the merge patch of the parent's status; None if there is no patch.
-    pub status: Option<Map<String, Value>>,
+    /// The merge patch of the parent's status; None if there is none.
+    pub status: Option<HandlerStatus>,
+    /// The bytes of memory that it takes, about.
+    pub memory: usize,
+}
+
+/// The fields of a handler's merge patch of its parent's status.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HandlerStatus {
+    /// The fields.
+    pub fields: Map<String, Value>,
+    /// The bytes of memory that they take, about.
+    pub memory: usize,
 }
 
 /// Why a module gave nothing that may be applied.
@@ -26,44 +37,44 @@ pub enum Undecided {
 }
 
 impl Decision {
-    /// Checks the answer of a module for a parent against the grant.
+    /// Checks the answer of a module for a parent against the grant. There are `room` bytes of memory for it.
     ///
     /// # Errors
     ///
-    /// When the call failed, or the response is outside the grant.
+    /// When the call failed, or the response is outside the grant or takes more memory.
     pub fn of(
         answer: Result<Response, Failure>,
         parent: &Object,
         grant: &Grant,
+        room: usize,
     ) -> Result<Self, Undecided> {
         let mut response = answer.map_err(Undecided::Failed)?;
+        let memory = check_size(&response, grant, room).map_err(Undecided::Denied)?;
+        let memory = memory.ok_or(Undecided::Failed(Failure::Fault(Fault::Answer(room))))?;
         let mut checked = || {
-            check_size(&response, grant)?;
             let status = check_status(response.status.as_deref(), grant)?;
             let desired = Children::desired(std::mem::take(&mut response.children));
             Ok((check(desired, parent, grant)?, status))
         };
         let (desired, status) = checked().map_err(Undecided::Denied)?;
+        let status = status.map(|fields| HandlerStatus {
+            fields,
+            memory: memory.status,
+        });
         Ok(Self {
             response,
             desired,
             status,
+            memory: memory.whole,
         })
     }
 
-    /// Whether the module before, given the same input, would have spared the parent a failure: it decides, and
-    /// decides otherwise than for the children that the API server refused. `desired_on_trial` is
-    /// None if the module on trial gave nothing that may be applied.
+    /// Whether this decision of the module before, given the same input, would have spared the parent a failure: it is
+    /// another one than for the children that the API server refused. `desired_on_trial` are the
+    /// [digests](Children::digests) of those, or None if the module on trial gave nothing that may be applied.
     #[must_use]
-    pub fn is_better(
-        decided: &Result<Self, Undecided>,
-        desired_on_trial: Option<&Children<Checked>>,
-    ) -> bool {
-        match (decided, desired_on_trial) {
-            (Err(_), _) => false,
-            (Ok(_), None) => true,
-            (Ok(decision), Some(desired)) => !decision.desired.are_same_as(desired),
-        }
+    pub fn is_better(&self, desired_on_trial: Option<&[(ChildRef, Digest)]>) -> bool {
+        desired_on_trial.is_none_or(|desired| self.desired.digests() != desired)
     }
 }
 

@@ -18,7 +18,7 @@ mod verdict;
 pub use self::applied::{Applied, AppliedChange, ChildProblem, Done};
 pub use self::check::{Denied, DenyReason};
 pub use self::children::{Checked, Child, ChildRef, Children, Desired};
-pub use self::decision::{Decision, Undecided};
+pub use self::decision::{Decision, HandlerStatus, Undecided};
 pub use self::due::PassDue;
 pub use self::finalizer::{FinalizerFacts, FinalizerStep, may_go};
 pub use self::outcome::{FinalizerWrite, PassOutcome, PassReport, Requeue};

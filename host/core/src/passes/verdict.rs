@@ -216,7 +216,9 @@ impl Verdict {
                 let reason = match fault {
                     Fault::Trap(_) => Reason::Trapped,
                     Fault::Deadline(_) => Reason::DeadlineExceeded,
-                    Fault::Memory(_) | Fault::HostMemory(_) => Reason::MemoryLimitExceeded,
+                    Fault::Memory(_) | Fault::HostMemory(_) | Fault::Answer(_) => {
+                        Reason::MemoryLimitExceeded
+                    }
                     Fault::Response(_) => Reason::Denied,
                 };
                 Self::new(reason, fault.to_string())

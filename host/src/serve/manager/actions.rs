@@ -198,6 +198,7 @@ impl HandlerManager {
             request: GrantRequest::from(self.settings()),
             active: module.active.clone(),
             namespaces: self.host.options.namespaces.clone(),
+            answers: self.host.options.answers.clone(),
         };
         self.previews.spawn(async move {
             let previewed = preview(&client, &candidate, |_| {}).await;

@@ -117,7 +117,11 @@ fn describe(
             // The deadline is wall-clock time, and a busy machine may be the cause.
             DescribeError::Stopped(Fault::Deadline(_)) => refused.temporary(),
             DescribeError::Stopped(
-                Fault::Trap(_) | Fault::Memory(_) | Fault::HostMemory(_) | Fault::Response(_),
+                Fault::Trap(_)
+                | Fault::Memory(_)
+                | Fault::HostMemory(_)
+                | Fault::Response(_)
+                | Fault::Answer(_),
             )
             | DescribeError::Refused(_)
             | DescribeError::Kinds { .. }

@@ -37,19 +37,65 @@ const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
 /// bounded, but a text of many small values takes a hundred times its length.
 const PARSED_BYTES: usize = 16 << 20;
 
-/// Checks how much a response holds before any of it is parsed.
+/// The memory that a response takes once it is parsed, about, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ResponseMemory {
+    /// All of it.
+    pub(crate) whole: usize,
+    /// Its status patch.
+    pub(crate) status: usize,
+}
+
+/// Checks how much a response holds before any of it is parsed. Gives the memory that it takes then; None if that is more
+/// than `room` bytes.
 ///
 /// # Errors
 ///
 /// At the first limit that is exceeded.
-pub(crate) fn check_size(response: &Response, grant: &Grant) -> Result<(), Denied> {
-    size_of(response, grant.limits).map_err(|reason| Denied {
+pub(crate) fn check_size(
+    response: &Response,
+    grant: &Grant,
+    room: usize,
+) -> Result<Option<ResponseMemory>, Denied> {
+    let denied = |reason| Denied {
         handler: grant.handler.clone(),
         reason: Box::new(reason),
-    })
+    };
+    check_sizes(response, grant.limits).map_err(denied)?;
+    let texts = response.bytes();
+    let most = PARSED_BYTES.min(room.saturating_sub(texts));
+    match parsed(response, most) {
+        Some(ResponseMemory { whole, status }) => Ok(Some(ResponseMemory {
+            whole: texts + whole,
+            status,
+        })),
+        None if most < PARSED_BYTES => Ok(None),
+        None => Err(denied(DenyReason::ParsedSize { limit: most })),
+    }
 }
 
-fn size_of(response: &Response, limits: Limits) -> Result<(), DenyReason> {
+/// The memory that the values of a response take; None if it is more than `most`.
+fn parsed(response: &Response, most: usize) -> Option<ResponseMemory> {
+    let mut left = most;
+    let mut parse = |text: &str| {
+        let bytes = match parsed_size(text, left) {
+            Ok(bytes) => bytes,
+            Err(None) => return None,
+            // It is told where the text is parsed.
+            Err(Some(_)) => 0,
+        };
+        left -= bytes;
+        Some(bytes)
+    };
+    for child in &response.children {
+        parse(child)?;
+    }
+    let status = response.status.as_deref().map_or(Some(0), parse)?;
+    let whole = most - left;
+    Some(ResponseMemory { whole, status })
+}
+
+fn check_sizes(response: &Response, limits: Limits) -> Result<(), DenyReason> {
     let count = response.children.len();
     if count > limits.children {
         let limit = limits.children;
@@ -64,20 +110,6 @@ fn size_of(response: &Response, limits: Limits) -> Result<(), DenyReason> {
     let status = response.status.as_deref();
     if let Some(bytes) = status.map(str::len).filter(|bytes| *bytes > limit) {
         return Err(DenyReason::StatusSize { bytes, limit });
-    }
-    let mut left = PARSED_BYTES;
-    let texts = response.children.iter().map(String::as_str).chain(status);
-    for text in texts {
-        match parsed_size(text, left) {
-            Ok(bytes) => left -= bytes,
-            Err(None) => {
-                return Err(DenyReason::ParsedSize {
-                    limit: PARSED_BYTES,
-                });
-            }
-            // It is told where the text is parsed.
-            Err(Some(_)) => {}
-        }
     }
     Ok(())
 }

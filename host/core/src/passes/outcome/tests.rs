@@ -1,4 +1,5 @@
 use rstest::rstest;
+use serde_json::Value;
 
 use super::*;
 use crate::{
@@ -84,7 +85,8 @@ fn decision(response: Response, desired: usize) -> Decision {
     Decision {
         response,
         desired: Children { children },
-        status: Some(Map::new()),
+        status: Some(HandlerStatus::default()),
+        memory: 0,
     }
 }
 
