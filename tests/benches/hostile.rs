@@ -1,7 +1,9 @@
 //! What hostile handlers do to their host and to a neighbour, measured on a control plane of its own: `just hostile`.
 //!
-//! One host serves two handlers: a neighbour, whose claims are measured, and one that attacks with fifty parents at a time.
-//! The host runs in a control group with the memory of a small Pod, if this process may make one.
+//! For each attack a host is started that serves two handlers: a neighbour, whose claims are measured, and one that attacks.
+//! The neighbour is measured undisturbed, and then while the attack goes on. The host runs in a control group with the memory
+//! of a small Pod, if this process may make one: HOSTILE_MIB, by default 64. HOSTILE_ONLY selects the attacks whose names begin
+//! so; HANDLER_HOST_BINARY names another host to be measured.
 
 #![allow(
     clippy::expect_used,
@@ -11,43 +13,73 @@
 )]
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use handler_host_tests::guests::compile_bomb;
 use handler_host_tests::namespace::Appearances;
 use handler_host_tests::objects::kinds::{CLAIM, PUPPET, PVC};
 use handler_host_tests::objects::{condition, puppet, text};
 use handler_host_tests::operator::MemoryGroup;
-use handler_host_tests::{ControlPlane, Namespace, Operator, TestAccount, evc, eventually, paths};
-use serde_json::json;
+use handler_host_tests::{
+    ControlPlane, LISTEN, Namespace, Operator, ProbeClient, TestAccount, evc, eventually, paths,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Parents of the hostile handler.
 const PARENTS: usize = 50;
 /// Claims that are measured, and how many are made in a second.
-const CLAIMS: usize = 200;
+const CLAIMS: usize = 400;
 const RATE: u64 = 40;
 
-/// Each attack, how much of it, and the reason that its parents are told.
-const ATTACKS: [(&str, usize, &str); 18] = [
-    ("none", 0, "Reconciled"),
-    ("spin", 0, "DeadlineExceeded"),
-    ("hold", 8 << 20, "DeadlineExceeded"),
-    ("touch", 50 << 20, "MemoryLimitExceeded"),
-    ("status", 2 << 20, "Denied"),
-    ("status", 20 << 20, "MemoryLimitExceeded"),
-    ("values", 4 << 20, "Denied"),
-    ("values", 200 << 10, "Denied"),
-    ("values-in-children", 200 << 10, "Denied"),
-    ("deep", 100_000, "Denied"),
-    ("children", 250 << 10, "MemoryLimitExceeded"),
-    ("many", 100_000, "Denied"),
-    ("rewrite", 70 << 10, "Unstable"),
-    ("events", 100 << 10, "Reconciled"),
-    ("permanent", 3 << 20, "PermanentFailure"),
-    ("trap", 1 << 20, "Trapped"),
-    ("log", 3 << 20, "Reconciled"),
-    ("logs", 100_000_000, "DeadlineExceeded"),
+/// What is done to the host.
+enum Attack {
+    /// The parents of the hostile handler name it, with its size, and are told this reason.
+    Parents(&'static str, usize, &'static str),
+    /// So many Handlers come, with a module and a config that are refused with a line that contains this text.
+    Handlers(usize, Module, &'static str),
+    /// So many connections to the probes are opened and say nothing.
+    Connections(usize),
+}
+
+/// A module that attacks before it is called.
+enum Module {
+    /// It takes much to compile.
+    Bomb,
+    /// It describes so many kinds.
+    Kinds(usize),
+    /// Its `describe` never ends.
+    Spin,
+}
+
+const ATTACKS: [Attack; 24] = [
+    Attack::Parents("spin", 0, "DeadlineExceeded"),
+    Attack::Parents("hold", 8 << 20, "DeadlineExceeded"),
+    Attack::Parents("touch", 50 << 20, "MemoryLimitExceeded"),
+    Attack::Parents("status", 2 << 20, "Denied"),
+    Attack::Parents("status", 20 << 20, "MemoryLimitExceeded"),
+    Attack::Parents("status", 250 << 10, "Reconciled"),
+    Attack::Parents("values", 4 << 20, "Denied"),
+    Attack::Parents("values", 200 << 10, "Denied"),
+    Attack::Parents("values", 30 << 10, "Reconciled"),
+    Attack::Parents("values-in-children", 200 << 10, "Denied"),
+    Attack::Parents("deep", 100_000, "Denied"),
+    Attack::Parents("children", 250 << 10, "MemoryLimitExceeded"),
+    Attack::Parents("children", 20 << 10, "MemoryLimitExceeded"),
+    Attack::Parents("many", 100_000, "Denied"),
+    Attack::Parents("rewrite", 70 << 10, "MemoryLimitExceeded"),
+    Attack::Parents("events", 100 << 10, "Reconciled"),
+    Attack::Parents("permanent", 3 << 20, "PermanentFailure"),
+    Attack::Parents("trap", 1 << 20, "Trapped"),
+    Attack::Parents("log", 3 << 20, "Reconciled"),
+    Attack::Parents("logs", 100_000_000, "DeadlineExceeded"),
+    Attack::Handlers(3, Module::Bomb, "compiling"),
+    Attack::Handlers(3, Module::Kinds(200_000), "hostile"),
+    Attack::Handlers(3, Module::Spin, "describe"),
+    Attack::Connections(600),
 ];
 
 #[tokio::main]
@@ -58,8 +90,6 @@ async fn main() -> Result<()> {
     let mib: u64 = std::env::var("HOSTILE_MIB").map_or(Ok(64), |mib| mib.parse())?;
     let only = std::env::var("HOSTILE_ONLY").unwrap_or_default();
     let control_plane = ControlPlane::shared().await;
-    let namespace = Namespace::create(control_plane, "hostile").await;
-    let directory = handlers()?;
     let group = MemoryGroup::new("handler-host-hostile", mib << 20);
     println!(
         "{PARENTS} parents of each attack; the neighbour has {CLAIMS} claims, {RATE} a second; the host has {}",
@@ -69,101 +99,233 @@ async fn main() -> Result<()> {
             "no limit of memory".to_owned()
         }
     );
+    println!(
+        "| attack | told | alone p50/p99 ms | attacked p50/p99 ms | p99 × | peak MiB | at rest MiB |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for attack in ATTACKS {
+        if attack.name().starts_with(&only) {
+            let namespace = Namespace::create(control_plane, "hostile").await;
+            println!(
+                "| {} {}",
+                attack.name(),
+                try_attack(control_plane, &namespace, group.as_ref(), &attack).await?
+            );
+        }
+    }
+    Ok(())
+}
+
+impl Attack {
+    fn name(&self) -> String {
+        match self {
+            Self::Parents(attack, size, _) => format!("{attack} {size}"),
+            Self::Handlers(count, Module::Bomb, _) => format!("{count} compile bombs"),
+            Self::Handlers(count, Module::Kinds(kinds), _) => {
+                format!("{count} modules of {kinds} kinds")
+            }
+            Self::Handlers(count, Module::Spin, _) => format!("{count} modules without end"),
+            Self::Connections(count) => format!("{count} idle connections"),
+        }
+    }
+}
+
+/// Starts a host, measures, attacks, and gives the rest of the table's line.
+async fn try_attack(
+    control_plane: &ControlPlane,
+    namespace: &Namespace,
+    group: Option<&MemoryGroup>,
+    attack: &Attack,
+) -> Result<String> {
+    let directory = tempfile::tempdir()?;
+    let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap"});
+    let volume_claim = json!({"apiVersion": PVC.0, "kind": PVC.1});
+    declare(
+        directory.path(),
+        "neighbour",
+        &paths::guest("evc")?,
+        CLAIM,
+        &volume_claim,
+        &json!({}),
+    )?;
+    declare(
+        directory.path(),
+        "hostile",
+        &paths::guest("hostile")?,
+        PUPPET,
+        &config_map,
+        &json!({}),
+    )?;
     let options = Operator::of(control_plane, TestAccount::Host)
         .arg("--handler")
         .arg(directory.path())
         .arg("--namespace")
         .arg(&namespace.name);
-    let mut operator = match &group {
+    let options = LISTEN
+        .iter()
+        .fold(options, |options, argument| options.arg(argument));
+    let mut operator = match group {
         Some(group) => group.within(|| options.start()),
         None => options.start(),
     };
+    let probes = ProbeClient::of(&mut operator).await;
     operator.wait_for_lines("serving", 2, PATIENCE).await;
-    println!("| attack | told | p50 ms | p99 ms | peak MiB | MiB at rest |");
-    println!("|---|---|---|---|---|---|");
-    for (round, (attack, size, told)) in ATTACKS.into_iter().enumerate() {
-        if attack != "none" && !attack.starts_with(&only) {
-            continue;
+    let alone = measure(namespace, "a").await?;
+    let before = operator.usage().resident >> 20;
+    let line = tokio::select! {
+        line = attacked(namespace, &operator, &probes, directory.path(), attack) => line?,
+        status = ended(operator.pid()) => {
+            return Ok(format!("| **the host was killed** | {} | | | | {before} → {status} |", alone.times()));
         }
-        attack_once(&namespace, &mut operator, round, (attack, size, told)).await?;
-    }
-    Ok(())
-}
-
-/// A directory with the Handlers of the neighbour and of the one that attacks.
-fn handlers() -> Result<tempfile::TempDir> {
-    let directory = tempfile::tempdir()?;
-    for (name, parent, child) in [
-        (
-            "neighbour",
-            CLAIM,
-            json!({"apiVersion": PVC.0, "kind": PVC.1}),
-        ),
-        (
-            "hostile",
-            PUPPET,
-            json!({"apiVersion": "v1", "kind": "ConfigMap"}),
-        ),
-    ] {
-        let module = paths::guest(if name == "hostile" { "hostile" } else { "evc" })?;
-        let handler = json!({
-            "apiVersion": "handler-host.dev/v1alpha1", "kind": "Handler", "metadata": {"name": name},
-            "spec": {
-                "module": {"path": module}, "children": [child],
-                "parent": {"apiVersion": parent.0, "kind": parent.1},
-            },
-        });
-        std::fs::write(
-            directory.path().join(format!("{name}.yaml")),
-            handler.to_string(),
-        )?;
-    }
-    Ok(directory)
-}
-
-async fn attack_once(
-    namespace: &Namespace,
-    operator: &mut Operator,
-    round: usize,
-    (attack, size, told): (&str, usize, &str),
-) -> Result<()> {
-    let spec = json!({"attack": attack, "size": size});
-    let parents: Vec<String> = (0..PARENTS).map(|it| format!("p{round}-{it}")).collect();
-    if attack != "none" {
-        for name in &parents {
-            let applied = namespace.apply(&puppet(name, spec.clone())).await;
-            applied.map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-        }
-    }
-    let mut delays = measure(namespace, round).await?;
-    delays.sort();
-    let found = match attack {
-        "none" => told.to_owned(),
-        _ => reason_told(namespace, told).await,
     };
-    let peak = operator.usage().peak_resident >> 20;
-    for name in &parents {
-        let _ = namespace.delete(PUPPET, name).await;
-    }
-    for index in 0..CLAIMS {
-        let _ = namespace.delete(CLAIM, &format!("c{round}-{index}")).await;
-    }
-    eventually("all is gone", PATIENCE, async || {
-        let left = namespace.list(PUPPET).await.len() + namespace.list(PVC).await.len();
-        if left == 0 { Ok(()) } else { Err(left) }
-    })
-    .await;
+    let (told, attacked) = line;
+    let usage = operator.usage();
     // What is freed goes back to the system after a while.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let rest = operator.usage().resident >> 20;
-    let at =
-        |share: f64| delays[((delays.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
-    println!(
-        "| {attack} {size} | {found} | {:.1} | {:.1} | {peak} | {rest} |",
-        at(0.5),
-        at(0.99)
-    );
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut rest = operator.usage().resident >> 20;
+    while rest > before + 5 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        rest = operator.usage().resident >> 20;
+    }
+    operator.terminate().await;
+    let ratio = attacked.at(0.99) / alone.at(0.99);
+    Ok(format!(
+        "| {told} | {} | {} | {ratio:.1} | {} | {before} → {rest} |",
+        alone.times(),
+        attacked.times(),
+        usage.peak_resident >> 20,
+    ))
+}
+
+/// Waits until a process has ended.
+async fn ended(pid: u32) -> &'static str {
+    // A process that nobody has waited for has no memory any more.
+    let is_running = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        status.is_ok_and(|status| status.contains("VmRSS:"))
+    };
+    while is_running() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    "none"
+}
+
+/// Measures the neighbour during an attack, and ends the attack. Gives what was told of it.
+async fn attacked(
+    namespace: &Namespace,
+    operator: &Operator,
+    probes: &ProbeClient,
+    handlers: &Path,
+    attack: &Attack,
+) -> Result<(String, Delays)> {
+    match attack {
+        Attack::Parents(attack, size, told) => {
+            let spec = json!({"attack": attack, "size": size});
+            let parents: Vec<String> = (0..PARENTS).map(|it| format!("p-{it}")).collect();
+            for name in &parents {
+                let applied = namespace.apply(&puppet(name, spec.clone())).await;
+                applied.map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
+            }
+            let delays = measure(namespace, "b").await?;
+            let told = reason_told(namespace, told).await;
+            for name in &parents {
+                let _ = namespace.delete(PUPPET, name).await;
+            }
+            eventually("all parents are gone", PATIENCE, async || {
+                let left = namespace.list(PUPPET).await.len();
+                if left == 0 { Ok(()) } else { Err(left) }
+            })
+            .await;
+            Ok((told, delays))
+        }
+        Attack::Handlers(count, module, told) => {
+            let bomb = handlers.join("bomb.wasm");
+            std::fs::write(&bomb, compile_bomb())?;
+            let hostile = paths::guest("hostile")?;
+            let (path, config) = match module {
+                Module::Bomb => (&bomb, json!({})),
+                Module::Kinds(kinds) => (&hostile, json!({"describe": "kinds", "size": kinds})),
+                Module::Spin => (&hostile, json!({"describe": "spin"})),
+            };
+            let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap"});
+            for index in 0..*count {
+                let parent = (PUPPET.0, format!("Other{index}"));
+                let parent = (parent.0, parent.1.as_str());
+                declare(
+                    handlers,
+                    &format!("bad-{index}"),
+                    path,
+                    parent,
+                    &config_map,
+                    &config,
+                )?;
+            }
+            let delays = measure(namespace, "b").await?;
+            let deadline = Instant::now() + PATIENCE;
+            let told = loop {
+                let lines = operator.lines_with("bad-");
+                if let Some(line) = lines.iter().find(|line| line.contains(told)) {
+                    break format!("{:.100}", line.split_once("bad-").map_or("", |it| it.1));
+                }
+                if Instant::now() > deadline {
+                    break format!("**{:.150}**", format!("{:?}", lines.last()));
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            };
+            for index in 0..*count {
+                std::fs::remove_file(handlers.join(format!("bad-{index}.yaml")))?;
+            }
+            Ok((told, delays))
+        }
+        Attack::Connections(count) => {
+            let mut connections = Vec::new();
+            for _ in 0..*count {
+                connections.push(TcpStream::connect(probes.address()).await?);
+            }
+            let asked = Instant::now();
+            let answer = probes.get("/livez").await;
+            let told = format!(
+                "/livez {} in {} ms",
+                answer.code,
+                asked.elapsed().as_millis()
+            );
+            Ok((told, measure(namespace, "b").await?))
+        }
+    }
+}
+
+/// Writes the file of a Handler.
+fn declare(
+    directory: &Path,
+    name: &str,
+    module: &Path,
+    parent: (&str, &str),
+    child: &Value,
+    config: &Value,
+) -> Result<()> {
+    let handler = json!({
+        "apiVersion": "handler-host.dev/v1alpha1", "kind": "Handler", "metadata": {"name": name},
+        "spec": {
+            "module": {"path": module}, "children": [child], "config": config,
+            "parent": {"apiVersion": parent.0, "kind": parent.1},
+        },
+    });
+    std::fs::write(directory.join(format!("{name}.yaml")), handler.to_string())?;
     Ok(())
+}
+
+/// How long claims took, in order.
+struct Delays(Vec<Duration>);
+
+impl Delays {
+    /// In milliseconds, of so many of one.
+    fn at(&self, share: f64) -> f64 {
+        self.0[((self.0.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0
+    }
+
+    fn times(&self) -> String {
+        format!("{:.1}/{:.1}", self.at(0.5), self.at(0.99))
+    }
 }
 
 /// The reason that the parents are told, in bold if it is not the expected one after two minutes.
@@ -189,7 +351,7 @@ async fn reason_told(namespace: &Namespace, expected: &str) -> String {
 }
 
 /// How long each claim of the neighbour takes until its volume claim is seen.
-async fn measure(namespace: &Namespace, round: usize) -> Result<Vec<Duration>> {
+async fn measure(namespace: &Namespace, round: &str) -> Result<Delays> {
     let mut watch = Appearances::in_namespace(namespace).await?;
     let watching = async { tokio::time::timeout(PATIENCE, watch.next(CLAIMS)).await? };
     let creating = async {
@@ -197,7 +359,7 @@ async fn measure(namespace: &Namespace, round: usize) -> Result<Vec<Duration>> {
         let mut tick = tokio::time::interval(Duration::from_secs(1) / RATE as u32);
         for index in 0..CLAIMS {
             tick.tick().await;
-            let name = format!("c{round}-{index}");
+            let name = format!("{round}-{index}");
             sent.insert(name.clone(), Instant::now());
             let created = namespace.create_object(&evc(&name, "1Gi")).await;
             created.map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
@@ -205,5 +367,7 @@ async fn measure(namespace: &Namespace, round: usize) -> Result<Vec<Duration>> {
         anyhow::Ok(sent)
     };
     let (seen, sent) = tokio::try_join!(watching, creating)?;
-    Ok(seen.iter().map(|(name, at)| *at - sent[name]).collect())
+    let mut delays: Vec<_> = seen.iter().map(|(name, at)| *at - sent[name]).collect();
+    delays.sort();
+    Ok(Delays(delays))
 }

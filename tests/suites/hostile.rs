@@ -1,6 +1,7 @@
 //! Guests and modules that attack their host: what they return, compute, hold and compile to. `just hostile` measures what a
 //! neighbour notices of it.
 
+use handler_host_tests::guests::compile_bomb;
 use handler_host_tests::objects::kinds::PUPPET;
 use handler_host_tests::objects::{condition, puppet, text};
 use handler_host_tests::operator::MemoryGroup;
@@ -109,13 +110,6 @@ async fn a_module_that_describes_very_many_kinds_is_refused_at_once() {
     assert_eq!(output.code, Some(1), "{}", output.stdout);
     let told = "describes 20001 kinds of children, its limit is 100; describe fewer";
     assert!(output.stderr.contains(told), "{}", output.stderr);
-}
-
-/// A component of very many functions: about a megabyte, which takes hundreds of megabytes to compile.
-fn compile_bomb() -> Vec<u8> {
-    let function = "(func (param i32) (result i32) local.get 0 i32.const 7 i32.mul)";
-    let functions = function.repeat(100_000);
-    wat::parse_str(format!("(component (core module {functions}))")).unwrap()
 }
 
 #[tokio::test]
