@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray,
 };
@@ -94,6 +96,13 @@ pub fn read(mut document: Value) -> Result<Handler, ReadError> {
 }
 
 fn check(document: &mut Value) -> Result<(), ReadError> {
+    // Making it takes much longer than using it, and there may be thousands of documents.
+    static SCHEMA: LazyLock<JSONSchemaProps> = LazyLock::new(schema);
+    fit(document, &SCHEMA, "")
+}
+
+/// The schema of a whole Handler without its status.
+fn schema() -> JSONSchemaProps {
     let mut crd = Handler::crd();
     let schema = crd.spec.versions.pop().and_then(|version| version.schema);
     let mut root = schema
@@ -119,7 +128,7 @@ fn check(document: &mut Value) -> Result<(), ReadError> {
     root.required
         .get_or_insert_default()
         .push("metadata".to_owned());
-    fit(document, &root, "")
+    root
 }
 
 /// Compares a value with its schema, and removes the nulls that the API server would drop.
