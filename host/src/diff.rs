@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use futures::StreamExt as _;
 use handler_host_cluster::resource::Handler;
 use handler_host_cluster::{
-    AnswerMemory, CallableModule, Candidate, PREVIEW_CALLS, PreviewProgress, preview,
+    AnswerMemory, CallableModule, Candidate, ObjectMemory, PREVIEW_CALLS, PreviewProgress, preview,
 };
 use handler_host_core::{
     Change, ChildChange, GrantRequest, Key, Kind, NewFailure, Preview, Settings,
@@ -190,6 +190,8 @@ fn candidate(
         active,
         namespaces: arguments.namespaces.clone(),
         answers: AnswerMemory::default(),
+        objects: ObjectMemory::default(),
+        shows_objects: true,
     }
 }
 

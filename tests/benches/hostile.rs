@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use handler_host_tests::guests::compile_bomb;
 use handler_host_tests::namespace::Appearances;
-use handler_host_tests::objects::kinds::{CLAIM, PUPPET, PVC};
+use handler_host_tests::objects::kinds::{CLAIM, CONFIG_MAP, PUPPET, PVC};
 use handler_host_tests::objects::{condition, puppet, text};
 use handler_host_tests::operator::MemoryGroup;
 use handler_host_tests::{
@@ -219,63 +219,9 @@ async fn attacked(
     attack: &Attack,
 ) -> Result<(String, Delays)> {
     match attack {
-        Attack::Parents(attack, size, told) => {
-            let spec = json!({"attack": attack, "size": size});
-            let parents: Vec<String> = (0..PARENTS).map(|it| format!("p-{it}")).collect();
-            for name in &parents {
-                let applied = namespace.apply(&puppet(name, spec.clone())).await;
-                applied.map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-            }
-            let delays = measure(namespace, "b").await?;
-            let told = reason_told(namespace, told).await;
-            for name in &parents {
-                let _ = namespace.delete(PUPPET, name).await;
-            }
-            eventually("all parents are gone", PATIENCE, async || {
-                let left = namespace.list(PUPPET).await.len();
-                if left == 0 { Ok(()) } else { Err(left) }
-            })
-            .await;
-            Ok((told, delays))
-        }
+        Attack::Parents(attack, size, told) => by_parents(namespace, attack, *size, told).await,
         Attack::Handlers(count, module, told) => {
-            let bomb = handlers.join("bomb.wasm");
-            std::fs::write(&bomb, compile_bomb())?;
-            let hostile = paths::guest("hostile")?;
-            let (path, config) = match module {
-                Module::Bomb => (&bomb, json!({})),
-                Module::Kinds(kinds) => (&hostile, json!({"describe": "kinds", "size": kinds})),
-                Module::Spin => (&hostile, json!({"describe": "spin"})),
-            };
-            let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap"});
-            for index in 0..*count {
-                let parent = (PUPPET.0, format!("Other{index}"));
-                let parent = (parent.0, parent.1.as_str());
-                declare(
-                    handlers,
-                    &format!("bad-{index}"),
-                    path,
-                    parent,
-                    &config_map,
-                    &config,
-                )?;
-            }
-            let delays = measure(namespace, "b").await?;
-            let deadline = Instant::now() + PATIENCE;
-            let told = loop {
-                let lines = operator.lines_with("bad-");
-                if let Some(line) = lines.iter().find(|line| line.contains(told)) {
-                    break format!("{:.100}", line.split_once("bad-").map_or("", |it| it.1));
-                }
-                if Instant::now() > deadline {
-                    break format!("**{:.150}**", format!("{:?}", lines.last()));
-                }
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            };
-            for index in 0..*count {
-                std::fs::remove_file(handlers.join(format!("bad-{index}.yaml")))?;
-            }
-            Ok((told, delays))
+            by_handlers(namespace, operator, handlers, *count, module, told).await
         }
         Attack::Connections(count) => {
             let mut connections = Vec::new();
@@ -284,14 +230,87 @@ async fn attacked(
             }
             let asked = Instant::now();
             let answer = probes.get("/livez").await;
-            let told = format!(
-                "/livez {} in {} ms",
-                answer.code,
-                asked.elapsed().as_millis()
-            );
+            let took = asked.elapsed().as_millis();
+            let told = format!("/livez {} in {took} ms", answer.code);
             Ok((told, measure(namespace, "b").await?))
         }
     }
+}
+
+async fn by_parents(
+    namespace: &Namespace,
+    attack: &str,
+    size: usize,
+    told: &str,
+) -> Result<(String, Delays)> {
+    let spec = json!({"attack": attack, "size": size});
+    let parents: Vec<String> = (0..PARENTS).map(|it| format!("p-{it}")).collect();
+    for name in &parents {
+        let applied = namespace.apply(&puppet(name, spec.clone())).await;
+        applied.map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
+    }
+    let delays = measure(namespace, "b").await?;
+    let told = reason_told(namespace, told).await;
+    for name in &parents {
+        let _ = namespace.delete(PUPPET, name).await;
+    }
+    eventually("all is gone", PATIENCE, async || {
+        let children = namespace.list(CONFIG_MAP).await;
+        // The control plane has one of its own in each namespace.
+        let children = children
+            .iter()
+            .filter(|child| !text(&child["metadata"]["name"]).starts_with("kube-"));
+        let left = namespace.list(PUPPET).await.len() + children.count();
+        if left == 0 { Ok(()) } else { Err(left) }
+    })
+    .await;
+    Ok((told, delays))
+}
+
+async fn by_handlers(
+    namespace: &Namespace,
+    operator: &Operator,
+    handlers: &Path,
+    count: usize,
+    module: &Module,
+    told: &str,
+) -> Result<(String, Delays)> {
+    let bomb = handlers.join("bomb.wasm");
+    std::fs::write(&bomb, compile_bomb())?;
+    let hostile = paths::guest("hostile")?;
+    let (path, config) = match module {
+        Module::Bomb => (&bomb, json!({})),
+        Module::Kinds(kinds) => (&hostile, json!({"describe": "kinds", "size": kinds})),
+        Module::Spin => (&hostile, json!({"describe": "spin"})),
+    };
+    let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap"});
+    for index in 0..count {
+        let (name, kind) = (format!("bad-{index}"), format!("Other{index}"));
+        declare(
+            handlers,
+            &name,
+            path,
+            (PUPPET.0, &kind),
+            &config_map,
+            &config,
+        )?;
+    }
+    let delays = measure(namespace, "b").await?;
+    let deadline = Instant::now() + PATIENCE;
+    let told = loop {
+        let lines = operator.lines_with("bad-");
+        if let Some(line) = lines.iter().find(|line| line.contains(told)) {
+            break format!("{:.100}", line.split_once("bad-").map_or("", |it| it.1));
+        }
+        if Instant::now() > deadline {
+            break format!("**{:.150}**", format!("{:?}", lines.last()));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    for index in 0..count {
+        std::fs::remove_file(handlers.join(format!("bad-{index}.yaml")))?;
+    }
+    Ok((told, delays))
 }
 
 /// Writes the file of a Handler.

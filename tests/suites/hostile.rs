@@ -96,6 +96,74 @@ async fn an_attack_is_told_and_costs_the_host_little(
     );
 }
 
+/// The memory of the smallest Pod, for the debug build, which needs twice of what the optimised one does.
+const SMALL_POD: u64 = 128 << 20;
+
+#[rstest]
+#[case::children_that_fill_the_host("children", 30 << 10, "MemoryLimitExceeded", "objects take")]
+#[case::statuses_as_large_as_they_may_be("status", 250 << 10, "Reconciled", "")]
+#[case::statuses_of_many_values("values", 20 << 10, "Reconciled", "")]
+#[case::more_than_the_host_has_for_an_answer(
+    "values",
+    100 << 10,
+    "MemoryLimitExceeded",
+    "the handler's answer takes more than the"
+)]
+#[tokio::test]
+async fn what_is_within_the_handlers_limits_is_kept_within_the_hosts_memory_too(
+    #[case] attack: &str,
+    #[case] size: usize,
+    #[case] reason: &str,
+    #[case] message: &str,
+) {
+    const PARENTS: usize = 20;
+    let Some(group) = MemoryGroup::new(&format!("handler-host-{attack}-{size}"), SMALL_POD) else {
+        // Only root may make a control group, and not everywhere.
+        return;
+    };
+    let control_plane = ControlPlane::shared().await;
+    let namespace = Namespace::create(control_plane, "filled").await;
+    let options = Operator::of(control_plane, TestAccount::Host)
+        .module(paths::guest("hostile").unwrap())
+        .namespace(&namespace.name)
+        .arg("--memory")
+        .arg("16")
+        .arg("--deadline")
+        .arg("5000");
+    let operator = group.within(|| options.start());
+    another_is_served(&namespace).await;
+    for index in 0..PARENTS {
+        let spec = json!({"attack": attack, "size": size});
+        let applied = namespace.apply(&puppet(&format!("p-{index}"), spec)).await;
+        applied.unwrap();
+    }
+    eventually(
+        "every parent is told, and one the reason",
+        4 * DEADLINE,
+        async || {
+            let puppets = namespace.list(PUPPET).await;
+            let told = puppets
+                .iter()
+                .filter_map(|puppet| condition(puppet, "Ready"));
+            let told: Vec<_> = told.collect();
+            let has_reason = told.iter().any(|ready| {
+                ready["reason"] == reason && text(&ready["message"]).contains(message)
+            });
+            if told.len() == PARENTS + 1 && has_reason {
+                Ok(())
+            } else {
+                Err(format!(
+                    "{:.600}",
+                    format!("{} told, {:?}", told.len(), told.last())
+                ))
+            }
+        },
+    )
+    .await;
+    // It was not ended.
+    operator.usage();
+}
+
 #[tokio::test]
 async fn a_module_that_describes_very_many_kinds_is_refused_at_once() {
     let inputs = InputDirectory::new();

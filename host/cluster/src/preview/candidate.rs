@@ -14,7 +14,7 @@ use super::error::PreviewError;
 use super::lists::list;
 use crate::metrics::Metrics;
 use crate::reconcile::{AnswerMemory, CallableModule, HandlerAnswers, RunningModule};
-use crate::watching::{Kinds, WatchedKind};
+use crate::watching::{HandlerObjects, Kinds, ObjectMemory, WatchedKind};
 
 /// How many parents are tried at a time.
 const AT_A_TIME: usize = 16;
@@ -33,6 +33,10 @@ pub struct Candidate {
     pub namespaces: Vec<String>,
     /// The memory for its answers.
     pub answers: AnswerMemory,
+    /// The memory in which the children count meanwhile.
+    pub objects: ObjectMemory,
+    /// Whether the preview has the children of its changes; else nulls stand for them.
+    pub shows_objects: bool,
 }
 
 /// The progress of a preview.
@@ -66,8 +70,7 @@ pub async fn preview(
         return Err(PreviewError::Namespaces(grant.parent.clone()));
     }
     let running = Arc::new(RunningModule::new(candidate.active.clone(), &grant)?);
-    // They are held for the time of the preview.
-    let memory = Arc::default();
+    let memory = Arc::new(HandlerObjects::new(&candidate.objects));
     let kinds = children.into_iter();
     let kinds: Vec<_> = kinds
         .map(|served| WatchedKind::new(served, &memory))
@@ -87,6 +90,7 @@ pub async fn preview(
     let outcomes = try_all(
         client,
         (&grant, &running, candidate.answers.of_handler()),
+        candidate.shows_objects,
         &kinds,
         (listed, &living),
         &progress,
@@ -107,6 +111,7 @@ fn is_called(parent: &Object, running: &RunningModule) -> bool {
 async fn try_all(
     client: &Client,
     (grant, running, answers): (&Grant, &Arc<RunningModule>, HandlerAnswers),
+    shows_objects: bool,
     kinds: &[WatchedKind],
     (parents, living): (Vec<Object>, &HashSet<String>),
     progress: &impl Fn(PreviewProgress),
@@ -125,6 +130,7 @@ async fn try_all(
             kinds,
             calls: &calls,
             answers: &answers,
+            shows_objects,
             parent: Arc::new(parent),
             living,
             metrics: &metrics,

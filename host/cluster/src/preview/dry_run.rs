@@ -24,6 +24,8 @@ pub(super) struct DryRun<'a> {
     /// Permits to call the module.
     pub(super) calls: &'a Semaphore,
     pub(super) answers: &'a HandlerAnswers,
+    /// Whether the changes have the children.
+    pub(super) shows_objects: bool,
     pub(super) parent: Arc<Object>,
     /// The uids of all parents.
     pub(super) living: &'a HashSet<String>,
@@ -69,7 +71,15 @@ impl DryRun<'_> {
         };
         let executed = executor.run(&steps).await;
         let writes = executed.writes.into_iter();
-        let changes = writes.filter_map(|(child, write)| Some((child, change(write, &observed)?)));
+        let changes = writes.filter_map(|(child, write)| {
+            let change = change(write, &observed)?;
+            let shown = if self.shows_objects {
+                change
+            } else {
+                change.without_objects()
+            };
+            Some((child, shown))
+        });
         Ok(ParentPreview {
             changes: changes.collect(),
             failure: match executed.problem {

@@ -60,6 +60,17 @@ impl Change {
         Self::Delete { before }
     }
 
+    /// The same change with nulls for the child, where only changes are counted: a preview of many parents would hold many.
+    #[must_use]
+    pub fn without_objects(&self) -> Self {
+        let (before, after) = (Value::Null, Value::Null);
+        match self {
+            Self::Create { .. } => Self::Create { after },
+            Self::Update { .. } => Self::Update { before, after },
+            Self::Delete { .. } => Self::Delete { before },
+        }
+    }
+
     /// The child as it is; None if there is none.
     #[must_use]
     pub fn before(&self) -> Option<&Value> {

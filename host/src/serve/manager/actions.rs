@@ -199,6 +199,8 @@ impl HandlerManager {
             active: module.active.clone(),
             namespaces: self.host.options.namespaces.clone(),
             answers: self.host.options.answers.clone(),
+            objects: self.host.object_memory.clone(),
+            shows_objects: false,
         };
         self.previews.spawn(async move {
             let previewed = preview(&client, &candidate, |_| {}).await;
