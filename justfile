@@ -7,6 +7,9 @@ target := "wasm32-wasip2"
 threads := env("RUST_TEST_THREADS", "4")
 # The directory of the control plane that tests/control-plane/build makes, unless the user names another one.
 built_assets := absolute_path(env("CARGO_TARGET_DIR", "target")) / "kubebuilder-assets"
+# Cargo's subcommands in the versions that the recipes are written for.
+tools := absolute_path(env("CARGO_TARGET_DIR", "target")) / "tools"
+export PATH := tools / "bin" + ":" + env("PATH")
 export KUBEBUILDER_ASSETS := if env("KUBEBUILDER_ASSETS", "") == "" { built_assets } else { env("KUBEBUILDER_ASSETS") }
 
 # List the recipes
@@ -68,22 +71,17 @@ lint:
     cargo fmt --all --check
     cargo clippy --locked --workspace --all-targets -- --deny warnings
 
-# Check the licences and sources of dependencies, and their known faults where the database of these can be reached
-deny:
+# Check the licences, sources and versions of dependencies, and known faults where GitHub can be reached
+deny: (_tool "cargo-deny" "0.20.2")
     #!/usr/bin/env bash
     set -euo pipefail
-    if ! command -v cargo-deny >/dev/null; then
-        echo "Compiling cargo-deny: about 4 minutes on two cores, once"
-        tools=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}/tools")
-        cargo install --locked --quiet --root "$tools" cargo-deny@0.20.2
-        export PATH=$tools/bin:$PATH
-    fi
-    if cargo deny --locked fetch db; then
-        cargo deny --locked check
+    checks=(licenses bans sources)
+    if timeout 60 cargo-deny --log-level off fetch db; then
+        checks+=(advisories)
     else
-        cargo deny --locked check licenses bans sources
-        echo "Known faults of dependencies were not looked for: https://github.com/RustSec/advisory-db cannot be fetched"
+        echo "advisories NOT CHECKED: the database of RustSec cannot be fetched from GitHub" >&2
     fi
+    cargo-deny --locked check "${checks[@]}"
 
 # Run the tutorial on a control plane of its own: a claim, its volume claim and its Events, and their deletion
 demo: _demo
@@ -110,6 +108,15 @@ _node:
 # Build the image into target/image without a container engine: for this machine, or for the named ones of amd64 and arm64
 image *architectures:
     host/deploy/image/build {{ architectures }}
+
+# Installs a cargo subcommand in this version into target/tools, unless it is on the PATH
+_tool name version:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [[ $({{ name }} --version 2>/dev/null) != "{{ name }} {{ version }}" ]]; then
+        echo "Compiling {{ name }}: about 2 minutes on two cores, once"
+        cargo install --locked --quiet --root '{{ tools }}' '{{ name }}@{{ version }}'
+    fi
 
 _guest folder:
     #!/usr/bin/env bash
