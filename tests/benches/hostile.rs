@@ -77,7 +77,7 @@ const ATTACKS: [Attack; 24] = [
     Attack::Parents("log", 3 << 20),
     Attack::Parents("logs", 100_000_000),
     Attack::Handlers(3, Module::Bomb, "to compile"),
-    Attack::Handlers(3, Module::Kinds(200_000), "describ"),
+    Attack::Handlers(3, Module::Kinds(200_000), "passed more"),
     Attack::Handlers(3, Module::Spin, "describing itself"),
     Attack::Connections(600),
 ];
@@ -294,7 +294,7 @@ async fn by_handlers(
     let deadline = Instant::now() + PATIENCE;
     let told = loop {
         let lines = operator.lines_with(told);
-        if let Some((_, line)) = lines.first().and_then(|line| line.split_once(".wasm: ")) {
+        if let Some((_, line)) = lines.first().and_then(|line| line.split_once(".wasm")) {
             break format!("{line:.90}…");
         }
         if Instant::now() > deadline {

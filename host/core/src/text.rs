@@ -12,14 +12,14 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// The text, cut to at most so many bytes. A text that is cut ends in `…`.
+/// The text, cut to at most so many bytes. A text that is cut ends in `…`, and takes no more memory than it needs.
 #[must_use]
-pub fn truncated(mut text: String, bytes: usize) -> String {
-    if text.len() > bytes {
-        text.truncate(text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8())));
-        text.push('…');
+pub fn truncated(text: String, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text;
     }
-    text
+    let kept = text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
+    [&text[..kept], "…"].concat()
 }
 
 #[cfg(test)]
@@ -39,7 +39,9 @@ mod tests {
         #[case] bytes: usize,
         #[case] cut: &str,
     ) {
-        assert_eq!(truncated(text.to_owned(), bytes), cut);
+        let told = truncated(text.to_owned(), bytes);
+        assert_eq!(told, cut);
+        assert!(told.capacity() <= text.len() + '…'.len_utf8());
     }
 
     #[test]

@@ -15,6 +15,8 @@ const SHORTEST_DELAY: Duration = Duration::from_secs(1);
 const KINDS: usize = 100;
 /// How many events of one response are published.
 const EVENTS: usize = 8;
+/// The longest text that is shown to people, in bytes.
+const SHOWN: usize = 4096;
 
 pub(super) fn description(
     description: types::Description,
@@ -65,7 +67,7 @@ pub(super) fn response(response: types::Response, console: &Console) -> core::Re
         status: response.status,
         readiness: match response.readiness {
             types::Readiness::Ready => core::Readiness::Ready,
-            types::Readiness::Waiting(message) => core::Readiness::Waiting(message),
+            types::Readiness::Waiting(message) => core::Readiness::Waiting(cut(message)),
         },
         events,
         requeue_after: response.requeue_after_ms.map(delay),
@@ -74,9 +76,9 @@ pub(super) fn response(response: types::Response, console: &Console) -> core::Re
 
 pub(super) fn failure(failure: types::Failure) -> core::Failure {
     match failure {
-        types::Failure::Permanent(message) => core::Failure::Permanent(message),
+        types::Failure::Permanent(message) => core::Failure::Permanent(cut(message)),
         types::Failure::Temporary(failure) => core::Failure::Temporary {
-            message: failure.message,
+            message: cut(failure.message),
             delay: failure.delay_ms.map(delay),
         },
     }
@@ -88,9 +90,14 @@ fn event(event: types::Event) -> core::HandlerEvent {
             types::Severity::Normal => core::Severity::Normal,
             types::Severity::Warning => core::Severity::Warning,
         },
-        reason: event.reason,
-        message: event.message,
+        reason: cut(event.reason),
+        message: cut(event.message),
     }
+}
+
+/// A text that is shown. More of it would be cut where it is shown, and until then be held for each parent.
+fn cut(text: String) -> String {
+    core::truncated(text, SHOWN)
 }
 
 fn delay(milliseconds: u64) -> Duration {
