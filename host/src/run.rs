@@ -192,6 +192,7 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
             ..RolloutPolicy::default()
         },
         approved: None,
+        is_paused: false,
     };
     Ok(Only {
         settings,

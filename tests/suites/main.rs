@@ -33,6 +33,7 @@ mod object_errors;
 mod outcomes;
 mod ownership;
 mod parent_status;
+mod pause;
 mod preview;
 mod preview_failures;
 mod probes;

@@ -37,6 +37,8 @@ pub enum HandlerReason {
     Loaded,
     /// `Authorized`: the account has all rights that serving takes.
     Authorized,
+    /// `Ready`: an administrator paused the handler.
+    Paused,
     /// The host has not found out yet.
     Pending,
     /// `Ready`: the API server does not serve a kind that is granted.
@@ -88,11 +90,12 @@ pub enum Announcement {
 
 impl HandlerReason {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Serving,
         Self::OnTrial,
         Self::Loaded,
         Self::Authorized,
+        Self::Paused,
         Self::Pending,
         Self::KindNotServed,
         Self::ModuleNotLoaded,
@@ -120,6 +123,7 @@ impl HandlerReason {
             Self::OnTrial => "OnTrial",
             Self::Loaded => "Loaded",
             Self::Authorized => "Authorized",
+            Self::Paused => "Paused",
             Self::Pending => "Pending",
             Self::KindNotServed => "KindNotServed",
             Self::ModuleNotLoaded => "ModuleNotLoaded",
@@ -161,7 +165,7 @@ impl HandlerReason {
             Self::Pending | Self::Previewing | Self::ModuleNotLoaded | Self::NotAuthorized => {
                 Announcement::Nothing
             }
-            Self::AwaitingApproval => Announcement::Normal,
+            Self::Paused | Self::AwaitingApproval => Announcement::Normal,
             // The search for the kind has logged what it waits for.
             Self::KindNotServed => Announcement::WarningEventOnly,
             Self::Refused

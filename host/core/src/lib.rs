@@ -68,6 +68,8 @@ pub const PARENT_UID_LABEL: &str = "handler-host.dev/parent-uid";
 pub const APPLIED_ANNOTATION: &str = "handler-host.dev/applied";
 /// The annotation by which the owner of an object hands it over to the handler that its value names.
 pub const HAND_OVER_ANNOTATION: &str = "handler-host.dev/hand-over-to";
+/// The annotation of a parent that is left alone while its value is `true`.
+pub const PAUSED_ANNOTATION: &str = "handler-host.dev/paused";
 /// The annotation of a child that was made without an owner reference, while its parent was deleted in the foreground.
 pub const UNOWNED_ANNOTATION: &str = "handler-host.dev/unowned";
 /// The annotation of a Handler whose value is the digest of the module that an administrator approved.

@@ -9,7 +9,7 @@ use crate::{Account, ChildPolicy, Digest, Kind, Limits, ParentStatus};
 pub struct Settings {
     /// The handler's name.
     pub name: String,
-    /// The digest of the whole spec: another one means that somebody changed it.
+    /// The digest of the whole spec but for `paused`: another one means that somebody changed it.
     pub spec: Digest,
     /// Where the module comes from.
     pub module: ModuleSource,
@@ -31,6 +31,8 @@ pub struct Settings {
     pub rollout: RolloutPolicy,
     /// The module that somebody approved, by annotation.
     pub approved: Option<Digest>,
+    /// Whether its parents are left alone for now.
+    pub is_paused: bool,
 }
 
 /// Where a module comes from, and which bytes it must be.

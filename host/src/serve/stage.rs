@@ -119,6 +119,15 @@ impl ServingStage {
         }
     }
 
+    /// Holds all work on parents back, or goes on.
+    pub(super) fn set_paused(&self, is_paused: bool) {
+        match self {
+            Self::Looking(_) | Self::Refused(_) => {}
+            Self::Watching(watched) => watched.set_paused(is_paused),
+            Self::Serving(serving) => serving.set_paused(is_paused),
+        }
+    }
+
     /// How the parents stand, if they are served.
     pub(super) fn counts(&self) -> Option<ParentCounts> {
         self.serving().map(Serving::counts)

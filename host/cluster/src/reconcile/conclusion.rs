@@ -126,7 +126,8 @@ impl Controller {
         }
     }
 
-    fn put_report(
+    /// Has the parent told what a pass came to, if there is news. Says whether that is to be written at once.
+    pub(super) fn put_report(
         &self,
         running: &RunningModule,
         key: &Key,

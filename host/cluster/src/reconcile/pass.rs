@@ -43,6 +43,10 @@ impl Controller {
             return PassResult::Success;
         };
         let running = self.running();
+        if parent.is_paused() {
+            self.pause(&running, key, &parent);
+            return PassResult::Success;
+        }
         let module_before = running.before();
         let facts = FinalizerFacts {
             is_wanted: running.has_finalizer,
@@ -72,6 +76,14 @@ impl Controller {
             self.report(key).await;
         }
         result
+    }
+
+    /// Leaves a parent alone that somebody paused, and tells it so.
+    fn pause(&self, running: &RunningModule, key: &Key, parent: &Object) {
+        self.states.with(parent, |state| state.fingerprint = None);
+        self.contested.retain(key, &[]);
+        self.queue.change(|queue| queue.cancel_timer(key));
+        self.put_report(running, key, parent, PassOutcome::paused(), Instant::now());
     }
 
     /// Observes the children, and makes a pass if there is anything to do.

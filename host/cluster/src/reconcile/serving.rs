@@ -121,6 +121,12 @@ impl Serving {
         self.controller.revisit_all();
     }
 
+    /// Holds all work back, or goes on.
+    pub fn set_paused(&self, is_paused: bool) {
+        let queue = &self.controller.queue;
+        queue.change(|queue| queue.set_paused(is_paused));
+    }
+
     /// Has every parent passed over, also if nothing changed: a request that was refused may be allowed now.
     pub fn look_again(&self) {
         self.controller.look_again();

@@ -67,6 +67,11 @@ pub struct HandlerSpec {
     /// How a new module takes over.
     #[serde(default)]
     pub rollout: RolloutSpec,
+    /// Whether its parents are left alone: the handler is not called, and nothing of parents and children is written. What
+    /// changes meanwhile is looked at when this is false again. For one parent, the annotation `handler-host.dev/paused: "true"`
+    /// does the same.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 fn any_object(_: &mut schemars::SchemaGenerator) -> Schema {

@@ -116,6 +116,11 @@ impl WatchedKinds {
         self.fill_progress.filled().await;
     }
 
+    /// Holds all work back from the first moment on, or not.
+    pub fn set_paused(&self, is_paused: bool) {
+        self.queue.change(|queue| queue.set_paused(is_paused));
+    }
+
     /// What is missing in the cluster; None if nothing is.
     #[must_use]
     pub fn missing(&self) -> Option<String> {

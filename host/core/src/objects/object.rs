@@ -10,7 +10,7 @@ use super::applied_fields::AppliedFields;
 use super::key::Key;
 use super::kind::Kind;
 use super::meta::{Meta, Writer, version_number};
-use crate::{HANDLER_LABEL, PARENT_UID_LABEL};
+use crate::{HANDLER_LABEL, PARENT_UID_LABEL, PAUSED_ANNOTATION};
 
 /// An object as it was received: typed metadata beside the JSON text without `managedFields`, of which only the record of
 /// its own handler is kept.
@@ -127,6 +127,12 @@ impl Object {
     /// The record of the fields that the handler of this child applied and nobody else has changed since then.
     pub(super) fn applied_fields(&self) -> Option<Value> {
         self.applied_fields.as_ref().and_then(AppliedFields::tree)
+    }
+
+    /// Whether somebody paused it, if it is a parent.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.meta.annotations.get(PAUSED_ANNOTATION) == Some("true")
     }
 
     /// Namespace and name.

@@ -1,7 +1,7 @@
 use super::children::ChildRef;
 use super::ownership::Foreign;
 use crate::text::truncated;
-use crate::{Failure, Fault, HAND_OVER_ANNOTATION, Severity};
+use crate::{Failure, Fault, HAND_OVER_ANNOTATION, PAUSED_ANNOTATION, Severity};
 
 /// The longest message of a verdict, in bytes.
 const LONGEST_MESSAGE: usize = 4096;
@@ -22,6 +22,8 @@ pub enum Reason {
     Reconciled,
     /// The children are as desired, but the handler waits for something.
     Waiting,
+    /// Somebody paused the parent.
+    Paused,
     /// An object of a child's name exists and is not the parent's.
     Conflict,
     /// The handler says that the input is wrong.
@@ -44,9 +46,10 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Reconciled,
         Self::Waiting,
+        Self::Paused,
         Self::Conflict,
         Self::PermanentFailure,
         Self::TemporaryFailure,
@@ -69,6 +72,7 @@ impl Reason {
         match self {
             Self::Reconciled => "Reconciled",
             Self::Waiting => "Waiting",
+            Self::Paused => "Paused",
             Self::Conflict => "Conflict",
             Self::PermanentFailure => "PermanentFailure",
             Self::TemporaryFailure => "TemporaryFailure",
@@ -104,7 +108,7 @@ impl Reason {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::Reconciled | Self::Waiting => Severity::Normal,
+            Self::Reconciled | Self::Waiting | Self::Paused => Severity::Normal,
             Self::Conflict
             | Self::PermanentFailure
             | Self::TemporaryFailure
@@ -140,6 +144,16 @@ impl Verdict {
             _ => format!("{children} children are as desired."),
         };
         Self::new(Reason::Reconciled, message)
+    }
+
+    /// The verdict when somebody paused the parent.
+    #[must_use]
+    pub fn paused() -> Self {
+        let message = format!(
+            "the annotation {PAUSED_ANNOTATION} is true: the handler is not called for this object, and its children are left as \
+             they are; take the annotation off to go on"
+        );
+        Self::new(Reason::Paused, message)
     }
 
     /// The verdict when a foreign object has a child's name. The message has a remedy that destroys nothing.

@@ -46,6 +46,7 @@ pub struct Queue<K> {
     revisits: Revisits<K>,
     turn: usize,
     is_stopped: bool,
+    is_paused: bool,
 }
 
 /// A piece of work.
@@ -90,6 +91,7 @@ impl<K> Default for Queue<K> {
             revisits: Revisits::default(),
             turn: 0,
             is_stopped: false,
+            is_paused: false,
         }
     }
 }
@@ -122,7 +124,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// Whether a worker should be at work: a parent is due, or is worked on.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !self.due.is_empty() || !self.running.is_empty()
+        !self.running.is_empty() || !self.is_paused && !self.due.is_empty()
     }
 
     /// The parent is due, since something about it changed.
@@ -167,10 +169,18 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.reports.add(key, now);
     }
 
+    /// Holds all work back, or gives it out again. What arrives meanwhile is kept.
+    pub fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+    }
+
     /// The next piece of work; its parent counts as running until [`done`](Self::done).
     pub fn next(&mut self, now: Instant) -> Next<K> {
         self.now = Some(now);
         self.waited = None;
+        if self.is_paused {
+            return Next::Wait;
+        }
         while let Some(key) = self.timers.take_due(now) {
             self.enqueue(key, Cause::Timer);
         }
@@ -202,7 +212,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// Whether nothing runs and no report waits: what a stopping host waits for.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.running.is_empty() && self.reports.is_empty()
+        self.running.is_empty() && (self.is_paused || self.reports.is_empty())
     }
 
     /// Drops what is due and every appointment and takes no more; running work and reports go on.

@@ -167,3 +167,22 @@ fn however_much_changes_a_revisit_gets_a_turn_in_eight() {
         .filter(|next| **next == run(Task::Reconcile(100)));
     assert_eq!(revisits.count(), 1);
 }
+
+#[test]
+fn a_paused_queue_keeps_what_arrives_and_gives_it_out_later() {
+    let now = Instant::now();
+    let mut queue = Queue::default();
+    queue.set_paused(true);
+    queue.add("a");
+    queue.report("b", now);
+    queue.retry_at("c", now);
+    assert_eq!(queue.next(now), Next::Wait);
+    // Nobody is late, and a host that stops waits for nothing.
+    assert!(!queue.is_busy());
+    assert!(queue.is_quiet());
+    queue.set_paused(false);
+    let tasks: Vec<_> = (0..3).map(|_| queue.next(now)).collect();
+    for task in [Task::Reconcile("a"), Task::Retry("c"), Task::Report("b")] {
+        assert!(tasks.contains(&Next::Run(task)), "{tasks:?}");
+    }
+}

@@ -372,7 +372,7 @@ impl<M: RolloutModule> Leading<M> {
         if let Running::OnTrial { ends, .. } = &mut self.running
             && ends.is_some_and(|end| end.instant <= now)
         {
-            if common.lacks_rights() {
+            if common.lacks_rights() || common.settings.is_paused {
                 // A module that could not be tried proves nothing.
                 *ends = Some(facts.now.after(common.settings.rollout.window));
             } else {
@@ -391,6 +391,16 @@ impl<M: RolloutModule> Leading<M> {
             actions.extend(self.consider(common));
         }
         actions
+    }
+
+    /// Parents are looked at again: the time of a trial begins anew.
+    pub(super) fn resume(&mut self, common: &Common, facts: &Facts) {
+        if let Running::OnTrial {
+            ends: Some(ends), ..
+        } = &mut self.running
+        {
+            *ends = facts.now.after(common.settings.rollout.window);
+        }
     }
 
     /// The account has all rights again: what failed for want of one is tried again.

@@ -299,8 +299,12 @@ impl<M: RolloutModule> Rollout<M> {
         let is_moved = before.module != settings.module;
         let is_regranted = GrantRequest::from(&before) != GrantRequest::from(settings)
             || before.account != settings.account;
-        let mut actions = self.on_leading(|leading, _| {
+        let is_resumed = before.is_paused && !settings.is_paused;
+        let mut actions = self.on_leading(|leading, common| {
             leading.spec_refused = None;
+            if is_resumed {
+                leading.resume(common, facts);
+            }
             if !is_changed {
                 return Vec::new();
             }

@@ -86,6 +86,10 @@ impl<M: RolloutModule> Rollout<M> {
                 HandlerReason::ModuleNotLoaded,
                 "No module runs; ModuleLoaded says why.",
             ),
+            ServingState::Serving { .. } if self.common.settings.is_paused => (
+                HandlerReason::Paused,
+                "spec.paused is true: its parents are not looked at, and nothing is written; set it to false to go on.",
+            ),
             ServingState::Serving { .. } if self.common.lacks_rights() => (
                 HandlerReason::NotAuthorized,
                 "Its account lacks rights; Authorized says which.",

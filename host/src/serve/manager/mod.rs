@@ -299,7 +299,10 @@ impl HandlerManager {
                 },
                 trial: self.stage.trial(),
             };
-            for action in self.rollout.handle(event, &facts) {
+            let actions = self.rollout.handle(event, &facts);
+            // First: a module that takes over while the handler is paused is not called.
+            self.stage.set_paused(self.rollout.settings().is_paused);
+            for action in actions {
                 events.extend(self.carry_out(action).await?);
             }
         }

@@ -11,7 +11,7 @@ use super::error::{MOST_CHILDREN, MOST_KINDS, SettingsError};
 use super::limits::LimitsSpec;
 use super::rollout::RolloutSpec;
 use super::source::{ConfigMapEntry, ModuleSpec};
-use super::spec::{ChildSpec, Handler, ServiceAccountSpec};
+use super::spec::{ChildSpec, Handler, HandlerSpec, ServiceAccountSpec};
 use super::{image, rules};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
@@ -28,9 +28,14 @@ impl TryFrom<&Handler> for Settings {
             return Err(SettingsError::Name(name));
         }
         let parent = kind("spec.parent", &spec.parent.api_version, &spec.parent.kind)?;
+        // A pause is no other try of a module.
+        let unpaused = HandlerSpec {
+            paused: false,
+            ..spec.clone()
+        };
         // Maps of `serde_json` are sorted, so equal specs have equal texts.
-        let text =
-            serde_json::to_vec(spec).map_err(|error| SettingsError::Json(error.to_string()))?;
+        let text = serde_json::to_vec(&unpaused)
+            .map_err(|error| SettingsError::Json(error.to_string()))?;
         Ok(Self {
             name,
             spec: Digest::of(&text),
@@ -44,6 +49,7 @@ impl TryFrom<&Handler> for Settings {
             limits: limits(&spec.limits)?,
             rollout: rollout(&spec.rollout)?,
             approved: approved(handler),
+            is_paused: spec.paused,
         })
     }
 }

@@ -71,6 +71,7 @@ fn what_a_handler_leaves_out_has_a_default() {
         limits: Limits::default(),
         rollout: RolloutPolicy::default(),
         approved: None,
+        is_paused: false,
     };
     assert_eq!(settings, expected);
 }

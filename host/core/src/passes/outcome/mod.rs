@@ -170,6 +170,15 @@ impl PassOutcome {
         outcome
     }
 
+    /// Somebody paused the parent. Nothing is done before the parent changes again.
+    #[must_use]
+    pub fn paused() -> Self {
+        Self {
+            verdict: Some(Verdict::paused()),
+            ..Self::default()
+        }
+    }
+
     fn fail(&mut self, verdict: Verdict) {
         self.verdict = Some(verdict);
         self.requeue = Requeue::backoff(None);

@@ -83,6 +83,8 @@ pub(super) enum TestStep {
     Pass(Duration),
     /// The account's rights are reviewed: they are all there, or not.
     Rights(bool),
+    /// The Handler is paused, or goes on.
+    Pause(bool),
     /// The preview of this module ends well, or fails.
     Preview(&'static str, bool),
 }
@@ -160,6 +162,7 @@ fn settings(preview: PreviewPolicy) -> Settings {
             window: WINDOW,
         },
         approved: None,
+        is_paused: false,
     };
     settings.spec = spec_of(&settings);
     settings
@@ -244,6 +247,7 @@ impl Scenario {
                 self.change(|settings| (*config).clone_into(&mut settings.config))
             }
             TestStep::Grant(kinds) => self.change(|settings| settings.children = children(kinds)),
+            TestStep::Pause(is_paused) => self.change(|settings| settings.is_paused = *is_paused),
             TestStep::Source(path) => self.change(|settings| {
                 settings.module.location = ModuleLocation::File(path.into());
             }),

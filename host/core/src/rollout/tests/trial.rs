@@ -5,7 +5,7 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::scenario::TestStep::{
-    Config, DoesBadly, DoesWell, Fails, Fetch, Grant, Kinds, Pass, Rights, Source,
+    Config, DoesBadly, DoesWell, Fails, Fetch, Grant, Kinds, Pass, Pause, Rights, Source,
 };
 use super::scenario::{Scenario, TestStep, WINDOW, digest};
 use crate::ConditionType;
@@ -39,6 +39,12 @@ const ALMOST: Duration = Duration::from_secs(59);
     &[Rights(false), Pass(WINDOW), Rights(true), Pass(WINDOW)], "two, Loaded, Serving")]
 #[case::what_failed_for_want_of_a_right_is_tried_again(
     &[Rights(false), Fails("two"), Rights(true)], "two beside one, Loaded, OnTrial")]
+#[case::while_it_is_paused_a_module_proves_nothing(
+    &[Pause(true), DoesBadly, Pass(WINDOW)], "two beside one, Loaded, Paused")]
+#[case::its_time_begins_anew_with_the_end_of_the_pause(
+    &[Pass(ALMOST), Pause(true), Pause(false), Pass(ALMOST)], "two beside one, Loaded, OnTrial")]
+#[case::a_pause_forgets_no_failure(
+    &[Fails("two"), Pause(true), Pause(false)], "one, RolledBack, Serving")]
 fn a_module_on_trial_becomes_good_or_is_taken_back(#[case] steps: &[TestStep], #[case] told: &str) {
     assert_eq!(Scenario::new().steps(&TRIAL).steps(steps).told(), told);
 }
