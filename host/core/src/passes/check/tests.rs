@@ -109,6 +109,14 @@ fn what_is_no_object_is_denied(#[case] child: &str) {
 }
 
 #[test]
+fn a_number_keeps_all_its_digits() {
+    let text = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"share":8.515041781026897e+257}"#;
+    let children = check_in(Scope::Namespaced, &[text]).unwrap();
+    let body = children.iter().next().unwrap().body.to_string();
+    assert!(body.contains("8.515041781026897e+257"), "{body}");
+}
+
+#[test]
 fn a_child_over_the_size_limit_is_denied() {
     let big = CONFIG_MAP.replace(
         "\"metadata\"",
