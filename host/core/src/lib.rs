@@ -39,7 +39,7 @@ pub use objects::{
 };
 pub use passes::{
     Adoption, Applied, AppliedChange, Checked, Child, ChildChange, ChildProblem, ChildRef,
-    Children, Claimant, ConditionChange, Decision, Denied, DenyReason, Desired, Done,
+    Children, Claimant, ConditionChange, Decision, Denied, DenyReason, Desired, Done, FieldPath,
     FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, HandlerStatus,
     NewFailure, Ownership, ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason,
     Requeue, Settling, StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handler_host_core::{
-    Backoff, Grant, GrantError, Key, Kind, Scope, Task, TrialFailure, parents_warning,
+    Backoff, FieldPath, Grant, GrantError, Key, Kind, Scope, Task, TrialFailure, parents_warning,
 };
 use kube::Client;
 use kube::runtime::events::Reporter;
@@ -76,7 +76,7 @@ pub(crate) struct Controller {
     pub(crate) fill_progress: FillProgress,
     running: RwLock<Arc<RunningModule>>,
     /// The fields of a parent's status that the API server does not keep.
-    pub(crate) dropped: RwLock<BTreeSet<String>>,
+    pub(crate) dropped: RwLock<BTreeSet<FieldPath>>,
     /// The granted kinds of children that are not served.
     pub(super) missing: Vec<Kind>,
     /// Notices when kinds are served otherwise.

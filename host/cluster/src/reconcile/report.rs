@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use handler_host_core::{
-    ConditionChange, HandlerEvent, HandlerIdentity, Key, Object, ParentStatus, PassReport, Reason,
-    StatusInput, Verdict, dropped_fields, status_patch,
+    ConditionChange, FieldPath, HandlerEvent, HandlerIdentity, Key, Object, ParentStatus,
+    PassReport, Reason, StatusInput, Verdict, dropped_fields, status_patch,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
@@ -32,7 +32,7 @@ impl Controller {
     pub(super) fn keeps_conditions(&self) -> bool {
         match self.grant.parent_status {
             ParentStatus::Nothing => false,
-            ParentStatus::Conditions => !self.dropped.read().contains("conditions"),
+            ParentStatus::Conditions => !self.dropped.read().contains(&FieldPath::of("conditions")),
         }
     }
 
@@ -199,7 +199,7 @@ impl Controller {
     }
 
     /// Notes which fields of a status the schema of the kind drops. They are not written any more, and told once.
-    fn note_dropped(&self, found: BTreeSet<String>) {
+    fn note_dropped(&self, found: BTreeSet<FieldPath>) {
         if found.is_subset(&self.dropped.read()) {
             return;
         }

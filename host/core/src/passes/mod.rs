@@ -5,6 +5,7 @@ mod applied;
 mod check;
 mod children;
 mod decision;
+mod dropped;
 mod due;
 mod finalizer;
 mod outcome;
@@ -19,6 +20,7 @@ pub use self::applied::{Applied, AppliedChange, ChildProblem, Done};
 pub use self::check::{Denied, DenyReason};
 pub use self::children::{Checked, Child, ChildRef, Children, Desired};
 pub use self::decision::{Decision, HandlerStatus, Undecided};
+pub use self::dropped::{FieldPath, dropped_fields};
 pub use self::due::PassDue;
 pub use self::finalizer::{FinalizerFacts, FinalizerStep, may_go};
 pub use self::outcome::{FinalizerWrite, PassOutcome, PassReport, Requeue};
@@ -27,6 +29,6 @@ pub use self::plan::{Step, accepted_mark, plan};
 pub use self::preview::{ChildChange, NewFailure, ParentPreview, Preview};
 pub use self::settling::{Settling, Unstable};
 pub use self::status::{
-    ConditionChange, HandlerIdentity, StatusInput, dropped_fields, reported_failure, status_patch,
+    ConditionChange, HandlerIdentity, StatusInput, reported_failure, status_patch,
 };
 pub use self::verdict::{Reason, Verdict};

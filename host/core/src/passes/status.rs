@@ -2,11 +2,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::dropped::{FieldPath, without};
 use super::verdict::{Reason, Verdict};
 use crate::Digest;
-
-/// How many dropped fields are told apart.
-const MOST_DROPPED: usize = 32;
 
 /// What the status of a parent is made of.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +20,8 @@ pub struct StatusInput<'a> {
     pub generation: Option<i64>,
     /// The handler's own merge patch of the status.
     pub patch: Option<&'a Map<String, Value>>,
-    /// The fields that the schema of the kind drops, as [`dropped_fields`] gives them. They are not written.
-    pub dropped: &'a BTreeSet<String>,
+    /// The fields that the schema of the kind drops, as [`dropped_fields`](crate::dropped_fields) gives them. They are not written.
+    pub dropped: &'a BTreeSet<FieldPath>,
     /// The present time, in RFC 3339 with seconds.
     pub now: &'a str,
 }
@@ -125,78 +123,16 @@ pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
     let handler = json!({"name": input.handler.name, "digest": input.handler.digest.to_string()});
     patch.insert("handler".to_owned(), handler);
 
-    let mut merged = input.observed.clone();
-    let mut patch = Value::Object(patch);
-    for path in input.dropped {
-        remove(&mut patch, path);
+    // Without a status there is nothing that a patch of nulls could remove.
+    let mut before = input.observed.clone();
+    if before.is_null() {
+        before = Value::Object(Map::new());
     }
+    let mut merged = before.clone();
+    let patch = without(Value::Object(patch), input.dropped);
     json_patch::merge(&mut merged, &patch);
     let is_empty = patch.as_object().is_some_and(Map::is_empty);
-    (!is_empty && !is_same(&merged, input.observed)).then_some(patch)
-}
-
-/// The fields of a merge patch that are not in the answer: the schema of the kind drops them. They are paths such as
-/// `handler` or `conditions[].observedGeneration`, at most 32.
-#[must_use]
-pub fn dropped_fields(patch: &Value, answer: &Value) -> BTreeSet<String> {
-    let mut dropped = BTreeSet::new();
-    find_dropped(patch, answer, "", &mut dropped);
-    dropped
-}
-
-fn find_dropped(patch: &Value, answer: &Value, path: &str, dropped: &mut BTreeSet<String>) {
-    match (patch, answer) {
-        (Value::Object(patch), answer) => {
-            for (name, field) in patch.iter().filter(|(_, field)| !field.is_null()) {
-                let below = if path.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{path}.{name}")
-                };
-                match answer.get(name) {
-                    Some(kept) => find_dropped(field, kept, &below, dropped),
-                    None if dropped.len() < MOST_DROPPED => {
-                        dropped.insert(below);
-                    }
-                    None => {}
-                }
-            }
-        }
-        (Value::Array(patch), Value::Array(answer)) => {
-            for (element, kept) in patch.iter().zip(answer) {
-                find_dropped(element, kept, &format!("{path}[]"), dropped);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Removes the field at a path, in every element of the lists on it.
-fn remove(value: &mut Value, path: &str) {
-    let (step, rest) = match path.split_once('.') {
-        Some((step, rest)) => (step, Some(rest)),
-        None => (path, None),
-    };
-    let (name, is_list) = match step.strip_suffix("[]") {
-        Some(name) => (name, true),
-        None => (step, false),
-    };
-    match rest {
-        None => {
-            if let Some(fields) = value.as_object_mut() {
-                fields.remove(name);
-            }
-        }
-        Some(rest) => match value.get_mut(name) {
-            Some(Value::Array(elements)) if is_list => {
-                for element in elements {
-                    remove(element, rest);
-                }
-            }
-            Some(below) => remove(below, rest),
-            None => {}
-        },
-    }
+    (!is_empty && !is_same(&merged, &before)).then_some(patch)
 }
 
 /// Equality, except that a number written as `1.0` equals one stored as `1`.
@@ -237,12 +173,13 @@ fn with_transition_time(mut condition: Value, observed: &[Value], now: &str) -> 
     let Some(fields) = condition.as_object_mut() else {
         return condition;
     };
-    let before = observed
-        .iter()
-        .find(|before| before["type"] == fields.get("type").cloned().unwrap_or_default());
-    let kept = before
-        .filter(|before| Some(&before["status"]) == fields.get("status"))
-        .and_then(|before| before.get("lastTransitionTime").cloned());
+    // A handler may give two conditions of a type, or none of a type. They too keep their times.
+    let is_same = |before: &&Value| {
+        let mut decisive = ["type", "status"].iter();
+        decisive.all(|name| before.get(name) == fields.get(*name))
+    };
+    let mut before = observed.iter().filter(is_same);
+    let kept = before.find_map(|before| before.get("lastTransitionTime").cloned());
     fields.insert(
         "lastTransitionTime".to_owned(),
         kept.unwrap_or_else(|| json!(now)),
@@ -265,6 +202,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::dropped_fields;
 
     const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -285,33 +223,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case::all_kept(json!({"handler": {"name": "evc"}, "conditions": [{"type": "Ready", "reason": "R"}]}), &[])]
-    #[case::no_status(Value::Null, &["conditions", "handler"])]
-    #[case::no_handler(json!({"conditions": [{"type": "Ready", "reason": "R"}]}), &["handler"])]
-    #[case::a_field_of_conditions(
-        json!({"handler": {"name": "evc"}, "conditions": [{"type": "Ready"}]}), &["conditions[].reason"])]
-    fn what_a_schema_drops_is_found_and_not_written_again(
-        #[case] answer: Value,
-        #[case] expected: &[&str],
-    ) {
-        let mut patch = json!({
-            "handler": {"name": "evc"}, "conditions": [{"type": "Ready", "reason": "R"}], "gone": null,
-        });
-        let dropped = dropped_fields(&patch, &answer);
-        assert_eq!(
-            dropped.iter().map(String::as_str).collect::<Vec<_>>(),
-            expected
-        );
-        for path in &dropped {
-            remove(&mut patch, path);
-        }
-        assert!(dropped_fields(&patch, &answer).is_empty());
-    }
-
-    #[test]
-    fn a_status_that_keeps_nothing_is_never_written() {
+    #[case::no_fields(json!({}))]
+    #[case::fields(json!({"phase": "Bound", "a.b": {"c[]": [1]}}))]
+    #[case::a_field_to_remove(json!({"old": null}))]
+    fn a_status_that_keeps_nothing_is_never_written(#[case] patch: Value) {
         let verdict = Verdict::reconciled(1);
-        let first = patch_of(&Value::Null, &verdict, None).unwrap();
+        let first = patch_of(&Value::Null, &verdict, Some(patch.clone())).unwrap();
         let patch = status_patch(StatusInput {
             observed: &Value::Null,
             verdict: &verdict,
@@ -320,7 +237,7 @@ mod tests {
                 digest: Digest::of(b""),
             },
             generation: Some(1),
-            patch: None,
+            patch: patch.as_object(),
             dropped: &dropped_fields(&first, &Value::Null),
             now: NOW,
         });
@@ -389,6 +306,23 @@ mod tests {
             &patch_of(&Value::Null, &verdict, own()).unwrap(),
         );
         status["share"] = json!(1);
+        assert_eq!(patch_of(&status, &verdict, own()), None);
+    }
+
+    #[rstest]
+    #[case::two_of_a_type(json!([{"type": "A", "status": "True"}, {"type": "A", "status": "False"}]))]
+    #[case::without_type_and_status(json!([null, {"reason": "R"}]))]
+    #[case::no_objects(json!([1, null, []]))]
+    fn odd_conditions_are_written_once(#[case] conditions: Value) {
+        let verdict = Verdict::reconciled(1);
+        let own = || Some(json!({"conditions": conditions}));
+        let first = patch_of(&Value::Null, &verdict, own()).unwrap();
+        let mut status = applied(&Value::Null, &first);
+        for condition in status["conditions"].as_array_mut().unwrap() {
+            if let Some(time) = condition.get_mut("lastTransitionTime") {
+                *time = json!("early");
+            }
+        }
         assert_eq!(patch_of(&status, &verdict, own()), None);
     }
 
