@@ -20,7 +20,7 @@ pub use access::{Access, Patience};
 pub use error::{FetchError, PushError, RegistryProblem};
 pub use file::{FileStamp, path_of, read_file, read_text, reason};
 pub use follow::{fetch, follow};
-pub use image::{ComponentInfo, PushOptions, Pushed, install_tls, push};
+pub use image::{ComponentInfo, ModuleLayer, PushOptions, Pushed, install_tls, module_layer, push};
 pub use store::{Store, StoreError};
 
 /// The largest module that is read, in bytes. It is twice the size of the largest that any known toolchain makes.

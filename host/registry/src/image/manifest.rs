@@ -48,9 +48,20 @@ pub(super) struct Descriptor {
 
 /// The layer of an image that is its module.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ModuleLayer {
-    pub(super) digest: Digest,
-    pub(super) size: u64,
+pub struct ModuleLayer {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// How many bytes it has, as the manifest says.
+    pub size: u64,
+}
+
+/// Finds the one module of an image in the text of its manifest.
+///
+/// # Errors
+///
+/// When the text is not the manifest of an image, or the image has no module or several.
+pub fn module_layer(manifest: &[u8]) -> Result<ModuleLayer, RegistryProblem> {
+    Manifest::read(manifest)?.module()
 }
 
 impl Descriptor {
@@ -81,7 +92,7 @@ impl Manifest {
         }
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, RegistryProblem> {
+    fn read(bytes: &[u8]) -> Result<Self, RegistryProblem> {
         // The error's own text may quote what came, which may be the answer of another kind of server.
         serde_json::from_slice(bytes).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -92,7 +103,7 @@ impl Manifest {
     }
 
     /// The one layer that is a module.
-    pub(super) fn module(&self) -> Result<ModuleLayer, RegistryProblem> {
+    fn module(&self) -> Result<ModuleLayer, RegistryProblem> {
         if self.manifests.is_some() {
             return Err(RegistryProblem::Index);
         }
@@ -144,7 +155,7 @@ mod tests {
             })
             .collect();
         let manifest = json!({"schemaVersion": 2, "layers": layers});
-        Manifest::read(manifest.to_string().as_bytes())?.module()
+        module_layer(manifest.to_string().as_bytes())
     }
 
     #[rstest]
@@ -187,8 +198,7 @@ mod tests {
         #[case] manifest: serde_json::Value,
         #[case] told: &str,
     ) {
-        let read = Manifest::read(manifest.to_string().as_bytes());
-        let error = read.and_then(|manifest| manifest.module()).unwrap_err();
+        let error = module_layer(manifest.to_string().as_bytes()).unwrap_err();
         assert!(error.to_string().contains(told), "{error}");
     }
 }

@@ -15,6 +15,7 @@ mod spool;
 mod token;
 mod transport;
 
+pub use manifest::{ModuleLayer, module_layer};
 pub use push::{ComponentInfo, PushOptions, Pushed, push};
 pub use transport::install_tls;
 

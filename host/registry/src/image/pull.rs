@@ -100,10 +100,8 @@ impl Puller {
 
     /// Finds the module in the manifest, and refuses it already there if its size or digest is not allowed.
     pub(super) async fn layer(&self, session: &mut Session) -> Result<PulledLayer, FetchError> {
-        let pulled = session.manifest(&self.name()).await;
-        let (manifest, found) = pulled
-            .and_then(|(digest, manifest)| Ok((digest, manifest.module()?)))
-            .or_else(|problem| self.refuse(problem))?;
+        let pulled = session.module_layer(&self.name()).await;
+        let (manifest, found) = pulled.or_else(|problem| self.refuse(problem))?;
         let origin = match self.reference.digest() {
             Some(_) => self.reference.whole(),
             None => format!("{} (manifest {manifest})", self.reference.whole()),

@@ -7,7 +7,7 @@ use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::credentials::Credentials;
-use super::manifest::{MANIFEST, Manifest};
+use super::manifest::{MANIFEST, ModuleLayer, module_layer};
 use super::spool::Spool;
 use super::token::{RequestAuthorization, authorize};
 use super::transport::Transport;
@@ -91,11 +91,11 @@ impl Session {
         Ok(digest.and_then(|digest| digest.to_str().ok()?.parse().ok()))
     }
 
-    /// The manifest that a tag or digest names, and its digest.
-    pub(super) async fn manifest(
+    /// The digest of the manifest that a tag or digest names, and the layer that is the module.
+    pub(super) async fn module_layer(
         &mut self,
         name: &str,
-    ) -> Result<(Digest, Manifest), RegistryProblem> {
+    ) -> Result<(Digest, ModuleLayer), RegistryProblem> {
         let url = self.url("manifests", name);
         let answer = self
             .read(Method::GET, &url, MANIFESTS, "its manifest")
@@ -109,7 +109,7 @@ impl Session {
                 expected,
                 found,
             }),
-            Ok(_) | Err(_) => Ok((found, Manifest::read(&bytes)?)),
+            Ok(_) | Err(_) => Ok((found, module_layer(&bytes)?)),
         }
     }
 
