@@ -47,6 +47,10 @@ e2e filter="": _node control-plane build image
 docs:
     UPDATE_DOCS=1 cargo test --locked --workspace --bin handler-host reference
 
+# Let libFuzzer look for inputs that break a promise: for one target of tests/fuzz, or all; for so many seconds each
+fuzz target="" seconds="60": (_tool "cargo-fuzz" "0.13.2")
+    tests/fuzz/run {{ seconds }} {{ target }}
+
 # Measure what claims and swaps cost, in comparison with a bare client; the optimised build takes minutes
 bench: control-plane (_guest "guest-evc") (_guest "tests/guests/chameleon")
     cargo build --locked --release --workspace --bins --bench claims --bench swap

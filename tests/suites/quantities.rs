@@ -1,7 +1,10 @@
 //! Sizes in every form of a Kubernetes quantity, and how the API server writes them.
 
 use handler_host_core::canonical;
-use handler_host_tests::{ControlPlane, VolumeClaims};
+use handler_host_fuzz::recorded;
+use handler_host_tests::{ControlPlane, TestAccount, VolumeClaims};
+use k8s_openapi::api::core::v1::PodTemplate;
+use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
 /// Sizes, each with the form in which the API server returns it.
@@ -114,4 +117,47 @@ async fn a_size_whose_value_the_api_server_changes_is_not_written_again() {
     claims.fence().await;
     let requests = claims.requests().await;
     assert_eq!(requests.count(), 0, "{requests}");
+}
+
+/// What the API server makes of a size; None if it refuses it. Its field takes any quantity as it is.
+async fn stored(templates: &Api<DynamicObject>, size: &str) -> Option<String> {
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let template = json!({
+        "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "sizes"},
+        "template": {"metadata": {}, "spec": {
+            "containers": [{"name": "a", "image": "a"}],
+            "volumes": [{"name": "a", "emptyDir": {"sizeLimit": size}}],
+        }},
+    });
+    let template = serde_json::from_value(template).unwrap();
+    match templates.create(&dry_run, &template).await {
+        Ok(answer) => {
+            let volume = &answer.data["template"]["spec"]["volumes"][0];
+            let stored = volume["emptyDir"]["sizeLimit"].as_str().unwrap();
+            Some(stored.to_owned())
+        }
+        Err(kube::Error::Api(_)) => None,
+        Err(error) => panic!("{size:?}: {error}"),
+    }
+}
+
+#[tokio::test]
+async fn the_api_server_makes_of_quantities_what_is_recorded_for_the_fuzzer() {
+    let client = ControlPlane::shared()
+        .await
+        .client_as(TestAccount::Admin)
+        .await;
+    let resource = kube::api::ApiResource::erase::<PodTemplate>(&());
+    let templates = Api::namespaced_with(client, "default", &resource);
+    let mut wrong = Vec::new();
+    for record in recorded() {
+        let stored = stored(&templates, record.text).await;
+        if stored.as_deref() != record.stored {
+            wrong.push(format!("{record:?} is now {stored:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,0 +1,1 @@
+(component (import "handler-host:handler/log@0.9.0" (instance)))
