@@ -42,9 +42,8 @@ pub fn canonical(text: &str) -> Option<String> {
     if nanos == 0 {
         return Some("0".to_owned());
     }
-    // Binary suffixes are for whole numbers of at least 1024. For others the API server uses decimal ones.
-    let is_binary = format == Notation::Binary && nanos % NANO == 0 && nanos.abs() >= 1024 * NANO;
-    if is_binary {
+    // Binary suffixes are for multiples of 1024. For others the API server uses decimal ones.
+    if format == Notation::Binary && nanos % (1024 * NANO) == 0 {
         return Some(binary_form(nanos / NANO));
     }
     let (mantissa, exponent) = decimal_form(nanos);
@@ -166,6 +165,8 @@ mod tests {
     #[case("1.0", "1")]
     #[case("0Gi", "0")]
     #[case("-1024Ki", "-1Mi")]
+    #[case("77187.5Ki", "79040k")]
+    #[case("1000.5Ki", "1024512")]
     fn a_quantity_has_the_servers_canonical_form(#[case] written: &str, #[case] form: &str) {
         assert_eq!(canonical(written).as_deref(), Some(form));
     }
