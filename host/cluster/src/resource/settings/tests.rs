@@ -347,7 +347,7 @@ fn a_handler_has_at_most_32_kinds_of_children() {
 )]
 #[case::an_unknown_field_of_the_spec(
     json!({"/spec/limts": {"memory": "1Gi"}}),
-    "spec.limts is no field of a Handler; there it has children, config, limits, module, parent, rollout, serviceAccount"
+    "spec.limts is no field of a Handler; there it has children, config, limits, module, parent, paused, rollout, serviceAccount"
 )]
 #[case::an_unknown_field_of_a_child(
     json!({"/spec/children": [{"apiVersion": "v1", "kind": "Secret", "name": "a"}]}),
