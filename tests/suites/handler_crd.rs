@@ -118,6 +118,7 @@ async fn the_api_server_fills_in_what_a_handler_leaves_out() {
     parent:
       apiVersion: kopf.dev/v1
       kind: EphemeralVolumeClaim
+    paused: false
     rollout:
       maxFailureRatio: 0.5
       preview: Optional

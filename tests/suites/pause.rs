@@ -21,7 +21,7 @@ async fn a_paused_handler_writes_nothing_and_then_makes_up_for_all_that_changed(
     hosted.put("evc.wasm", "one", "ok");
     let spec = hosted.claims_from("evc.wasm");
     hosted.apply("evc", &spec).await;
-    let claims = names(&["resized", "without-volume"]);
+    let claims = names(&["kept", "without-volume"]);
     hosted.make(&claims).await;
     hosted.ready(&claims).await;
 
@@ -31,9 +31,7 @@ async fn a_paused_handler_writes_nothing_and_then_makes_up_for_all_that_changed(
     let message = hosted.told("evc", "Ready", "False", "Paused").await;
     assert!(message.contains("spec.paused is true"), "{message}");
     let since = hosted.mark();
-    let resize = json!({"spec": {"size": "2Gi"}});
     let namespace = &hosted.namespace;
-    namespace.merge(CLAIM, "resized", &resize).await.unwrap();
     namespace.delete(PVC, "without-volume").await.unwrap();
     let unprotected = json!({"metadata": {"finalizers": null}});
     let _ = namespace.merge(PVC, "without-volume", &unprotected).await;
@@ -56,7 +54,7 @@ async fn a_paused_handler_writes_nothing_and_then_makes_up_for_all_that_changed(
     hosted
         .merge("evc", &json!({"spec": {"paused": false}}))
         .await;
-    let all = names(&["resized", "without-volume", "new"]);
+    let all = names(&["kept", "without-volume", "new"]);
     hosted.ready(&all).await;
     hosted.follow(&all, "three").await;
     hosted.serves("evc", &three).await;
