@@ -30,8 +30,7 @@ const NOT_THE_HANDLERS: [&str; 9] = [
 ];
 
 pub(super) fn hold(scene: &Scene) {
-    let answer = Ok(scene.response.clone());
-    match Decision::of(answer, &scene.parent, &scene.grant, scene.room) {
+    match decide(scene) {
         Ok(decision) => {
             bounds_are_kept(scene, &decision);
             for child in decision.desired.iter() {
@@ -43,9 +42,34 @@ pub(super) fn hold(scene: &Scene) {
                 what_the_api_server_changes_settles(scene, &decision, records);
             }
             status_settles(scene, &decision);
+            is_decided_alike(scene, &decision);
         }
-        Err(undecided) => nothing_is_written(&undecided),
+        Err(undecided) => {
+            nothing_is_written(&undecided);
+            assert_eq!(decide(scene).err(), Some(undecided));
+        }
     }
+}
+
+fn decide(scene: &Scene) -> Result<Decision, Undecided> {
+    let answer = Ok(scene.response.clone());
+    Decision::of(answer, &scene.parent, &scene.grant, scene.room)
+}
+
+/// The same answer for the same parent leads to the same decision and plan.
+fn is_decided_alike(scene: &Scene, decision: &Decision) {
+    let again = decide(scene).expect("it was decided before");
+    let children = |decision: &Decision| -> Vec<_> {
+        let children = decision.desired.iter();
+        children.map(|it| (it.name(), it.body.clone())).collect()
+    };
+    assert_eq!(children(&again), children(decision));
+    assert_eq!(again.desired.digests(), decision.desired.digests());
+    assert_eq!(again.response, decision.response);
+    assert_eq!(again.status, decision.status);
+    assert_eq!(again.memory, decision.memory);
+    let steps = |decision| format!("{:?}", planned(scene, decision, &scene.observed));
+    assert_eq!(steps(&again), steps(decision));
 }
 
 fn nothing_is_written(undecided: &Undecided) {
