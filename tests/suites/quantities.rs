@@ -119,44 +119,98 @@ async fn a_size_whose_value_the_api_server_changes_is_not_written_again() {
     assert_eq!(requests.count(), 0, "{requests}");
 }
 
-/// What the API server makes of a size; None if it refuses it. Its field takes any quantity as it is.
-async fn stored(templates: &Api<DynamicObject>, size: &str) -> Option<String> {
+/// A template with a volume for each size. The field of a size takes any quantity as it is.
+fn template(sizes: &[String]) -> DynamicObject {
+    let volume = |(index, size): (usize, &String)| json!({"name": format!("v{index}"), "emptyDir": {"sizeLimit": size}});
+    let volumes: Vec<_> = sizes.iter().enumerate().map(volume).collect();
+    let template = json!({
+        "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "sizes"},
+        "template": {"metadata": {}, "spec": {
+            "containers": [{"name": "a", "image": "a"}], "volumes": volumes,
+        }},
+    });
+    serde_json::from_value(template).unwrap()
+}
+
+/// The API for templates, by which sizes are tried.
+async fn templates() -> Api<DynamicObject> {
+    let control_plane = ControlPlane::shared().await;
+    let client = control_plane.client_as(TestAccount::Admin).await;
+    let resource = kube::api::ApiResource::erase::<PodTemplate>(&());
+    Api::namespaced_with(client, "default", &resource)
+}
+
+/// What the API server makes of sizes, if it refuses none of them.
+async fn stored(templates: &Api<DynamicObject>, sizes: &[String]) -> kube::Result<Vec<String>> {
     let dry_run = PostParams {
         dry_run: true,
         ..PostParams::default()
     };
-    let template = json!({
-        "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "sizes"},
-        "template": {"metadata": {}, "spec": {
-            "containers": [{"name": "a", "image": "a"}],
-            "volumes": [{"name": "a", "emptyDir": {"sizeLimit": size}}],
-        }},
-    });
-    let template = serde_json::from_value(template).unwrap();
-    match templates.create(&dry_run, &template).await {
-        Ok(answer) => {
-            let volume = &answer.data["template"]["spec"]["volumes"][0];
-            let stored = volume["emptyDir"]["sizeLimit"].as_str().unwrap();
-            Some(stored.to_owned())
-        }
-        Err(kube::Error::Api(_)) => None,
-        Err(error) => panic!("{size:?}: {error}"),
-    }
+    let answer = templates.create(&dry_run, &template(sizes)).await?;
+    let volumes = &answer.data["template"]["spec"]["volumes"];
+    let volumes = volumes.as_array().unwrap().iter();
+    let size = |volume: &Value| volume["emptyDir"]["sizeLimit"].as_str().unwrap().to_owned();
+    Ok(volumes.map(size).collect())
 }
 
 #[tokio::test]
 async fn the_api_server_makes_of_quantities_what_is_recorded_for_the_fuzzer() {
-    let client = ControlPlane::shared()
-        .await
-        .client_as(TestAccount::Admin)
-        .await;
-    let resource = kube::api::ApiResource::erase::<PodTemplate>(&());
-    let templates = Api::namespaced_with(client, "default", &resource);
+    let templates = templates().await;
     let mut wrong = Vec::new();
     for record in recorded() {
-        let stored = stored(&templates, record.text).await;
+        let stored = match stored(&templates, &[record.text.to_owned()]).await {
+            Ok(sizes) => sizes.into_iter().next(),
+            Err(kube::Error::Api(_)) => None,
+            Err(error) => panic!("{record:?}: {error}"),
+        };
         if stored.as_deref() != record.stored {
             wrong.push(format!("{record:?} is now {stored:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A quantity that is not negative, in any notation.
+fn any_quantity() -> String {
+    const SUFFIXES: [&str; 16] = [
+        "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
+    ];
+    // Whole thousands of bytes in a binary notation, which few others are.
+    if fastrand::u8(..4) == 0 {
+        let bytes = 1000 * fastrand::u64(1..1_000_000);
+        return format!("{}.{:010}Ki", bytes / 1024, bytes % 1024 * 9_765_625);
+    }
+    let digits = |most| -> String {
+        (0..fastrand::usize(1..=most))
+            .map(|_| fastrand::digit(10))
+            .collect()
+    };
+    let mut text = digits(12);
+    if fastrand::bool() {
+        text = format!("{text}.{}", digits(6));
+    }
+    if fastrand::u8(..4) == 0 {
+        format!("{text}e{}", fastrand::i8(-12..=18))
+    } else {
+        text + SUFFIXES[fastrand::usize(..SUFFIXES.len())]
+    }
+}
+
+/// They are others at each run. One that is wrong is to be added to those that are recorded.
+#[tokio::test]
+async fn the_host_knows_the_form_of_any_quantity_that_is_in_range() {
+    let sizes: Vec<_> = (0..1000).map(|_| any_quantity()).collect();
+    let stored = stored(&templates().await, &sizes).await.unwrap();
+    assert_eq!(stored.len(), sizes.len());
+    let mut wrong = Vec::new();
+    for (size, stored) in sizes.iter().zip(stored) {
+        // The API server keeps some unusual forms as they are.
+        let is_known = canonical(size).is_none_or(|form| form == stored || *size == stored);
+        if !is_known {
+            wrong.push(format!(
+                "{size} is stored as {stored}, for which {:?} was expected",
+                canonical(size)
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
