@@ -124,15 +124,17 @@ pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
     patch.insert("handler".to_owned(), handler);
 
     // Without a status there is nothing that a patch of nulls could remove.
-    let mut before = input.observed.clone();
-    if before.is_null() {
-        before = Value::Object(Map::new());
-    }
+    let empty = Value::Object(Map::new());
+    let before = if input.observed.is_null() {
+        &empty
+    } else {
+        input.observed
+    };
     let mut merged = before.clone();
     let patch = without(Value::Object(patch), input.dropped);
     json_patch::merge(&mut merged, &patch);
     let is_empty = patch.as_object().is_some_and(Map::is_empty);
-    (!is_empty && !is_same(&merged, &before)).then_some(patch)
+    (!is_empty && !is_same(&merged, before)).then_some(patch)
 }
 
 /// Equality, except that a number written as `1.0` equals one stored as `1`.
