@@ -61,7 +61,7 @@ pub(crate) fn check_size(
         handler: grant.handler.clone(),
         reason: Box::new(reason),
     };
-    check_sizes(response, grant.limits).map_err(denied)?;
+    check_limits(response, grant.limits).map_err(denied)?;
     let texts = response.bytes();
     let most = PARSED_BYTES.min(room.saturating_sub(texts));
     match parsed(response, most) {
@@ -95,7 +95,7 @@ fn parsed(response: &Response, most: usize) -> Option<ResponseMemory> {
     Some(ResponseMemory { whole, status })
 }
 
-fn check_sizes(response: &Response, limits: Limits) -> Result<(), DenyReason> {
+fn check_limits(response: &Response, limits: Limits) -> Result<(), DenyReason> {
     let count = response.children.len();
     if count > limits.children {
         let limit = limits.children;
