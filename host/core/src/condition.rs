@@ -1,7 +1,4 @@
-use crate::{one_line, truncated};
-
-/// The longest message of a condition, in bytes: guests and registries contribute to it.
-const LONGEST_MESSAGE: usize = 4096;
+use crate::{LONGEST_MESSAGE, one_line, truncated};
 
 /// The conditions of a Handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,10 +40,10 @@ pub use objects::{
 pub use passes::{
     Adoption, Applied, AppliedChange, Checked, Child, ChildChange, ChildProblem, ChildRef,
     Children, Claimant, ConditionChange, Decision, Denied, DenyReason, Desired, Done, FieldPath,
-    FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, HandlerStatus,
-    NewFailure, Ownership, ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason,
-    Requeue, Settling, StatusInput, Step, Undecided, Unstable, Verdict, accepted_mark,
-    dropped_fields, may_go, plan, reported_failure, status_patch,
+    FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, NewFailure, Ownership,
+    ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason, Requeue, Settling,
+    StatusInput, StatusPatch, Step, Undecided, Unstable, Verdict, accepted_mark, dropped_fields,
+    may_go, plan, reported_failure, status_patch,
 };
 pub use proxies::Proxies;
 pub use queue::{Backoff, ByteBudget, Next, Queue, Task, TokenBucket};
@@ -55,7 +55,7 @@ pub use rollout::{
 pub use settings::{
     CallLimits, Image, ModuleLocation, ModuleSource, PreviewPolicy, RolloutPolicy, Settings,
 };
-pub use text::{one_line, truncated};
+pub use text::{LONGEST_MESSAGE, one_line, truncated};
 pub use trial::{Probation, Trial, TrialFailure, TrialProgress, TrialSoFar, TrialStep};
 
 /// The name of the host: the value of `app.kubernetes.io/managed-by` and the prefix of every field manager.

@@ -12,6 +12,9 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// The longest message of a condition, in bytes: guests and registries contribute to it.
+pub const LONGEST_MESSAGE: usize = 4096;
+
 /// The text, cut to at most so many bytes. A text that is cut ends in `…`, and takes no more memory than it needs.
 #[must_use]
 pub fn truncated(text: String, bytes: usize) -> String {

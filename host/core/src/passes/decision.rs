@@ -13,14 +13,14 @@ pub struct Decision {
     /// The children of the response, checked and completed by the host.
     pub desired: Children<Checked>,
     /// The merge patch of the parent's status; None if there is none.
-    pub status: Option<HandlerStatus>,
+    pub status: Option<StatusPatch>,
     /// The bytes of memory that it takes, about.
     pub memory: usize,
 }
 
 /// The fields of a handler's merge patch of its parent's status.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct HandlerStatus {
+pub struct StatusPatch {
     /// The fields.
     pub fields: Map<String, Value>,
     /// The bytes of memory that they take, about.
@@ -57,7 +57,7 @@ impl Decision {
             Ok((check(desired, parent, grant)?, status))
         };
         let (desired, status) = checked().map_err(Undecided::Denied)?;
-        let status = status.map(|fields| HandlerStatus {
+        let status = status.map(|fields| StatusPatch {
             fields,
             memory: memory.status,
         });

@@ -19,7 +19,7 @@ mod verdict;
 pub use self::applied::{Applied, AppliedChange, ChildProblem, Done};
 pub use self::check::{Denied, DenyReason};
 pub use self::children::{Checked, Child, ChildRef, Children, Desired};
-pub use self::decision::{Decision, HandlerStatus, Undecided};
+pub use self::decision::{Decision, StatusPatch, Undecided};
 pub use self::dropped::{FieldPath, dropped_fields};
 pub use self::due::PassDue;
 pub use self::finalizer::{FinalizerFacts, FinalizerStep, may_go};

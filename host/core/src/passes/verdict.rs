@@ -1,10 +1,7 @@
 use super::children::ChildRef;
 use super::ownership::Foreign;
-use crate::text::truncated;
+use crate::text::{LONGEST_MESSAGE, truncated};
 use crate::{Failure, Fault, HAND_OVER_ANNOTATION, PAUSED_ANNOTATION, Severity};
-
-/// The longest message of a verdict, in bytes.
-const LONGEST_MESSAGE: usize = 4096;
 
 /// The result of one pass for its parent: reason and message of the condition `Ready`.
 #[derive(Clone, Debug, PartialEq, Eq)]

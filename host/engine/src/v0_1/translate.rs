@@ -15,8 +15,6 @@ const SHORTEST_DELAY: Duration = Duration::from_secs(1);
 const KINDS: usize = 100;
 /// How many events of one response are published.
 const EVENTS: usize = 8;
-/// The longest text that is shown to people, in bytes.
-const SHOWN: usize = 4096;
 
 pub(super) fn description(
     description: types::Description,
@@ -97,7 +95,7 @@ fn event(event: types::Event) -> core::HandlerEvent {
 
 /// A text that is shown. More of it would be cut where it is shown, and until then be held for each parent.
 fn cut(text: String) -> String {
-    core::truncated(text, SHOWN)
+    core::truncated(text, core::LONGEST_MESSAGE)
 }
 
 fn delay(milliseconds: u64) -> Duration {

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::applied::{Applied, AppliedChange, ChildProblem, Done};
 use super::children::ChildRef;
-use super::decision::{Decision, HandlerStatus, Undecided};
+use super::decision::{Decision, StatusPatch, Undecided};
 use super::settling::Unstable;
 use super::status::ConditionChange;
 use super::verdict::{Reason, Verdict};
@@ -36,7 +36,7 @@ pub struct PassOutcome {
     /// cluster changed during the pass, or there was nothing to judge.
     pub verdict: Option<Verdict>,
     /// The merge patch of the parent's status that the handler gave. None unless its children are applied.
-    pub status: Option<HandlerStatus>,
+    pub status: Option<StatusPatch>,
     /// The Events that the handler gave. Empty unless its children are applied.
     pub events: Vec<HandlerEvent>,
     /// How many children the handler desires.
@@ -72,7 +72,7 @@ pub struct PassReport {
     /// What the condition `Ready` says.
     pub verdict: Verdict,
     /// The handler's merge patch of the status.
-    pub status: Option<HandlerStatus>,
+    pub status: Option<StatusPatch>,
     /// The Events to publish, in order.
     pub events: Vec<HandlerEvent>,
 }

@@ -85,7 +85,7 @@ fn decision(response: Response, desired: usize) -> Decision {
     Decision {
         response,
         desired: Children { children },
-        status: Some(HandlerStatus::default()),
+        status: Some(StatusPatch::default()),
         memory: 0,
     }
 }
