@@ -89,8 +89,7 @@ async fn serve_module(
     let mut stop = std::pin::pin!(stop);
     let prepare = async {
         // What is wrong with the module is told before any cluster is asked.
-        let (budget, object_memory) = memory::budgets();
-        let runtime = Runtime::new(arguments.concurrency, budget)?;
+        let (runtime, object_memory) = runtime(arguments)?;
         let (path, only_arguments) = (path.to_owned(), arguments.only.clone());
         let (only, runtime) = tokio::task::spawn_blocking(move || {
             only(&path, &only_arguments, &runtime).map(|only| (only, runtime))
@@ -223,8 +222,7 @@ async fn serve_handlers(
         // What is wrong with a file is told before any cluster is asked.
         let mut files = HandlerFiles::new(arguments.handlers.clone());
         files.read_first(FIRST_FILES)?;
-        let (budget, object_memory) = memory::budgets();
-        let runtime = Runtime::new(arguments.concurrency, budget)?;
+        let (runtime, object_memory) = runtime(arguments)?;
         let store = store(arguments.state_dir.as_deref());
         let candidacy = match fenced {
             Some(lease) => Some(candidacy(arguments, lease, &fence, &monitoring).await?),
@@ -291,6 +289,12 @@ async fn candidacy(
     Ok(Election::new(
         client, lease, identity, duration, fence, meters,
     ))
+}
+
+/// The runtime, and the memory for objects, which calls and objects share.
+fn runtime(arguments: &RunArguments) -> Result<(Runtime, ObjectMemory)> {
+    let (budget, object_memory) = memory::budgets();
+    Ok((Runtime::new(arguments.concurrency, budget)?, object_memory))
 }
 
 async fn host(

@@ -27,7 +27,7 @@ struct HandlerCounted {
     own: Arc<Semaphore>,
     /// The most that one pass can have, in bytes: all that the handler can.
     most: usize,
-    /// What an answer will probably need: what the last one did that was not small.
+    /// What an answer will probably need, in bytes: a little more than the last one did. Zero for a small one.
     expected: AtomicUsize,
 }
 
