@@ -17,10 +17,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use handler_host_tests::guests::compile_bomb;
+use handler_host_tests::guests::hostile;
 use handler_host_tests::namespace::Appearances;
 use handler_host_tests::objects::kinds::{CLAIM, CONFIG_MAP, PUPPET, PVC};
-use handler_host_tests::objects::{condition, puppet, text};
+use handler_host_tests::objects::{condition, text};
 use handler_host_tests::operator::MemoryGroup;
 use handler_host_tests::{
     ControlPlane, LISTEN, Namespace, Operator, ProbeClient, TestAccount, evc, eventually, paths,
@@ -147,7 +147,7 @@ async fn try_attack(
         CLAIM,
         &volume_claim,
         &json!({}),
-    )?;
+    );
     declare(
         directory.path(),
         "hostile",
@@ -155,7 +155,7 @@ async fn try_attack(
         PUPPET,
         &config_map,
         &json!({}),
-    )?;
+    );
     let options = Operator::of(control_plane, TestAccount::Host)
         .arg("--handler")
         .arg(directory.path())
@@ -238,12 +238,7 @@ async fn attacked(
 }
 
 async fn by_parents(namespace: &Namespace, attack: &str, size: usize) -> Result<(String, Delays)> {
-    let spec = json!({"attack": attack, "size": size});
-    let parents: Vec<String> = (0..PARENTS).map(|it| format!("p-{it}")).collect();
-    for name in &parents {
-        let applied = namespace.apply(&puppet(name, spec.clone())).await;
-        applied.map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-    }
+    let parents = hostile::attack(namespace, PARENTS, attack, size).await;
     let delays = measure(namespace, "b").await?;
     let told = reasons_told(namespace).await;
     for name in &parents {
@@ -271,7 +266,7 @@ async fn by_handlers(
     told: &str,
 ) -> Result<(String, Delays)> {
     let bomb = handlers.join("bomb.wasm");
-    std::fs::write(&bomb, compile_bomb())?;
+    std::fs::write(&bomb, hostile::compile_bomb())?;
     let hostile = paths::guest("hostile")?;
     let (path, config) = match module {
         Module::Bomb => (&bomb, json!({})),
@@ -288,7 +283,7 @@ async fn by_handlers(
             (PUPPET.0, &kind),
             &config_map,
             &config,
-        )?;
+        );
     }
     let delays = measure(namespace, "b").await?;
     let deadline = Instant::now() + PATIENCE;
@@ -316,16 +311,12 @@ fn declare(
     parent: (&str, &str),
     child: &Value,
     config: &Value,
-) -> Result<()> {
-    let handler = json!({
-        "apiVersion": "handler-host.dev/v1alpha1", "kind": "Handler", "metadata": {"name": name},
-        "spec": {
-            "module": {"path": module}, "children": [child], "config": config,
-            "parent": {"apiVersion": parent.0, "kind": parent.1},
-        },
+) {
+    let spec = json!({
+        "module": {"path": module}, "children": [child], "config": config,
+        "parent": {"apiVersion": parent.0, "kind": parent.1},
     });
-    std::fs::write(directory.join(format!("{name}.yaml")), handler.to_string())?;
-    Ok(())
+    hostile::write_handler(directory, name, &spec);
 }
 
 /// How long claims took, in order.

@@ -1,7 +1,7 @@
 //! Guests and modules that attack their host: what they return, compute, hold and compile to. `just hostile` measures what a
 //! neighbour notices of it.
 
-use handler_host_tests::guests::compile_bomb;
+use handler_host_tests::guests::hostile;
 use handler_host_tests::objects::kinds::PUPPET;
 use handler_host_tests::objects::{condition, puppet, text};
 use handler_host_tests::operator::MemoryGroup;
@@ -65,11 +65,7 @@ async fn an_attack_is_told_and_costs_the_host_little(
         .arg("--deadline")
         .arg("2000")
         .start();
-    for index in 0..PARENTS {
-        let spec = json!({"attack": attack, "size": size});
-        let applied = namespace.apply(&puppet(&format!("p-{index}"), spec)).await;
-        applied.unwrap();
-    }
+    hostile::attack(&namespace, PARENTS, attack, size).await;
     eventually("every parent is told", 3 * DEADLINE, async || {
         let puppets = namespace.list(PUPPET).await;
         let told = puppets.iter().filter(|puppet| {
@@ -132,11 +128,7 @@ async fn what_is_within_the_handlers_limits_is_kept_within_the_hosts_memory_too(
         .arg("5000");
     let operator = group.within(|| options.start());
     another_is_served(&namespace).await;
-    for index in 0..PARENTS {
-        let spec = json!({"attack": attack, "size": size});
-        let applied = namespace.apply(&puppet(&format!("p-{index}"), spec)).await;
-        applied.unwrap();
-    }
+    hostile::attack(&namespace, PARENTS, attack, size).await;
     eventually(
         "every parent is told, and one the reason",
         4 * DEADLINE,
@@ -189,17 +181,13 @@ async fn a_module_that_takes_much_to_compile_ends_its_compiler_and_not_the_host(
     let control_plane = ControlPlane::shared().await;
     let directory = tempfile::tempdir().unwrap();
     let bomb = directory.path().join("bomb.wasm");
-    std::fs::write(&bomb, compile_bomb()).unwrap();
+    std::fs::write(&bomb, hostile::compile_bomb()).unwrap();
     let handler = |name: &str, module: &std::path::Path, kind: &str| {
-        let handler = json!({
-            "apiVersion": "handler-host.dev/v1alpha1", "kind": "Handler", "metadata": {"name": name},
-            "spec": {
-                "module": {"path": module}, "parent": {"apiVersion": PUPPET.0, "kind": kind},
-                "children": [{"apiVersion": "v1", "kind": "ConfigMap"}], "limits": {"memory": "8Mi"},
-            },
+        let spec = json!({
+            "module": {"path": module}, "parent": {"apiVersion": PUPPET.0, "kind": kind},
+            "children": [{"apiVersion": "v1", "kind": "ConfigMap"}], "limits": {"memory": "8Mi"},
         });
-        let path = directory.path().join(format!("{name}.yaml"));
-        std::fs::write(path, handler.to_string()).unwrap();
+        hostile::write_handler(directory.path(), name, &spec);
     };
     handler("bomb", &bomb, "Bomb");
     handler("well", &paths::guest("hostile").unwrap(), PUPPET.1);

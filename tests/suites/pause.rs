@@ -32,9 +32,7 @@ async fn a_paused_handler_writes_nothing_and_then_makes_up_for_all_that_changed(
     assert!(message.contains("spec.paused is true"), "{message}");
     let since = hosted.mark();
     let namespace = &hosted.namespace;
-    namespace.delete(PVC, "without-volume").await.unwrap();
-    let unprotected = json!({"metadata": {"finalizers": null}});
-    let _ = namespace.merge(PVC, "without-volume", &unprotected).await;
+    namespace.delete_volume("without-volume").await;
     namespace
         .wait_until_gone(PVC, "without-volume", DEADLINE)
         .await;

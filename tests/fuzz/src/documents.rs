@@ -1,15 +1,11 @@
 use handler_host_core::{Kind, Object};
 use serde_json::Value;
 
+use crate::yaml::yaml_documents;
+
 /// Reads the text of a file of objects, in YAML or JSON, as the commands that need no cluster do.
 pub fn documents(data: &[u8]) {
-    let Ok(text) = str::from_utf8(data) else {
-        return;
-    };
-    let Ok(documents) = serde_saphyr::from_multiple::<Value>(text) else {
-        return;
-    };
-    for document in documents {
+    for document in yaml_documents(data) {
         let text_of = |name: &str| document.get(name).and_then(Value::as_str);
         let (Some(api_version), Some(kind)) = (text_of("apiVersion"), text_of("kind")) else {
             continue;

@@ -6,15 +6,11 @@ use handler_host_core::{
 };
 use serde_json::{Value, json};
 
+use crate::yaml::yaml_documents;
+
 /// Reads the text of a file of Handlers, as `handler-host run --handler` does.
 pub fn handlers(data: &[u8]) {
-    let Ok(text) = str::from_utf8(data) else {
-        return;
-    };
-    let Ok(documents) = serde_saphyr::from_multiple::<Value>(text) else {
-        return;
-    };
-    for document in documents {
+    for document in yaml_documents(data) {
         let Ok(handler) = read_handler(document) else {
             continue;
         };

@@ -11,6 +11,7 @@ mod handlers;
 mod manifests;
 mod modules;
 mod quantities;
+mod yaml;
 
 pub use answers::answers;
 pub use documents::documents;

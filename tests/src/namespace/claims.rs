@@ -39,6 +39,18 @@ pub struct VolumeClaims<'a> {
     fences: u32,
 }
 
+impl Namespace {
+    /// Deletes a volume claim at once, without waiting for the controller that removes its protecting
+    /// finalizer.
+    pub async fn delete_volume(&self, name: &str) {
+        let deleted = self.delete(PVC, name).await;
+        deleted.unwrap_or_else(|error| panic!("cannot delete volume claim {name}: {error}"));
+        let unprotected = json!({"metadata": {"finalizers": null}});
+        // This may fail: the controller may have been faster, or the operator may have made another one.
+        let _ = self.merge(PVC, name, &unprotected).await;
+    }
+}
+
 impl<'a> VolumeClaims<'a> {
     /// A new namespace, and an operator that serves it, works [in turn](IN_TURN) and [copies](COPYING) some labels.
     pub async fn served(control_plane: &'a ControlPlane, prefix: &str) -> Self {
@@ -198,14 +210,9 @@ impl<'a> VolumeClaims<'a> {
             .await
     }
 
-    /// Deletes a volume claim at once, without waiting for the controller that removes its protecting
-    /// finalizer.
+    /// As [`Namespace::delete_volume`].
     pub async fn delete_volume(&self, name: &str) {
-        let deleted = self.namespace.delete(PVC, name).await;
-        deleted.unwrap_or_else(|error| panic!("cannot delete volume claim {name}: {error}"));
-        let unprotected = json!({"metadata": {"finalizers": null}});
-        // This may fail: the controller may have been faster, or the operator may have made another one.
-        let _ = self.namespace.merge(PVC, name, &unprotected).await;
+        self.namespace.delete_volume(name).await;
     }
 
     /// The Events of a claim as (type, reason, note), the oldest first.
