@@ -55,6 +55,8 @@ pub(crate) struct Clients {
 /// A client of one handler.
 pub(crate) struct HandlerClient {
     pub(crate) client: Client,
+    /// The user name of the handler's account; None for the host's own.
+    pub(crate) account: Option<String>,
     /// Notified of each request that the API server answered with 403, since a right is missing.
     pub(crate) refused: Arc<Notify>,
 }
@@ -82,13 +84,18 @@ impl Clients {
     /// has connections of its own.
     pub(crate) fn of_handler(&self, account: Option<&Account>) -> Result<HandlerClient> {
         let mut config = self.config.clone();
-        if let Some(account) = account {
+        let account = account.map(Account::user);
+        if let Some(user) = &account {
             // The groups are not set: the API server derives them from the account.
-            config.auth_info.impersonate = Some(account.user());
+            config.auth_info.impersonate = Some(user.clone());
         }
         let refused = Arc::new(Notify::new());
         let client = build(config, &self.layers, Some(refused.clone()))?;
-        Ok(HandlerClient { client, refused })
+        Ok(HandlerClient {
+            client,
+            account,
+            refused,
+        })
     }
 }
 

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use futures::StreamExt as _;
 use handler_host_cluster::resource::Handler;
 use handler_host_cluster::{
-    AnswerMemory, CallableModule, Candidate, ObjectMemory, PREVIEW_CALLS, PreviewProgress, preview,
+    AnswerMemory, CallableModule, Candidate, ObjectMemory, PREVIEW_CALLS, PreviewProgress, now,
+    preview,
 };
 use handler_host_core::{
     Change, ChildChange, GrantRequest, Key, Kind, NewFailure, Preview, Settings,
@@ -191,6 +192,7 @@ fn candidate(
         namespaces: arguments.namespaces.clone(),
         answers: AnswerMemory::default(),
         objects: ObjectMemory::default(),
+        now: arguments.now.unwrap_or_else(now),
         shows_objects: true,
     }
 }

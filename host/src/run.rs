@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use handler_host_cluster::{
-    Election, Fence, LeaseName, ObjectMemory, ServingOptions, watch_handlers,
+    Election, Fence, LeaseName, ObjectMemory, RelatedWatches, ServingOptions, watch_handlers,
 };
 use handler_host_core::{
     Digest, FetchedModule, GrantRequest, HOST, Kind, ModuleLocation, ModuleSource, OnParentDelete,
@@ -163,12 +163,15 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
     let wanted = GrantRequest::of_description(&name, &description, on_parent_delete);
     // What can never be granted is told before any cluster is asked; the real scopes are checked there.
     wanted.grant()?;
-    let children: Vec<_> = description.children.iter().map(Kind::to_string).collect();
+    let words = |kinds: &[Kind]| kinds.iter().map(Kind::to_string).collect::<Vec<_>>();
+    let (children, related) = (words(&description.children), words(&description.related));
     tracing::info!(
         handler = %name,
         digest = %component.digest().short(),
         parent = %description.parent,
         children = %children.join(", "),
+        related = %related.join(", "),
+        clock = ?description.clock,
         finalizer = description.has_finalizer,
         "granting what the module describes"
     );
@@ -182,6 +185,8 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
         parent: wanted.parent,
         parent_status: wanted.parent_status,
         children: wanted.children,
+        related: wanted.related,
+        clock: wanted.clock,
         account: None,
         config,
         call_limits,
@@ -309,6 +314,7 @@ async fn host(
     Ok(HostContext {
         runtime,
         memo: Memo::new((arguments.memo << 20).min(memory::for_remembered_answers())),
+        related: RelatedWatches::new(&object_memory),
         object_memory,
         access: Access {
             client: Some(clients.own()),

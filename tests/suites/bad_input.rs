@@ -66,7 +66,7 @@ async fn a_module_that_is_no_handler_is_refused_by_every_command() {
     module DIR/core.wasm is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`
     module DIR/other.wasm is a component of another world: it does not export `describe`; a handler exports `describe` and `reconcile` of handler-host:handler@0.1.0
     module DIR/import.wasm imports `wasi:http/outgoing-handler@0.2.0`, which handlers are not granted; a handler may import handler-host:handler/log and wasi:cli/imports@0.2, nothing else
-    module DIR/version.wasm was built for handler-host:handler@0.9.0, this host speaks 0.1.0; build it against the wit/ of this host
+    module DIR/version.wasm was built for handler-host:handler@0.9.0, this host speaks 0.2.0 and 0.1.0; build it against the wit/ of this host
     "#);
 }
 
@@ -380,7 +380,7 @@ async fn a_file_of_handlers_that_will_not_do_is_refused_before_any_cluster_is_as
     DIR/empty.yaml holds no Handler; write one, or leave the file out
     DIR/claim.yaml, document 1: a kopf.dev/v1 EphemeralVolumeClaim is no Handler of handler-host.dev/v1alpha1; write one
     DIR/name.yaml, document 1: metadata.name "Not A Name" is not a DNS label of at most 48 characters; use a-z, 0-9 and `-`, such as evc
-    DIR/unknown.yaml, document 1: spec.colour is no field of a Handler; there it has children, config, limits, module, parent, paused, rollout, serviceAccount
+    DIR/unknown.yaml, document 1: spec.colour is no field of a Handler; there it has children, clock, config, limits, module, parent, paused, related, rollout, serviceAccount
     DIR/two-sources.yaml, document 1: spec.module names path and image; give exactly one of path, configMap and image
     DIR/digest.yaml, document 1: spec.module.digest "sha256:1" is no digest; write sha256: and 64 of 0-9a-f, as `sha256sum` prints them
     DIR/deadline.yaml, document 1: spec.limits.deadline "5h" is no duration of 10ms to 60s; write it as 1s

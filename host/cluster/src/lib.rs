@@ -39,6 +39,8 @@ pub use self::metrics::{HandlerMetrics, Metrics, SwapOutcome, TRACES};
 pub use self::preview::{Candidate, PREVIEW_CALLS, PreviewError, PreviewProgress, preview};
 pub use self::reconcile::{
     AnswerMemory, CallableModule, FailedTrial, HandlerWarning, ParentCounts, Serving, ServingNews,
-    ServingOptions,
+    ServingOptions, now,
 };
-pub use self::watching::{ClusterError, Kinds, KindsError, ObjectMemory, WatchedKinds};
+pub use self::watching::{
+    ClusterError, Kinds, KindsError, ObjectMemory, RelatedWatches, WatchPlace, WatchedKinds,
+};

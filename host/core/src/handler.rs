@@ -1,6 +1,6 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::{Digest, Kind};
+use crate::{Digest, Kind, Query};
 
 /// What a module describes of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,11 +9,15 @@ pub struct Description {
     pub parent: Kind,
     /// The kinds it returns.
     pub children: Vec<Kind>,
+    /// The kinds of other objects that it wants to see.
+    pub related: Vec<Kind>,
     /// Whether parents get a finalizer, so that the handler is called while they are being deleted.
     pub has_finalizer: bool,
+    /// To what the time of day that it is told is rounded down; None if it does not want to know it.
+    pub clock: Option<Duration>,
 }
 
-/// The input of one call of a handler. It sees nothing else.
+/// The input of one call of `reconcile`. A handler sees nothing else.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// The parent's namespace and name, for log lines.
@@ -22,10 +26,53 @@ pub struct Call<'a> {
     pub parent: &'a str,
     /// The observed children as JSON text, ordered by kind and key.
     pub children: &'a [&'a str],
+    /// The objects that answer its queries as JSON text, for each query in the order of namespace and name.
+    pub related: &'a [Vec<&'a str>],
     /// The config as JSON text.
     pub config: &'a str,
+    /// The time of day, if the handler may know it.
+    pub now: Option<Timestamp>,
     /// The bytes of memory that there are for the answer.
     pub room: usize,
+}
+
+/// The input of one call of `related`. A handler sees nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct RelatedCall<'a> {
+    /// The parent's namespace and name, for log lines.
+    pub object: &'a str,
+    /// The parent as JSON text.
+    pub parent: &'a str,
+    /// The config as JSON text.
+    pub config: &'a str,
+}
+
+/// A time of day, in milliseconds since 1970 in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub u64);
+
+impl From<SystemTime> for Timestamp {
+    /// A time before 1970 counts as 1970.
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH);
+        let millis = since.unwrap_or_default().as_millis();
+        Self(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+}
+
+impl Timestamp {
+    /// Rounded down to a multiple of so much.
+    #[must_use]
+    pub fn rounded_down(self, granularity: Duration) -> Self {
+        let step = u64::try_from(granularity.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0 - self.0.checked_rem(step).unwrap_or_default())
+    }
+
+    /// How long it is until then; zero if it is over.
+    #[must_use]
+    pub fn until(self, then: Self) -> Duration {
+        Duration::from_millis(then.0.saturating_sub(self.0))
+    }
 }
 
 /// What a handler desires for a parent.
@@ -40,7 +87,7 @@ pub struct Response {
     /// Events for the parent.
     pub events: Vec<HandlerEvent>,
     /// When to call the handler again although nothing changed.
-    pub requeue_after: Option<Duration>,
+    pub requeue: Option<RequeueRequest>,
 }
 
 impl Response {
@@ -50,6 +97,15 @@ impl Response {
         let status = self.status.as_ref().map_or(0, String::len);
         self.children.iter().map(String::len).sum::<usize>() + status
     }
+}
+
+/// When a handler is to be called again although nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequeueRequest {
+    /// After this time.
+    After(Duration),
+    /// At this time of day.
+    At(Timestamp),
 }
 
 /// What the condition `Ready` says once the children are applied.
@@ -119,6 +175,17 @@ pub enum Fault {
     /// Its answer takes more memory than the host has for one.
     #[error("the handler's answer takes more than the {} KiB of memory that this host has for it; give the host more memory, or return less", .0 >> 10)]
     Answer(usize),
+    /// Its queries for related objects take more memory than they may.
+    #[error("the handler's queries for related objects take more than {} KiB; ask fewer, or name fewer labels", .0 >> 10)]
+    Queries(usize),
+    /// There is no memory to keep its queries for related objects.
+    #[error("the handler's queries are not kept: its objects take {} MiB of the host's memory, and {} MiB are left for the objects of all handlers; give the host more memory, or have fewer or smaller objects", .held >> 20, .left >> 20)]
+    NoRoom {
+        /// The bytes that its objects take.
+        held: usize,
+        /// The bytes that are left.
+        left: usize,
+    },
 }
 
 /// What a call cost.
@@ -146,6 +213,9 @@ pub trait Invoke: Send + Sync {
 
     /// Calls `reconcile` once; gives the answer and what it cost.
     fn invoke_measured(&self, call: &Call<'_>) -> (Result<Response, Failure>, Effort);
+
+    /// Calls `related` once; gives the queries and what the call cost.
+    fn related_measured(&self, call: &RelatedCall<'_>) -> (Result<Vec<Query>, Failure>, Effort);
 
     /// Does work that this handler causes, such as checking a large response, in its share of the processors.
     fn work(&self, work: Box<dyn FnOnce() + Send>) {

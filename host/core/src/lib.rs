@@ -16,6 +16,7 @@ mod objects;
 mod passes;
 mod proxies;
 mod queue;
+mod related;
 mod rollout;
 mod settings;
 mod text;
@@ -28,7 +29,8 @@ pub use grants::{
     is_handler_name, parents_warning, rights, rights_in_words, rules,
 };
 pub use handler::{
-    Call, Description, Effort, Failure, Fault, HandlerEvent, Invoke, Readiness, Response, Severity,
+    Call, Description, Effort, Failure, Fault, HandlerEvent, Invoke, Readiness, RelatedCall,
+    RequeueRequest, Response, Severity, Timestamp,
 };
 pub use lease::{Bid, Candidacy, Lease};
 pub use module::{FetchedModule, KeptModules, RolledBack};
@@ -47,6 +49,11 @@ pub use passes::{
 };
 pub use proxies::Proxies;
 pub use queue::{Backoff, ByteBudget, Next, Queue, Task, TokenBucket};
+pub use related::{
+    GrantedQuery, LabelSelector, Operator, Place, Query, QueryIndex, RelatedGrant, RelatedPlaces,
+    RelatedPolicy, RelatedScope, Requirement, Selection, SelectorError, answers_among,
+    check_queries, check_related,
+};
 pub use rollout::{
     Action, Facts, HeldModule, LoadPurpose, ModuleRecord, Now, PreviewSummary, Recalled,
     RollbackRecord, Rollout, RolloutEvent, RolloutModule, RolloutNote, RolloutRecord,

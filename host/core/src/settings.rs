@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Account, ChildPolicy, Digest, Kind, Limits, ParentStatus};
+use crate::{Account, ChildPolicy, Digest, Kind, Limits, ParentStatus, RelatedPolicy};
 
 /// What a `Handler` resource says, read and checked: where its module comes from, what it may do, and how
 /// a new module takes over.
@@ -19,6 +19,10 @@ pub struct Settings {
     pub parent_status: Option<ParentStatus>,
     /// The kinds it may return, and what becomes of each when its parent goes.
     pub children: Vec<ChildPolicy>,
+    /// The other objects that it may see.
+    pub related: Vec<RelatedPolicy>,
+    /// The finest time of day that it may be told; None if it may not know the time.
+    pub clock: Option<Duration>,
     /// In whose name its parents and children are read and written; None for the host's own account.
     pub account: Option<Account>,
     /// Its config, a JSON object as text.

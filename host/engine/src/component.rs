@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use handler_host_core::{
-    Call, CallLimits, Description, Digest, Effort, Failure, Fault, Invoke, Response,
+    Call, CallLimits, Description, Digest, Effort, Failure, Fault, Invoke, Query, RelatedCall,
+    Response, Timestamp,
 };
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Error, Store, Trap};
@@ -14,9 +15,12 @@ use crate::gate::Gate;
 use crate::limits::HANDLES;
 use crate::module::suggested_name;
 use crate::room::{CallMemory, Room};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Clocks, Sandbox};
 use crate::turns::{Stopped, Turns, Usage};
 use crate::world::{Input, Linked, World};
+
+/// The bytes that the queries of one parent may take. They are kept for each parent.
+const QUERY_BYTES: usize = 64 << 10;
 
 /// A module that was checked, compiled and linked.
 #[derive(Clone)]
@@ -105,13 +109,22 @@ impl Component {
     pub fn describe(&self, config: &str, limits: CallLimits) -> Result<Description, DescribeError> {
         let console = Console::new(&self.digest.short(), "describe");
         let seed = [self.digest.as_bytes().as_slice(), config.as_bytes()];
-        let sandbox = |room| Sandbox::new(console.clone(), limits.memory, room, &seed);
+        let clocks = self.clocks(None);
+        let sandbox = |room| Sandbox::new(console.clone(), limits.memory, room, clocks, &seed);
         let _place = self.gates.describe.enter();
         let (answer, _) = self.run(sandbox, limits, &Arc::default(), || {
             let (linked, config) = (self.linked.clone(), config.to_owned());
             |mut store| async move { (linked.describe(&mut store, &config).await, store) }
         });
         answer?
+    }
+
+    /// The clocks of a call that is told this time of day, or none.
+    fn clocks(&self, now: Option<Timestamp>) -> Clocks {
+        Clocks {
+            wall: now,
+            monotonic: self.world().monotonic_clock(),
+        }
     }
 
     /// The handler that this module becomes under a name and limits.
@@ -242,26 +255,75 @@ impl Invoke for ComponentHandler {
     }
 
     fn invoke_measured(&self, call: &Call<'_>) -> (Result<Response, Failure>, Effort) {
-        let console = Console::new(&self.name, call.object);
+        let caller = Caller {
+            object: call.object,
+            config: call.config,
+            now: call.now,
+            room: call.room,
+        };
+        self.call(&caller, || {
+            let (linked, input) = (self.component.linked.clone(), Input::from(call));
+            |mut store| async move { (linked.reconcile(&mut store, input).await, store) }
+        })
+    }
+
+    fn related_measured(&self, call: &RelatedCall<'_>) -> (Result<Vec<Query>, Failure>, Effort) {
+        let caller = Caller {
+            object: call.object,
+            config: call.config,
+            now: None,
+            room: QUERY_BYTES,
+        };
+        let (answer, effort) = self.call(&caller, || {
+            let linked = self.component.linked.clone();
+            let (parent, config) = (call.parent.to_owned(), call.config.to_owned());
+            |mut store| async move { (linked.related(&mut store, &parent, &config).await, store) }
+        });
+        let answer = match answer {
+            Err(Failure::Fault(Fault::Answer(limit))) => Err(Failure::Fault(Fault::Queries(limit))),
+            answer => answer,
+        };
+        (answer, effort)
+    }
+}
+
+/// What every call for a parent has.
+struct Caller<'a> {
+    object: &'a str,
+    config: &'a str,
+    now: Option<Timestamp>,
+    /// The bytes of memory that there are for the answer.
+    room: usize,
+}
+
+impl ComponentHandler {
+    fn call<T: Send + 'static, F, C>(
+        &self,
+        caller: &Caller<'_>,
+        call: impl Fn() -> C,
+    ) -> (Result<T, Failure>, Effort)
+    where
+        C: FnOnce(Store<Sandbox>) -> F + Send + 'static,
+        F: Future<Output = (wasmtime::Result<Result<T, Failure>>, Store<Sandbox>)> + Send,
+    {
+        let component = &self.component;
+        let console = Console::new(&self.name, caller.object);
         // The whole input is not the seed: random numbers would change with each resource version and status,
         // and the children of a guest that uses them would be written at every pass.
         let seed = [
-            self.component.digest.as_bytes().as_slice(),
-            call.config.as_bytes(),
-            call.object.as_bytes(),
+            component.digest.as_bytes().as_slice(),
+            caller.config.as_bytes(),
+            caller.object.as_bytes(),
         ];
-        let sandbox = |room| Sandbox::new(console.clone(), self.limits.memory, room, &seed);
+        let (memory, clocks) = (self.limits.memory, component.clocks(caller.now));
+        let sandbox = |room| Sandbox::new(console.clone(), memory, room, clocks, &seed);
         let _share = self.share.enter();
-        let _place = self.component.gates.calls.enter();
-        let component = &self.component;
+        let _place = component.gates.calls.enter();
         let limits = CallLimits {
-            response: self.limits.response.min(call.room),
+            response: self.limits.response.min(caller.room),
             ..self.limits
         };
-        let (answer, effort) = component.run(sandbox, limits, &self.usage, || {
-            let (linked, input) = (component.linked.clone(), Input::from(call));
-            |mut store| async move { (linked.reconcile(&mut store, input).await, store) }
-        });
+        let (answer, effort) = component.run(sandbox, limits, &self.usage, call);
         let answer = match answer {
             Err(Fault::Response(limit)) if limit < self.limits.response => {
                 Err(Fault::Answer(limit))

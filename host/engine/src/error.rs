@@ -47,13 +47,15 @@ pub enum ModuleError {
     },
     /// It is a component, but it does not fit the world.
     #[error(
-        "is a component of another world: {reason}; a handler exports `describe` and `reconcile` of {expected}"
+        "is a component of another world: {reason}; a handler exports {} of {expected}", words(.exports)
     )]
     World {
         /// What does not fit.
         reason: String,
         /// The name of the world.
         expected: &'static str,
+        /// What a component of it exports.
+        exports: &'static [&'static str],
     },
 }
 
@@ -80,10 +82,10 @@ pub enum DescribeError {
     #[error("describing itself, {0}")]
     Stopped(#[from] Fault),
     /// The handler describes too many kinds.
-    #[error(
-        "the handler describes {count} kinds of children, its limit is {limit}; describe fewer"
-    )]
+    #[error("the handler describes {count} kinds of {what}, its limit is {limit}; describe fewer")]
     Kinds {
+        /// What the kinds are of.
+        what: &'static str,
         /// How many it describes.
         count: usize,
         /// How many it may describe.
@@ -92,4 +94,18 @@ pub enum DescribeError {
     /// The handler names a kind that cannot exist.
     #[error("the handler describes a kind that cannot exist: {0}")]
     Kind(#[from] KindError),
+    /// The handler asks for a clock that is too fine.
+    #[error(
+        "the handler describes a clock with a granularity of {0} ms, the least is 1000; describe a coarser one"
+    )]
+    Clock(u64),
+}
+
+/// `a`, `b` and `c`.
+fn words(names: &[&str]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        names => names.join(", "),
+    }
 }

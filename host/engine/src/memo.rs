@@ -2,7 +2,10 @@ use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use handler_host_core::{Call, CallLimits, Digest, Effort, Failure, Invoke, Readiness, Response};
+use handler_host_core::{
+    Call, CallLimits, Digest, Effort, Failure, Invoke, Query, Readiness, RelatedCall, Response,
+    Selection,
+};
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
@@ -13,7 +16,12 @@ const ENTRY_BYTES: usize = 32 + 224;
 const LARGEST_SHARE: u64 = 64;
 
 type MemoKey = [u8; 32];
-type RememberedAnswer = Arc<Result<Response, Failure>>;
+
+/// What a handler answered.
+enum RememberedAnswer {
+    Reconcile(Result<Response, Failure>),
+    Related(Result<Vec<Query>, Failure>),
+}
 
 /// Remembers the answers of handlers. A handler is a pure function of its input, so a module need not run
 /// twice for the same input. There is one memo for the whole host, bounded in bytes; the answers that were used
@@ -22,7 +30,7 @@ type RememberedAnswer = Arc<Result<Response, Failure>>;
 /// A call that was stopped is not remembered, because deadlines and memory limits depend on the host and not on
 /// the input. The log lines of a call are not repeated with its remembered answer.
 pub struct Memo {
-    answers: Option<Cache<MemoKey, RememberedAnswer>>,
+    answers: Option<Cache<MemoKey, Arc<RememberedAnswer>>>,
     /// The bytes of the largest answer that is remembered. Few large ones would leave no place for many small ones.
     largest: u64,
 }
@@ -58,7 +66,7 @@ impl Memo {
         let answers = (bytes > 0).then(|| {
             Cache::builder()
                 .max_capacity(bytes)
-                .weigher(|_, answer: &RememberedAnswer| weight(answer))
+                .weigher(|_, answer: &Arc<RememberedAnswer>| weight(answer))
                 .build()
         });
         Arc::new(Self {
@@ -109,60 +117,163 @@ impl Invoke for Memoised {
     }
 
     fn invoke_measured(&self, call: &Call<'_>) -> (Result<Response, Failure>, Effort) {
+        self.remembered(
+            || key(self.invoke.digest(), self.limits, call),
+            || self.invoke.invoke_measured(call),
+            RememberedAnswer::Reconcile,
+            |answer| match answer {
+                RememberedAnswer::Reconcile(answer) => Some(answer),
+                RememberedAnswer::Related(_) => None,
+            },
+        )
+    }
+
+    fn related_measured(&self, call: &RelatedCall<'_>) -> (Result<Vec<Query>, Failure>, Effort) {
+        self.remembered(
+            || key_of_related(self.invoke.digest(), self.limits, call),
+            || self.invoke.related_measured(call),
+            RememberedAnswer::Related,
+            |answer| match answer {
+                RememberedAnswer::Related(answer) => Some(answer),
+                RememberedAnswer::Reconcile(_) => None,
+            },
+        )
+    }
+}
+
+impl Memoised {
+    /// The answer to an input, from memory or from a call. `wrap` and `unwrap` are the way between an answer and what is
+    /// remembered.
+    fn remembered<T: Clone>(
+        &self,
+        key: impl Fn() -> MemoKey,
+        call: impl Fn() -> (Result<T, Failure>, Effort),
+        wrap: impl Fn(Result<T, Failure>) -> RememberedAnswer,
+        unwrap: impl Fn(&RememberedAnswer) -> Option<&Result<T, Failure>>,
+    ) -> (Result<T, Failure>, Effort) {
         self.tally.calls.fetch_add(1, Ordering::AcqRel);
         let Some(answers) = &self.memo.answers else {
-            return self.invoke.invoke_measured(call);
+            return call();
         };
-        let key = key(self.invoke.digest(), self.limits, call);
-        if let Some(answer) = answers.get(&key) {
+        let key = key();
+        if let Some(known) = answers.get(&key)
+            && let Some(answer) = unwrap(&known)
+        {
             self.tally.hits.fetch_add(1, Ordering::AcqRel);
-            return (Result::clone(&answer), Effort::Remembered);
+            return (answer.clone(), Effort::Remembered);
         }
-        let (answer, effort) = self.invoke.invoke_measured(call);
-        if is_of_the_input(&answer) && u64::from(weight(&answer)) <= self.memo.largest {
-            answers.insert(key, Arc::new(answer.clone()));
+        let (answer, effort) = call();
+        if is_of_the_input(&answer) {
+            let answer = wrap(answer.clone());
+            if u64::from(weight(&answer)) <= self.memo.largest {
+                answers.insert(key, Arc::new(answer));
+            }
         }
         (answer, effort)
     }
 }
 
-fn is_of_the_input(answer: &Result<Response, Failure>) -> bool {
+fn is_of_the_input<T>(answer: &Result<T, Failure>) -> bool {
     match answer {
         Ok(_) | Err(Failure::Permanent(_) | Failure::Temporary { .. }) => true,
         Err(Failure::Fault(_)) => false,
     }
 }
 
-/// Digests everything that a guest can see. The object's name is included because it seeds the guest's random
+/// Digests everything that `reconcile` can see. The object's name is included because it seeds the guest's random
 /// numbers.
 fn key(module: Digest, limits: CallLimits, call: &Call<'_>) -> MemoKey {
     let Call {
         object,
         parent,
         children,
+        related,
         config,
+        now,
         room: _,
     } = call;
-    let mut hasher = Sha256::new();
-    hasher.update(module.as_bytes());
-    hasher.update(limits.memory.to_le_bytes());
-    let texts = [config, object, parent].into_iter().chain(children.iter());
-    for text in texts {
-        // The lengths keep inputs apart that are the same bytes, cut at different places.
-        hasher.update((text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
+    let mut key = KeyBuilder::new(b'c', module, limits);
+    for text in [config, object, parent] {
+        key.add(text);
     }
-    hasher.finalize().into()
+    key.add_all(children);
+    for answer in *related {
+        key.add_all(answer);
+    }
+    key.number(now.map_or(0, |now| now.0));
+    key.finish()
 }
 
-fn weight(answer: &Result<Response, Failure>) -> u32 {
+/// Digests everything that `related` can see.
+fn key_of_related(module: Digest, limits: CallLimits, call: &RelatedCall<'_>) -> MemoKey {
+    let RelatedCall {
+        object,
+        parent,
+        config,
+    } = call;
+    let mut key = KeyBuilder::new(b'r', module, limits);
+    for text in [config, object, parent] {
+        key.add(text);
+    }
+    key.finish()
+}
+
+/// Digests an input. Lengths and counts keep inputs apart that are the same bytes, cut at different places.
+struct KeyBuilder(Sha256);
+
+impl KeyBuilder {
+    /// `function` tells apart which one is called.
+    fn new(function: u8, module: Digest, limits: CallLimits) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update([function]);
+        hasher.update(module.as_bytes());
+        hasher.update(limits.memory.to_le_bytes());
+        Self(hasher)
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.update(number.to_le_bytes());
+    }
+
+    fn add(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.update(text.as_bytes());
+    }
+
+    fn add_all(&mut self, texts: &[&str]) {
+        self.number(texts.len() as u64);
+        for text in texts {
+            self.add(text);
+        }
+    }
+
+    fn finish(self) -> MemoKey {
+        self.0.finalize().into()
+    }
+}
+
+fn weight(answer: &RememberedAnswer) -> u32 {
     let texts = match answer {
-        Ok(response) => response_bytes(response),
-        Err(Failure::Permanent(message) | Failure::Temporary { message, .. }) => message.len(),
-        Err(Failure::Fault(_)) => 0,
+        RememberedAnswer::Reconcile(Ok(response)) => response_bytes(response),
+        RememberedAnswer::Related(Ok(queries)) => queries.iter().map(query_bytes).sum(),
+        RememberedAnswer::Reconcile(Err(failure)) | RememberedAnswer::Related(Err(failure)) => {
+            match failure {
+                Failure::Permanent(message) | Failure::Temporary { message, .. } => message.len(),
+                Failure::Fault(_) => 0,
+            }
+        }
     };
-    let bytes = ENTRY_BYTES + size_of::<Result<Response, Failure>>() + texts;
+    let bytes = ENTRY_BYTES + size_of::<RememberedAnswer>() + texts;
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn query_bytes(query: &Query) -> usize {
+    let selection = match &query.selection {
+        Selection::Name(name) => name.len(),
+        Selection::Labels(labels) => labels.memory(),
+        Selection::All => 0,
+    };
+    size_of::<Query>() + query.kind.api_version.len() + query.kind.kind.len() + selection
 }
 
 fn response_bytes(response: &Response) -> usize {
@@ -171,7 +282,7 @@ fn response_bytes(response: &Response) -> usize {
         status,
         readiness,
         events,
-        requeue_after: _,
+        requeue: _,
     } = response;
     let text = |text: &String| size_of::<String>() + text.len();
     let waiting = match readiness {
@@ -191,7 +302,7 @@ fn response_bytes(response: &Response) -> usize {
 mod tests {
     use std::time::Duration;
 
-    use handler_host_core::Fault;
+    use handler_host_core::{Fault, Kind, Place, Timestamp};
     use rstest::rstest;
 
     use super::*;
@@ -200,7 +311,9 @@ mod tests {
         object: "ns/a",
         parent: r#"{"spec":1}"#,
         children: &[r#"{"kind":"A"}"#, r#"{"kind":"B"}"#],
+        related: &[],
         config: "{}",
+        now: None,
         room: usize::MAX,
     };
 
@@ -245,6 +358,19 @@ mod tests {
             };
             (answer, Effort::Nothing)
         }
+
+        fn related_measured(
+            &self,
+            _call: &RelatedCall<'_>,
+        ) -> (Result<Vec<Query>, Failure>, Effort) {
+            self.runs.fetch_add(1, Ordering::SeqCst);
+            let query = Query {
+                kind: Kind::new("v1", "Secret").unwrap(),
+                place: Place::ParentNamespace,
+                selection: Selection::All,
+            };
+            (Ok(vec![query]), Effort::Nothing)
+        }
     }
 
     #[rstest]
@@ -256,6 +382,8 @@ mod tests {
     #[case::a_child_less(Call { children: &[r#"{"kind":"A"}"#], ..CALL }, 2)]
     #[case::children_in_another_order(Call { children: &[r#"{"kind":"B"}"#, r#"{"kind":"A"}"#], ..CALL }, 2)]
     #[case::the_same_bytes_cut_elsewhere(Call { children: &[r#"{"kind":"A"}{"kind":"B"}"#], ..CALL }, 2)]
+    #[case::a_related_object(Call { related: &[vec!["{}"]], ..CALL }, 2)]
+    #[case::another_time(Call { now: Some(Timestamp(1000)), ..CALL }, 2)]
     fn only_the_same_input_is_answered_from_memory(#[case] second: Call<'_>, #[case] runs: u64) {
         let guest = Counting::new(b"module", None);
         let handler = wrap(&Memo::new(1 << 20), Arc::clone(&guest) as Arc<dyn Invoke>);
@@ -289,6 +417,26 @@ mod tests {
             assert_eq!(handler.invoke(&CALL), Err(failure.clone()));
         }
         assert_eq!(guest.runs(), runs);
+    }
+
+    #[test]
+    fn queries_are_remembered_apart_from_responses() {
+        let guest = Counting::new(b"module", None);
+        let handler = wrap(&Memo::new(1 << 20), Arc::clone(&guest) as Arc<dyn Invoke>);
+        let call = RelatedCall {
+            object: CALL.object,
+            parent: CALL.parent,
+            config: CALL.config,
+        };
+        let bare = Call {
+            children: &[],
+            ..CALL
+        };
+        handler.invoke(&bare).unwrap();
+        let (first, _) = handler.related_measured(&call);
+        let (again, effort) = handler.related_measured(&call);
+        assert_eq!((first, effort), (again, Effort::Remembered));
+        assert_eq!(guest.runs(), 2);
     }
 
     #[test]
@@ -368,6 +516,7 @@ mod tests {
             children: vec!["x".repeat(10_010)],
             ..light.clone()
         };
-        assert_eq!(weight(&Ok(heavy)), weight(&Ok(light)) + 10_000);
+        let weight = |answer| weight(&RememberedAnswer::Reconcile(Ok(answer)));
+        assert_eq!(weight(heavy), weight(light) + 10_000);
     }
 }

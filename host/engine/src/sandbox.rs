@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use handler_host_core::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest as _, Sha256};
@@ -25,11 +26,73 @@ pub(crate) struct Sandbox {
     table: ResourceTable,
     pub(crate) console: Console,
     pub(crate) memory: MemoryLimit,
+    monotonic: MonotonicClock,
+}
+
+/// What the clocks of a call show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    /// The time of day; None for a fixed one.
+    pub(crate) wall: Option<Timestamp>,
+    pub(crate) monotonic: MonotonicClock,
+}
+
+/// What a monotonic clock shows. Real time does not pass for a guest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MonotonicClock {
+    /// Always zero.
+    Stopped,
+    /// This many nanoseconds; each reading and each wait advances it.
+    Advancing(u64),
+}
+
+/// What an advancing clock shows first, in nanoseconds. Some runtimes take zero for no time at all.
+const START: u64 = 1_000_000_000;
+/// By how much each reading advances it.
+const STEP: u64 = 1_000_000;
+
+impl MonotonicClock {
+    pub(crate) const fn from_start() -> Self {
+        Self::Advancing(START)
+    }
+
+    fn read(&mut self) -> u64 {
+        match self {
+            Self::Stopped => 0,
+            Self::Advancing(now) => {
+                let shown = *now;
+                *now = now.saturating_add(STEP);
+                shown
+            }
+        }
+    }
+
+    /// A wait that ends at this time is over.
+    fn wait_until(&mut self, then: u64) {
+        match self {
+            Self::Stopped => {}
+            Self::Advancing(now) => *now = then.max(*now),
+        }
+    }
+
+    /// A wait of this length is over.
+    fn wait_for(&mut self, duration: u64) {
+        match self {
+            Self::Stopped => {}
+            Self::Advancing(now) => *now = now.saturating_add(duration),
+        }
+    }
 }
 
 impl Sandbox {
     /// The seed decides the random numbers that the guest gets.
-    pub(crate) fn new(console: Console, memory: usize, room: Room, seed: &[&[u8]]) -> Self {
+    pub(crate) fn new(
+        console: Console,
+        memory: usize,
+        room: Room,
+        clocks: Clocks,
+        seed: &[&[u8]],
+    ) -> Self {
         let mut hasher = Sha256::new();
         for part in seed {
             // Lengths keep ("ab", "c") apart from ("a", "bc").
@@ -44,7 +107,7 @@ impl Sandbox {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .wall_clock(StoppedClock)
+            .wall_clock(StoppedClock::at(clocks.wall))
             .secure_random(ChaCha12Rng::from_seed(seed))
             .insecure_random(ChaCha12Rng::from_seed(seed))
             .insecure_random_seed(u128::from_le_bytes(half))
@@ -63,6 +126,7 @@ impl Sandbox {
                 lacks_room: Arc::default(),
                 room,
             },
+            monotonic: clocks.monotonic,
         }
     }
 }
@@ -131,7 +195,14 @@ impl ResourceLimiter for MemoryLimit {
     }
 }
 
-struct StoppedClock;
+/// A wall clock that shows one time, as the time since 1970.
+struct StoppedClock(Duration);
+
+impl StoppedClock {
+    fn at(time: Option<Timestamp>) -> Self {
+        Self(time.map_or(FIXED_TIME, |time| Duration::from_millis(time.0)))
+    }
+}
 
 impl HostWallClock for StoppedClock {
     fn resolution(&self) -> Duration {
@@ -139,7 +210,7 @@ impl HostWallClock for StoppedClock {
     }
 
     fn now(&self) -> Duration {
-        FIXED_TIME
+        self.0
     }
 }
 
@@ -147,19 +218,21 @@ impl HostWallClock for StoppedClock {
 /// deadline interrupts it; here every wait ends at once.
 impl monotonic_clock::Host for Sandbox {
     fn now(&mut self) -> Result<u64> {
-        Ok(0)
+        Ok(self.monotonic.read())
     }
 
     fn resolution(&mut self) -> Result<u64> {
         Ok(1)
     }
 
-    fn subscribe_instant(&mut self, _when: u64) -> Result<Resource<DynPollable>> {
+    fn subscribe_instant(&mut self, when: u64) -> Result<Resource<DynPollable>> {
+        self.monotonic.wait_until(when);
         let ready = self.table.push(AlwaysReady)?;
         subscribe(&mut self.table, ready)
     }
 
-    fn subscribe_duration(&mut self, _duration: u64) -> Result<Resource<DynPollable>> {
+    fn subscribe_duration(&mut self, duration: u64) -> Result<Resource<DynPollable>> {
+        self.monotonic.wait_for(duration);
         self.subscribe_instant(0)
     }
 }

@@ -1,10 +1,12 @@
-use handler_host_core::{Call, Description, Failure, Response};
-use wasmtime::component::{Component, Linker};
+use handler_host_core::{Call, Description, Failure, Query, Response, Timestamp};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Result, Store};
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 
+use crate::contract::Contract;
 use crate::error::{DescribeError, ModuleError};
-use crate::sandbox::Sandbox;
-use crate::v0_1;
+use crate::sandbox::{MonotonicClock, Sandbox};
+use crate::{v0_1, v0_2};
 
 /// What the interfaces of every version of the world begin with.
 const PACKAGE: &str = "handler-host:handler/";
@@ -14,35 +16,46 @@ const PACKAGE: &str = "handler-host:handler/";
 pub enum World {
     /// Version 0.1.
     V0_1,
+    /// Version 0.2.
+    V0_2,
 }
 
 impl World {
     /// The versions that this host serves.
-    const NEWEST_FIRST: [Self; 1] = [Self::V0_1];
+    const NEWEST_FIRST: [Self; 2] = [Self::V0_2, Self::V0_1];
+
+    fn contract(self) -> Contract {
+        match self {
+            Self::V0_1 => v0_1::CONTRACT,
+            Self::V0_2 => v0_2::CONTRACT,
+        }
+    }
+
+    /// What the monotonic clock of a call shows.
+    pub(crate) fn monotonic_clock(self) -> MonotonicClock {
+        match self {
+            Self::V0_1 => v0_1::MONOTONIC_CLOCK,
+            Self::V0_2 => v0_2::MONOTONIC_CLOCK,
+        }
+    }
 
     /// The name and version of the world's package, such as `handler-host:handler@0.1.0`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::V0_1 => v0_1::NAME,
-        }
+        self.contract().name
     }
 
     /// The full name of the world, as the image of a component states it, such as
     /// `handler-host:handler/handler@0.1.0`.
     #[must_use]
     pub fn target(self) -> &'static str {
-        match self {
-            Self::V0_1 => v0_1::TARGET,
-        }
+        self.contract().target
     }
 
     /// The functions that a component of this world exports.
     #[must_use]
     pub fn exports(self) -> &'static [&'static str] {
-        match self {
-            Self::V0_1 => &v0_1::EXPORTS,
-        }
+        self.contract().exports
     }
 
     fn version(self) -> &'static str {
@@ -70,17 +83,23 @@ impl World {
     }
 }
 
-/// The linkers of all worlds that this host serves.
+/// Links components to their world.
 #[derive(Clone)]
 pub(crate) struct Linkers {
-    v0_1: Linker<Sandbox>,
+    /// It has the interfaces of every world, whose names differ by their version.
+    linker: Linker<Sandbox>,
 }
 
 impl Linkers {
     pub(crate) fn new(engine: &Engine) -> Result<Self> {
-        Ok(Self {
-            v0_1: v0_1::linker(engine)?,
-        })
+        let mut linker = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+        linker.allow_shadowing(true);
+        monotonic_clock::add_to_linker::<_, HasSelf<Sandbox>>(&mut linker, |sandbox| sandbox)?;
+        linker.allow_shadowing(false);
+        v0_1::add_to_linker(&mut linker)?;
+        v0_2::add_to_linker(&mut linker)?;
+        Ok(Self { linker })
     }
 
     /// Links a component to its world.
@@ -100,9 +119,13 @@ impl Linkers {
     }
 
     fn link_to(&self, world: World, component: &Component) -> Result<Linked, ModuleError> {
-        match world {
-            World::V0_1 => v0_1::link(&self.v0_1, component).map(Linked::V0_1),
-        }
+        let contract = world.contract();
+        contract.check(component)?;
+        let linked = match world {
+            World::V0_1 => v0_1::link(&self.linker, component).map(Linked::V0_1),
+            World::V0_2 => v0_2::link(&self.linker, component).map(Linked::V0_2),
+        };
+        linked.map_err(|error| contract.another_world(format!("{error:#}")))
     }
 }
 
@@ -110,16 +133,20 @@ impl Linkers {
 pub(crate) struct Input {
     pub(crate) parent: String,
     pub(crate) children: Vec<String>,
+    pub(crate) related: Vec<Vec<String>>,
     pub(crate) config: String,
+    pub(crate) now: Option<Timestamp>,
 }
 
 impl From<&Call<'_>> for Input {
     fn from(call: &Call<'_>) -> Self {
-        let children = call.children.iter().map(|child| (*child).to_owned());
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         Self {
             parent: call.parent.to_owned(),
-            children: children.collect(),
+            children: texts(call.children),
+            related: call.related.iter().map(|answer| texts(answer)).collect(),
             config: call.config.to_owned(),
+            now: call.now,
         }
     }
 }
@@ -128,18 +155,21 @@ impl From<&Call<'_>> for Input {
 #[derive(Clone)]
 pub(crate) enum Linked {
     V0_1(v0_1::HandlerPre<Sandbox>),
+    V0_2(v0_2::HandlerPre<Sandbox>),
 }
 
 impl Linked {
     pub(crate) fn world(&self) -> World {
         match self {
             Self::V0_1(_) => World::V0_1,
+            Self::V0_2(_) => World::V0_2,
         }
     }
 
     pub(crate) fn component(&self) -> &Component {
         match self {
             Self::V0_1(handler) => handler.instance_pre().component(),
+            Self::V0_2(handler) => handler.instance_pre().component(),
         }
     }
 
@@ -150,6 +180,20 @@ impl Linked {
     ) -> Result<Result<Description, DescribeError>> {
         match self {
             Self::V0_1(handler) => v0_1::describe(handler, store, config).await,
+            Self::V0_2(handler) => v0_2::describe(handler, store, config).await,
+        }
+    }
+
+    pub(crate) async fn related(
+        &self,
+        store: &mut Store<Sandbox>,
+        parent: &str,
+        config: &str,
+    ) -> Result<Result<Vec<Query>, Failure>> {
+        match self {
+            // It describes no related kinds.
+            Self::V0_1(_) => Ok(Ok(Vec::new())),
+            Self::V0_2(handler) => v0_2::related(handler, store, parent, config).await,
         }
     }
 
@@ -160,6 +204,7 @@ impl Linked {
     ) -> Result<Result<Response, Failure>> {
         match self {
             Self::V0_1(handler) => v0_1::reconcile(handler, store, input).await,
+            Self::V0_2(handler) => v0_2::reconcile(handler, store, input).await,
         }
     }
 }
@@ -181,7 +226,7 @@ mod tests {
     #[test]
     fn an_import_of_another_version_is_refused_with_the_versions_that_are_served() {
         let error = World::of(["handler-host:handler/types@0.9.0"]).unwrap_err();
-        let message = "was built for handler-host:handler@0.9.0, this host speaks 0.1.0;";
+        let message = "was built for handler-host:handler@0.9.0, this host speaks 0.2.0 and 0.1.0;";
         assert!(error.to_string().starts_with(message), "{error}");
     }
 

@@ -1,7 +1,8 @@
-//! Arguments whose value is one of a fixed list.
+//! Arguments whose value is one of a fixed list, or has a form of its own.
 
 use clap::ValueEnum;
-use handler_host_core::OnParentDelete;
+use handler_host_core::{OnParentDelete, Timestamp};
+use k8s_openapi::jiff;
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum PushOutput {
@@ -77,4 +78,13 @@ impl From<ParentDelete> for OnParentDelete {
             ParentDelete::Orphan => Self::Orphan,
         }
     }
+}
+
+/// A time of day in RFC 3339.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    let time: Option<jiff::Timestamp> = text.parse().ok();
+    let millis = time.and_then(|it| u64::try_from(it.as_millisecond()).ok());
+    millis.map(Timestamp).ok_or_else(|| {
+        "it is no time since 1970 in RFC 3339; write it as 2026-01-31T12:00:00Z".to_owned()
+    })
 }

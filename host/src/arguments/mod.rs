@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use handler_host_cluster::LeaseName;
-use handler_host_core::{CallLimits, Kind};
+use handler_host_core::{CallLimits, Kind, Timestamp};
 use http::Uri;
 
 pub(crate) use choices::{
@@ -20,7 +20,7 @@ use crate::traces;
 /// Run Kubernetes handlers: WebAssembly components that say which objects should exist.
 ///
 /// The host watches, checks, applies, reports and retries. A handler has no network, no credentials,
-/// no files and no clock: it is a function from (parent, observed children, config) to desired children.
+/// no files and no clock: it is a function from (parent, observed children, related objects, config, time) to desired children.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -317,6 +317,10 @@ pub(crate) struct DiffArguments {
     #[arg(long, value_name = "WHAT", default_value = "delete")]
     pub(crate) on_parent_delete: ParentDelete,
 
+    /// The time of day that a handler with a clock is told, such as 2026-01-31T12:00:00Z [default: the present]
+    #[arg(long, value_name = "TIME", value_parser = choices::time)]
+    pub(crate) now: Option<Timestamp>,
+
     /// The format of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: DiffOutput,
@@ -359,6 +363,18 @@ pub(crate) struct RenderArguments {
     /// The parents, as YAML or JSON; `-` for standard input
     #[arg(short, long, value_name = "FILE")]
     pub(crate) filename: PathBuf,
+
+    /// The children that the parents have already, as YAML or JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) children: Option<PathBuf>,
+
+    /// Other objects that the handler may see, as YAML or JSON. It sees those of them that it asks for
+    #[arg(long, value_name = "FILE")]
+    pub(crate) related: Option<PathBuf>,
+
+    /// The time of day that a handler with a clock is told, such as 2026-01-31T12:00:00Z [default: the present]
+    #[arg(long, value_name = "TIME", value_parser = choices::time)]
+    pub(crate) now: Option<Timestamp>,
 
     /// The format of the output: the children as YAML, or everything that the handler returned as JSON
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]

@@ -324,7 +324,7 @@ spec:
     )]
     #[case::an_unknown_field(
         &format!("{}---\n{}  limts: {{}}\n", handler("a"), handler("b")),
-        "DIR/a.yaml, document 2: spec.limts is no field of a Handler; there it has children, config, limits, module, parent, paused, rollout, serviceAccount"
+        "DIR/a.yaml, document 2: spec.limts is no field of a Handler; there it has children, clock, config, limits, module, parent, paused, related, rollout, serviceAccount"
     )]
     #[case::a_value_out_of_bounds(
         &format!("{}  limits: {{deadline: 5h}}\n", handler("a")),

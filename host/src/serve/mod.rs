@@ -14,7 +14,7 @@ mod supervisor;
 
 use std::sync::Arc;
 
-use handler_host_cluster::{ObjectMemory, ServingOptions};
+use handler_host_cluster::{ObjectMemory, RelatedWatches, ServingOptions};
 use handler_host_engine::{Memo, Runtime};
 use handler_host_registry::{Access, Store};
 
@@ -32,6 +32,7 @@ pub(crate) struct HostContext {
     pub(crate) runtime: Runtime,
     pub(crate) memo: Arc<Memo>,
     pub(crate) object_memory: ObjectMemory,
+    pub(crate) related: RelatedWatches,
     /// Where good modules are kept; None where nothing can be written.
     pub(crate) store: Option<Store>,
     pub(crate) access: Access,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use handler_host_cluster::{
-    ClusterError, Kinds, NotServed, ParentCounts, Serving, ServingNews, WatchedKinds,
+    ClusterError, Kinds, NotServed, ParentCounts, Serving, ServingNews, WatchPlace, WatchedKinds,
 };
 use handler_host_core::{GrantError, GrantRequest, Rule, ServingState, TrialProgress, TrialSoFar};
 use kube::Client;
@@ -66,12 +66,14 @@ impl ServingStage {
         client: &HandlerClient,
     ) -> Result<Self, ClusterError> {
         let metrics = host.monitoring.metrics.handler(handler);
-        let watched = kinds.watch(
-            &client.client,
-            &host.options.namespaces,
-            metrics,
-            &host.object_memory,
-        )?;
+        let place = WatchPlace {
+            client: &client.client,
+            account: client.account.as_deref(),
+            namespaces: &host.options.namespaces,
+            memory: &host.object_memory,
+            related: &host.related,
+        };
+        let watched = kinds.watch(&place, metrics)?;
         Ok(Self::Watching(Box::new(watched)))
     }
 

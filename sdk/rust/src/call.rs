@@ -1,24 +1,49 @@
 //! The two calls, from text to typed values and back. They are the same on WebAssembly and in tests.
 
+use std::time::SystemTime;
+
 use serde::de::DeserializeOwned;
 use serde_json::Deserializer;
 use serde_path_to_error::{Path, Segment};
 
-use crate::{Description, Failure, Handler, ObservedChildren, Request, Response};
+use crate::{
+    Description, Failure, Handler, ObservedObjects, Query, RelatedObjects, Request, Response,
+};
 
 pub(crate) fn describe<H: Handler>(config: &str) -> Result<Description, String> {
     parse_config(config).map(|config| H::describe(&config))
 }
 
-pub(crate) fn reconcile<H: Handler>(
-    parent: &str,
-    children: Vec<String>,
-    config: &str,
-) -> Result<Response, Failure> {
+/// The input of one call of `reconcile` as the host passes it.
+#[derive(Debug, Default)]
+pub(crate) struct RawRequest {
+    pub(crate) parent: String,
+    pub(crate) children: Vec<String>,
+    pub(crate) related: Vec<Vec<String>>,
+    pub(crate) config: String,
+    pub(crate) now: Option<SystemTime>,
+}
+
+pub(crate) fn related<H: Handler>(parent: &str, config: &str) -> Result<Vec<Query>, Failure> {
+    let config = parse_config(config).map_err(Failure::Permanent)?;
+    let parent = parse_parent(parent).map_err(Failure::Permanent)?;
+    H::related(&parent, &config)
+}
+
+pub(crate) fn reconcile<H: Handler>(request: RawRequest) -> Result<Response, Failure> {
+    let RawRequest {
+        parent,
+        children,
+        related,
+        config,
+        now,
+    } = request;
     H::reconcile(Request {
-        config: parse_config(config).map_err(Failure::Permanent)?,
-        parent: parse_parent(parent).map_err(Failure::Permanent)?,
-        children: ObservedChildren::from_texts(children),
+        config: parse_config(&config).map_err(Failure::Permanent)?,
+        parent: parse_parent(&parent).map_err(Failure::Permanent)?,
+        children: ObservedObjects::from_texts(children),
+        related: RelatedObjects::from_texts(related),
+        now,
     })
 }
 

@@ -1,11 +1,15 @@
 //! The boundary of the component: the generated bindings, and the way between them and this crate's types.
 
 use std::marker::PhantomData;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bindings::handler_host::handler::types as wit;
 
-use crate::{Description, Event, Failure, Handler, Kind, Readiness, Response, Severity, call};
+use crate::call::{self, RawRequest};
+use crate::{
+    Description, Event, Failure, Handler, Kind, Operator, Place, Query, Readiness, Requeue,
+    Requirement, Response, Selection, Severity,
+};
 
 /// Generated from the contract, `handler.wit`.
 #[allow(
@@ -47,15 +51,27 @@ impl<H: Handler> bindings::Guest for ExportedHandler<H> {
         call::describe::<H>(&config).map(Into::into)
     }
 
+    fn related(parent: String, config: String) -> Result<Vec<wit::Query>, wit::Failure> {
+        let queries = call::related::<H>(&parent, &config)?;
+        Ok(queries.into_iter().map(Into::into).collect())
+    }
+
     fn reconcile(request: wit::Request) -> Result<wit::Response, wit::Failure> {
         let wit::Request {
             parent,
             children,
+            related,
             config,
+            now_ms,
         } = request;
-        call::reconcile::<H>(&parent, children, &config)
-            .map(Into::into)
-            .map_err(Into::into)
+        let request = RawRequest {
+            parent,
+            children,
+            related,
+            config,
+            now: now_ms.map(|now| SystemTime::UNIX_EPOCH + Duration::from_millis(now)),
+        };
+        Ok(call::reconcile::<H>(request)?.into())
     }
 }
 
@@ -70,13 +86,64 @@ impl From<Description> for wit::Description {
         Description {
             parent,
             children,
+            related,
             finalizer,
+            clock,
         }: Description,
     ) -> Self {
         Self {
             parent: parent.into(),
             children: children.into_iter().map(Into::into).collect(),
+            related: related.into_iter().map(Into::into).collect(),
             finalizer,
+            clock_ms: clock.map(milliseconds),
+        }
+    }
+}
+
+impl From<Query> for wit::Query {
+    fn from(
+        Query {
+            kind,
+            place,
+            selection,
+        }: Query,
+    ) -> Self {
+        Self {
+            kind: kind.into(),
+            place: match place {
+                Place::ParentNamespace => wit::Place::ParentNamespace,
+                Place::Namespace(namespace) => wit::Place::Namespace(namespace),
+                Place::Everywhere => wit::Place::Everywhere,
+            },
+            selection: match selection {
+                Selection::Name(name) => wit::Selection::Name(name),
+                Selection::Labels(labels) => {
+                    wit::Selection::Labels(labels.into_iter().map(Into::into).collect())
+                }
+                Selection::All => wit::Selection::All,
+            },
+        }
+    }
+}
+
+impl From<Requirement> for wit::Requirement {
+    fn from(
+        Requirement {
+            key,
+            operator,
+            values,
+        }: Requirement,
+    ) -> Self {
+        Self {
+            key,
+            operator: match operator {
+                Operator::In => wit::Operator::IsIn,
+                Operator::NotIn => wit::Operator::IsNotIn,
+                Operator::Exists => wit::Operator::Exists,
+                Operator::DoesNotExist => wit::Operator::DoesNotExist,
+            },
+            values,
         }
     }
 }
@@ -91,7 +158,20 @@ impl From<Response> for wit::Response {
                 Readiness::Waiting(message) => wit::Readiness::Waiting(message),
             },
             events: response.events.into_iter().map(Into::into).collect(),
-            requeue_after_ms: response.requeue_after.map(milliseconds),
+            requeue: response.requeue.map(Into::into),
+        }
+    }
+}
+
+impl From<Requeue> for wit::Requeue {
+    fn from(requeue: Requeue) -> Self {
+        match requeue {
+            Requeue::After(delay) => Self::AfterMs(milliseconds(delay)),
+            Requeue::At(time) => {
+                // A time before 1970 is over.
+                let since = time.duration_since(SystemTime::UNIX_EPOCH);
+                Self::AtMs(milliseconds(since.unwrap_or_default()))
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -51,23 +52,42 @@ pub struct Description {
     pub parent: Kind,
     /// Every kind that may be returned as a child.
     pub children: Vec<Kind>,
+    /// Every kind that [`related`](crate::Handler::related) may ask for.
+    pub related: Vec<Kind>,
     /// Whether the handler must be called for a parent that is being deleted, before it is removed.
     pub finalizer: bool,
+    /// To what the time of day that the handler gets is rounded down; None if it gets none.
+    pub clock: Option<Duration>,
 }
 
 impl Description {
-    /// A handler for parents of this kind, with no children yet and no finalizer.
+    /// A handler for parents of this kind, with no children yet, no finalizer and no clock.
     pub fn new(parent: Kind) -> Self {
         Self {
             parent,
             children: Vec::new(),
+            related: Vec::new(),
             finalizer: false,
+            clock: None,
         }
     }
 
     /// Adds a kind that the handler may return as a child.
     pub fn child(mut self, kind: Kind) -> Self {
         self.children.push(kind);
+        self
+    }
+
+    /// Adds a kind that [`related`](crate::Handler::related) may ask for.
+    pub fn related(mut self, kind: Kind) -> Self {
+        self.related.push(kind);
+        self
+    }
+
+    /// Asks for the time of day, rounded down to this granularity, which is a second at least. The coarser it is, the more
+    /// calls have the same input, which the host answers from memory.
+    pub fn clock(mut self, granularity: Duration) -> Self {
+        self.clock = Some(granularity);
         self
     }
 

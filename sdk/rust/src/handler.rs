@@ -1,6 +1,6 @@
 use serde::de::DeserializeOwned;
 
-use crate::{Description, Failure, Request, Response};
+use crate::{Description, Failure, Query, Request, Response};
 
 /// A handler decides which objects should exist for one object.
 ///
@@ -19,6 +19,18 @@ pub trait Handler {
 
     /// Describes this handler. The host calls it when the module is loaded or its config changes.
     fn describe(config: &Self::Config) -> Description;
+
+    /// Says which other objects the response for a parent depends on. The host passes them to
+    /// [`reconcile`](Self::reconcile) as [`related`](Request::related), and calls that again when one of them changes,
+    /// appears or goes. Every kind that is asked for has to be [described](Description::related).
+    ///
+    /// # Errors
+    ///
+    /// As those of [`reconcile`](Self::reconcile).
+    fn related(parent: &Self::Parent, config: &Self::Config) -> Result<Vec<Query>, Failure> {
+        let _ = (parent, config);
+        Ok(Vec::new())
+    }
 
     /// Decides what should exist for one parent.
     ///

@@ -1,7 +1,7 @@
 //! Write handlers for handler-host in Rust.
 //!
 //! A handler decides which objects (*children*) should exist for one object (the *parent*). It is a
-//! pure function from the parent, the observed children and a config to the desired children; the
+//! pure function from the parent, the observed children, related objects and a config to the desired children; the
 //! host does the rest. Implement [`Handler`], pass the type to [`export!`], and build the crate as a
 //! `cdylib`. The result is the component that the host loads.
 //!
@@ -83,8 +83,8 @@
 //! # What a handler cannot do
 //!
 //! The host starts a fresh instance for every call, so globals do not survive. There is no network,
-//! no file system, no environment, no arguments. Clocks stand still, a sleep returns at once, and
-//! random numbers are seeded from the input: the same input gives the same output. What a handler
+//! no file system, no environment, no arguments. The wall clock stands still, at the time of the request if the handler
+//! [describes a clock](Description::clock); a sleep returns at once, and random numbers are seeded from the input: the same input gives the same output. What a handler
 //! prints, a panic's message and the lines of [`log`] become lines of the host's log.
 
 mod call;
@@ -93,6 +93,7 @@ mod description;
 mod handler;
 pub mod log;
 pub mod quantity;
+mod query;
 mod request;
 mod response;
 pub mod testing;
@@ -100,8 +101,9 @@ pub mod testing;
 pub use description::{Description, Kind, NoConfig};
 pub use handler::Handler;
 pub use quantity::Quantity;
-pub use request::{Metadata, ObservedChildren, Request};
-pub use response::{Event, Failure, Readiness, Response, Severity};
+pub use query::{Operator, Place, Query, Requirement, Selection};
+pub use request::{Metadata, ObservedObjects, RelatedObjects, Request};
+pub use response::{Event, Failure, Readiness, Requeue, Response, Severity};
 
 #[doc(hidden)]
 pub use component::{ExportedHandler, bindings};

@@ -1,34 +1,79 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::Kind;
 
-/// The input of one call: the parent, its observed children and the handler's config.
+/// The input of one call: the parent, its observed children, related objects, the handler's config and the time.
 #[derive(Debug)]
 pub struct Request<P, C> {
     /// The object to decide for.
     pub parent: P,
-    /// The children of this parent that exist now.
-    pub children: ObservedChildren,
+    /// The children of this parent that exist now. They are only what this handler's earlier responses led to. A child
+    /// being deleted is included.
+    pub children: ObservedObjects,
+    /// The objects that answer the queries of [`Handler::related`](crate::Handler::related).
+    pub related: RelatedObjects,
     /// The handler's config.
     pub config: C,
+    /// The time of day, rounded down to the granularity that the handler [describes](crate::Description::clock). It is None
+    /// if the handler describes none.
+    pub now: Option<SystemTime>,
 }
 
-/// The observed children of one parent, ordered by apiVersion, kind, namespace and name. They are only
-/// what this handler's earlier responses led to. A child being deleted is included.
+/// The answers to a handler's queries.
+#[derive(Debug, Default)]
+pub struct RelatedObjects {
+    answers: Vec<ObservedObjects>,
+    none: ObservedObjects,
+}
+
+impl RelatedObjects {
+    pub(crate) fn from_texts(answers: Vec<Vec<String>>) -> Self {
+        Self {
+            answers: answers
+                .into_iter()
+                .map(ObservedObjects::from_texts)
+                .collect(),
+            none: ObservedObjects::default(),
+        }
+    }
+
+    /// The objects that answer the query of this index, the first of which is 0. There are none if there is no such query.
+    #[must_use]
+    pub fn answer(&self, query: usize) -> &ObservedObjects {
+        self.answers.get(query).unwrap_or(&self.none)
+    }
+
+    /// The objects of this kind in all answers. One that answers two queries is there twice.
+    pub fn of_kind<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = &'a Value> {
+        self.answers.iter().flat_map(|answer| answer.of_kind(kind))
+    }
+
+    /// The first object of this kind and name, in whatever answer and namespace.
+    #[must_use]
+    pub fn get(&self, kind: &Kind, name: &str) -> Option<&Value> {
+        self.answers
+            .iter()
+            .find_map(|answer| answer.get(kind, name))
+    }
+}
+
+/// Objects that exist, as JSON: children ordered by apiVersion, kind, namespace and name, or the answer to a query ordered
+/// by namespace and name.
 ///
 /// They are parsed when the handler first reads them, so a handler that decides from its parent alone
 /// does not pay for them.
 #[derive(Debug, Default)]
-pub struct ObservedChildren {
+pub struct ObservedObjects {
     texts: Vec<String>,
     objects: OnceCell<Vec<Value>>,
 }
 
-impl ObservedChildren {
+impl ObservedObjects {
     pub(crate) fn from_texts(texts: Vec<String>) -> Self {
         Self {
             texts,
@@ -78,7 +123,7 @@ impl ObservedChildren {
     }
 }
 
-impl<'a> IntoIterator for &'a ObservedChildren {
+impl<'a> IntoIterator for &'a ObservedObjects {
     type Item = &'a Value;
     type IntoIter = std::slice::Iter<'a, Value>;
 
@@ -88,8 +133,9 @@ impl<'a> IntoIterator for &'a ObservedChildren {
 }
 
 fn parse(text: &str) -> Value {
-    serde_json::from_str(text)
-        .unwrap_or_else(|error| panic!("the host passed a child that is not JSON: {error}: {text}"))
+    serde_json::from_str(text).unwrap_or_else(|error| {
+        panic!("the host passed an object that is not JSON: {error}: {text}")
+    })
 }
 
 /// The part of an object's `metadata` that handlers read.
@@ -143,8 +189,8 @@ mod tests {
 
     use super::*;
 
-    fn children() -> ObservedChildren {
-        ObservedChildren::from_texts(vec![
+    fn children() -> ObservedObjects {
+        ObservedObjects::from_texts(vec![
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}).to_string(),
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}).to_string(),
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}).to_string(),
@@ -161,8 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn related_objects_are_found_by_their_query_or_their_name() {
+        let texts = |names: &[&str]| -> Vec<String> {
+            let object = |name: &&str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}});
+            names.iter().map(|name| object(name).to_string()).collect()
+        };
+        let related = RelatedObjects::from_texts(vec![texts(&[]), texts(&["a", "b"])]);
+        assert!(related.answer(0).is_empty());
+        assert_eq!(related.answer(1).len(), 2);
+        assert!(related.answer(2).is_empty());
+        let kind = Kind::new("v1", "Secret");
+        assert_eq!(related.get(&kind, "b"), related.of_kind(&kind).nth(1));
+    }
+
+    #[test]
     fn children_that_are_not_read_are_not_parsed() {
-        let children = ObservedChildren::from_texts(vec!["not JSON".to_owned()]);
+        let children = ObservedObjects::from_texts(vec!["not JSON".to_owned()]);
         assert_eq!(children.len(), 1);
         assert!(children.objects.get().is_none());
     }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -26,8 +26,17 @@ pub struct Response {
     pub readiness: Readiness,
     /// Events to publish on the parent when this call changes something.
     pub events: Vec<Event>,
-    /// The delay after which the host calls again though nothing changed.
-    pub requeue_after: Option<Duration>,
+    /// When the host calls again though nothing changed.
+    pub requeue: Option<Requeue>,
+}
+
+/// When the host calls again though nothing changed: in a second at the earliest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requeue {
+    /// After this delay.
+    After(Duration),
+    /// At this time of day.
+    At(SystemTime),
 }
 
 /// The parent's condition `Ready`.
@@ -63,7 +72,7 @@ impl Response {
             status: None,
             readiness: Readiness::Ready,
             events: Vec::new(),
-            requeue_after: None,
+            requeue: None,
         }
     }
 
@@ -98,7 +107,13 @@ impl Response {
 
     /// Asks for a call after this delay, though nothing changed. Less than a second counts as one second.
     pub fn requeue_after(mut self, delay: Duration) -> Self {
-        self.requeue_after = Some(delay);
+        self.requeue = Some(Requeue::After(delay));
+        self
+    }
+
+    /// Asks for a call at this time of day, though nothing changed. If it is over, the call comes in a second.
+    pub fn requeue_at(mut self, time: SystemTime) -> Self {
+        self.requeue = Some(Requeue::At(time));
         self
     }
 
@@ -237,7 +252,8 @@ mod tests {
         assert_eq!(response.readiness, Readiness::Waiting("not yet".into()));
         assert_eq!(response.status_patch(), Some(json!({"size": 1})));
         assert_eq!(response.events, [Event::warning("Odd", "look")]);
-        assert_eq!(response.requeue_after, Some(Duration::from_secs(5)));
+        let delay = Duration::from_secs(5);
+        assert_eq!(response.requeue, Some(Requeue::After(delay)));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Calls of a handler as the host makes them, for tests in plain Rust.
 
 use std::marker::PhantomData;
+use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{Description, Failure, Handler, Response, call};
+use crate::call::{self, RawRequest};
+use crate::{Description, Failure, Handler, Query, Response};
 
-/// One call of a handler. Parent, children and config pass through JSON text, as they do in the host.
+/// One call of a handler. Parent, children, related objects and config pass through JSON text, as they do in the host.
 ///
 /// ```
 /// # use handler_sdk::{Description, Failure, Handler, Kind, NoConfig, Request, Response};
@@ -33,7 +35,9 @@ use crate::{Description, Failure, Handler, Response, call};
 pub struct TestCall<H> {
     parent: Value,
     children: Vec<String>,
+    related: Vec<Vec<String>>,
     config: Value,
+    now: Option<SystemTime>,
     handler: PhantomData<H>,
 }
 
@@ -47,7 +51,9 @@ impl<H: Handler> TestCall<H> {
         Self {
             parent: to_json(parent),
             children: Vec::new(),
+            related: Vec::new(),
             config: json!({}),
+            now: None,
             handler: PhantomData,
         }
     }
@@ -72,17 +78,45 @@ impl<H: Handler> TestCall<H> {
         self
     }
 
+    /// Adds the answer to the next query. The first one answers the first query.
+    ///
+    /// # Panics
+    ///
+    /// When an object does not serialise to JSON.
+    pub fn related(mut self, answer: impl IntoIterator<Item = impl Serialize>) -> Self {
+        let texts = answer.into_iter().map(|object| to_json(object).to_string());
+        self.related.push(texts.collect());
+        self
+    }
+
+    /// Sets the time of day.
+    pub fn now(mut self, now: SystemTime) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// Calls [`Handler::related`].
+    ///
+    /// # Errors
+    ///
+    /// The handler's failure, or a permanent failure if parent or config do not parse.
+    pub fn queries(&self) -> Result<Vec<Query>, Failure> {
+        call::related::<H>(&self.parent.to_string(), &self.config.to_string())
+    }
+
     /// Calls [`Handler::reconcile`].
     ///
     /// # Errors
     ///
     /// The handler's failure, or a permanent failure if parent or config do not parse.
     pub fn reconcile(self) -> Result<Response, Failure> {
-        call::reconcile::<H>(
-            &self.parent.to_string(),
-            self.children,
-            &self.config.to_string(),
-        )
+        call::reconcile::<H>(RawRequest {
+            parent: self.parent.to_string(),
+            children: self.children,
+            related: self.related,
+            config: self.config.to_string(),
+            now: self.now,
+        })
     }
 }
 

@@ -37,10 +37,14 @@ fn is_within_bounds(settings: &Settings) {
         children,
         child_bytes,
         status_bytes,
+        related,
+        related_bytes,
     } = settings.limits;
     assert!(children <= 1000);
     assert!((1 << 10..=1 << 20).contains(&child_bytes));
     assert!((1 << 10..=1 << 20).contains(&status_bytes));
+    assert!(related <= 10_000);
+    assert!((1 << 10..=64 << 20).contains(&related_bytes));
     let rollout = settings.rollout;
     let day = Duration::from_secs(24 * 60 * 60);
     assert!((0.0..=1.0).contains(&rollout.max_failure_ratio));
@@ -48,7 +52,10 @@ fn is_within_bounds(settings: &Settings) {
     if let ModuleLocation::Image(image) = &settings.module.location {
         assert!((Duration::from_secs(1)..=day).contains(&image.poll_interval));
     }
+    let clock = settings.clock;
+    assert!(clock.is_none_or(|it| (Duration::from_secs(1)..=day).contains(&it)));
     assert!(settings.children.len() <= 32);
+    assert!(settings.related.len() <= 32);
     let mut children = settings.children.iter();
     assert!(children.all(|child| !child.kind.is_same_kind(&settings.parent)));
     let config: Value = serde_json::from_str(&settings.config).expect("a module gets JSON");

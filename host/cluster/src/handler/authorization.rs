@@ -182,6 +182,7 @@ async fn is_allowed(client: &Client, right: &Right) -> Result<bool, ApiError> {
         resource: Some(right.plural.clone()),
         subresource: right.subresource.map(str::to_owned),
         namespace: right.namespace.clone(),
+        name: right.name.clone(),
         ..ResourceAttributes::default()
     };
     let review = SelfSubjectAccessReview {

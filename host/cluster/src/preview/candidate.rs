@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use handler_host_core::{
-    Grant, GrantRequest, HANDLER_LABEL, Object, ParentPreview, Preview, Scope,
+    Grant, GrantRequest, HANDLER_LABEL, Object, ParentPreview, Preview, Scope, Timestamp,
 };
 use kube::Client;
 use tokio::sync::Semaphore;
 
 use super::dry_run::DryRun;
 use super::error::PreviewError;
-use super::lists::list;
+use super::lists::{list, list_related};
 use crate::metrics::Metrics;
 use crate::reconcile::{AnswerMemory, CallableModule, HandlerAnswers, RunningModule};
-use crate::watching::{HandlerObjects, Kinds, ObjectMemory, WatchedKind};
+use crate::watching::{HandlerObjects, Kinds, ObjectMemory, RelatedKinds, WatchedKind, scopes_of};
 
 /// How many parents are tried at a time.
 const AT_A_TIME: usize = 16;
@@ -35,6 +35,8 @@ pub struct Candidate {
     pub answers: AnswerMemory,
     /// The memory in which the children count meanwhile.
     pub objects: ObjectMemory,
+    /// The time of day that it is told, if it may know it.
+    pub now: Timestamp,
     /// Whether the preview has the children of its changes; else nulls stand for them.
     pub shows_objects: bool,
 }
@@ -64,6 +66,7 @@ pub async fn preview(
         grant,
         parents,
         children,
+        related,
         ..
     } = Kinds::present(client, &candidate.request).await?;
     if parents.scope == Scope::Cluster && !candidate.namespaces.is_empty() {
@@ -77,6 +80,13 @@ pub async fn preview(
         .collect();
     // Parents first: a child that is created between the lists is observed then, and not taken for missing.
     let mut listed = list(client, &parents, &candidate.namespaces, "").await?;
+    let mut related_kinds = RelatedKinds::default();
+    for served in &related {
+        for scope in scopes_of(&grant, &served.kind, &candidate.namespaces) {
+            let objects = list_related(client, served, &scope).await?;
+            related_kinds.add_listed(&served.kind, objects, &memory);
+        }
+    }
     let labels = format!("{HANDLER_LABEL}={}", grant.handler);
     for kind in &kinds {
         for child in list(client, &kind.served, &candidate.namespaces, &labels).await? {
@@ -90,8 +100,8 @@ pub async fn preview(
     let outcomes = try_all(
         client,
         (&grant, &running, candidate.answers.of_handler()),
-        candidate.shows_objects,
-        &kinds,
+        candidate,
+        (&kinds, &related_kinds),
         (listed, &living),
         &progress,
     )
@@ -111,8 +121,8 @@ fn is_called(parent: &Object, running: &RunningModule) -> bool {
 async fn try_all(
     client: &Client,
     (grant, running, answers): (&Grant, &Arc<RunningModule>, HandlerAnswers),
-    shows_objects: bool,
-    kinds: &[WatchedKind],
+    candidate: &Candidate,
+    (kinds, related): (&[WatchedKind], &RelatedKinds),
     (parents, living): (Vec<Object>, &HashSet<String>),
     progress: &impl Fn(PreviewProgress),
 ) -> Result<Vec<(Arc<Object>, ParentPreview)>, PreviewError> {
@@ -128,9 +138,11 @@ async fn try_all(
             grant,
             running,
             kinds,
+            related,
             calls: &calls,
             answers: &answers,
-            shows_objects,
+            shows_objects: candidate.shows_objects,
+            now: candidate.now,
             parent: Arc::new(parent),
             living,
             metrics: &metrics,

@@ -2,7 +2,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use handler_host_core::{
-    Change, ChildProblem, Grant, Kind, Object, ParentPreview, Reason, Verdict, plan,
+    Change, ChildProblem, Grant, Kind, Object, ParentPreview, Reason, Timestamp, Undecided,
+    Verdict, plan,
 };
 use kube::Client;
 use tokio::sync::Semaphore;
@@ -10,9 +11,10 @@ use tokio::sync::Semaphore;
 use super::error::PreviewError;
 use crate::metrics::HandlerMetrics;
 use crate::reconcile::{
-    ChildWrite, DRY_RUN_ATTEMPTS, Effect, Executor, HandlerAnswers, RunningModule, decide, observe,
+    ChildWrite, DRY_RUN_ATTEMPTS, Decided, Effect, Executor, HandlerAnswers, RunningModule, answer,
+    ask, decide, observe,
 };
-use crate::watching::WatchedKind;
+use crate::watching::{RelatedKinds, WatchedKind};
 
 /// A module tried on one parent.
 pub(super) struct DryRun<'a> {
@@ -21,9 +23,12 @@ pub(super) struct DryRun<'a> {
     pub(super) grant: &'a Grant,
     pub(super) running: &'a Arc<RunningModule>,
     pub(super) kinds: &'a [WatchedKind],
+    pub(super) related: &'a RelatedKinds,
     /// Permits to call the module.
     pub(super) calls: &'a Semaphore,
     pub(super) answers: &'a HandlerAnswers,
+    /// The time of day that it is told.
+    pub(super) now: Timestamp,
     /// Whether the changes have the children.
     pub(super) shows_objects: bool,
     pub(super) parent: Arc<Object>,
@@ -38,14 +43,7 @@ impl DryRun<'_> {
         let decided = {
             // The semaphore is never closed.
             let _permit = self.calls.acquire().await;
-            decide(
-                self.running,
-                &self.parent,
-                &observed,
-                self.answers,
-                self.metrics,
-            )
-            .await
+            self.decide(&observed).await
         };
         // It is held to the end.
         let decided = match decided {
@@ -87,6 +85,23 @@ impl DryRun<'_> {
                 None => None,
             },
         })
+    }
+}
+
+impl DryRun<'_> {
+    async fn decide(&self, observed: &[(Kind, Arc<Object>)]) -> Result<Decided, Undecided> {
+        let queries = ask(self.running, &self.parent, self.metrics).await?;
+        let related = answer(self.running, &self.parent, &queries, self.related)?;
+        decide(
+            self.running,
+            &self.parent,
+            observed,
+            related,
+            self.now,
+            self.answers,
+            self.metrics,
+        )
+        .await
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use handler_host_core::{Object, Scope};
+use handler_host_core::{Object, RelatedScope, Scope};
 use kube::Client;
 use kube::api::ListParams;
 
@@ -19,18 +19,39 @@ pub(super) async fn list(
         Scope::Namespaced if !namespaces.is_empty() => namespaces.into_iter().map(Some).collect(),
         Scope::Namespaced | Scope::Cluster => vec![None],
     };
+    let params = ListParams::default().labels(labels);
     let mut objects = Vec::new();
     for place in places {
-        let api = served.api(client, place);
-        let page = |params| {
-            let api = api.clone();
-            async move { api.list(&params).await }
-        };
-        let read = |received: Received| received.into_object(&served.kind);
-        let listed = list_pages(ListParams::default().labels(labels), page, read).await;
-        let listed =
-            listed.map_err(|error| PreviewError::of(&error, format!("listing {}", served.kind)))?;
-        objects.extend(listed);
+        objects.extend(list_at(client, served, place, &params).await?);
     }
     Ok(objects)
+}
+
+/// Lists the related objects of a scope.
+pub(super) async fn list_related(
+    client: &Client,
+    served: &ServedKind,
+    scope: &RelatedScope,
+) -> Result<Vec<Object>, PreviewError> {
+    let mut params = ListParams::default().labels(&scope.labels.to_string());
+    if let Some(name) = &scope.name {
+        params = params.fields(&format!("metadata.name={name}"));
+    }
+    list_at(client, served, scope.namespace.as_deref(), &params).await
+}
+
+async fn list_at(
+    client: &Client,
+    served: &ServedKind,
+    place: Option<&str>,
+    params: &ListParams,
+) -> Result<Vec<Object>, PreviewError> {
+    let api = served.api(client, place);
+    let page = |params| {
+        let api = api.clone();
+        async move { api.list(&params).await }
+    };
+    let read = |received: Received| received.into_object(&served.kind);
+    let listed = list_pages(params.clone(), page, read).await;
+    listed.map_err(|error| PreviewError::of(&error, format!("listing {}", served.kind)))
 }

@@ -17,11 +17,12 @@ use super::answer_memory::{AnswerMemory, HandlerAnswers};
 use super::parent_states::ParentStates;
 use super::running_module::{CallableModule, FailedTrial, RunningModule};
 use super::write_budget::WriteBudget;
-use crate::api::{ApiClients, ProblemLog};
+use crate::api::{ApiClients, ProblemLog, ServedKind};
 use crate::health::{HeartbeatOf, Liveness};
 use crate::metrics::{HandlerMetrics, LabelValue as _, TRACES};
 use crate::watching::{
-    ClusterError, ContestedNames, FillProgress, KindsFollower, WatchedKind, WatchedKinds, WorkQueue,
+    ClusterError, ContestedNames, FillProgress, KindsFollower, RelatedKinds, WatchedKind,
+    WatchedKinds, WorkQueue,
 };
 
 /// How a handler is served.
@@ -64,6 +65,7 @@ pub(crate) struct Controller {
     pub(crate) grant: Grant,
     pub(crate) parents: WatchedKind,
     pub(crate) children: Vec<WatchedKind>,
+    pub(super) related: Arc<RelatedKinds>,
     pub(crate) states: ParentStates,
     pub(crate) contested: Arc<ContestedNames>,
     pub(crate) queue: Arc<WorkQueue>,
@@ -77,7 +79,9 @@ pub(crate) struct Controller {
     running: RwLock<Arc<RunningModule>>,
     /// The fields of a parent's status that the API server does not keep.
     pub(crate) dropped: RwLock<BTreeSet<FieldPath>>,
-    /// The granted kinds of children that are not served.
+    /// The granted kinds of related objects that are served.
+    pub(super) related_served: Vec<ServedKind>,
+    /// The granted kinds of children and of related objects that are not served.
     pub(super) missing: Vec<Kind>,
     /// Notices when kinds are served otherwise.
     pub(super) follower: Arc<KindsFollower>,
@@ -106,6 +110,8 @@ impl Controller {
             filled,
             fill_progress,
             metrics,
+            related_served,
+            related,
             missing,
             follower,
             ..
@@ -123,6 +129,7 @@ impl Controller {
             grant,
             parents,
             children,
+            related,
             states: ParentStates::default(),
             contested,
             queue,
@@ -138,6 +145,7 @@ impl Controller {
             fill_progress,
             running: RwLock::new(Arc::new(running)),
             dropped: RwLock::default(),
+            related_served,
             missing,
             follower,
             budget: WriteBudget::new(warnings.clone()),

@@ -1,11 +1,14 @@
 use std::sync::Arc;
 
-use handler_host_core::{Call, Decision, Effort, Failure, Fault, Kind, Object, Undecided};
+use handler_host_core::{
+    Call, Decision, Effort, Failure, Fault, Kind, Object, Timestamp, Undecided,
+};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::answer_memory::{HandlerAnswers, Held};
 use super::observe::seen_by;
+use super::related::RelatedObjects;
 use super::running_module::RunningModule;
 use crate::metrics::{CallOutcome, HandlerMetrics, LabelValue as _, TRACES};
 
@@ -18,27 +21,51 @@ pub(crate) struct Decided {
     pub(crate) held: Held,
 }
 
+/// The objects that a module is called with, beside its config.
+#[derive(Clone)]
+struct CallInput {
+    parent: Arc<Object>,
+    children: Vec<Arc<Object>>,
+    related: RelatedObjects,
+    now: Option<Timestamp>,
+}
+
+impl CallInput {
+    fn bytes(&self) -> usize {
+        let related = self.related.iter().flatten();
+        let objects = self.children.iter().chain(related).chain([&self.parent]);
+        objects.map(|object| object.text().len()).sum()
+    }
+}
+
 /// Calls a module for a parent and checks its response. Writes nothing. It waits until there is memory for the response,
 /// so who has a [`Decided`] drops it before.
 pub(crate) async fn decide(
     running: &Arc<RunningModule>,
     parent: &Arc<Object>,
     observed: &[(Kind, Arc<Object>)],
+    related: RelatedObjects,
+    now: Timestamp,
     answers: &HandlerAnswers,
     metrics: &HandlerMetrics,
 ) -> Result<Decided, Undecided> {
-    let children = seen_by(&running.grant, observed);
-    let children: Vec<_> = children.into_iter().cloned().collect();
-    let texts = children.iter().map(|child| child.text().len());
-    let input = texts.sum::<usize>() + parent.text().len();
-    let mut held = answers.hold_expected(input).await;
-    let mut decided = decide_within(running, parent, &children, held.answer, metrics).await;
+    let children = seen_by(&running.grant, observed).into_iter();
+    let clock = running.grant.clock;
+    let input = Arc::new(CallInput {
+        parent: parent.clone(),
+        children: children.cloned().collect(),
+        related,
+        now: clock.map(|granularity| now.rounded_down(granularity)),
+    });
+    let bytes = input.bytes();
+    let mut held = answers.hold_expected(bytes).await;
+    let mut decided = decide_within(running, &input, held.answer, metrics).await;
     if let Err(Undecided::Failed(Failure::Fault(Fault::Answer(_)))) = decided
         && held.answer < answers.most()
     {
         drop(held);
-        held = answers.hold_most(input).await;
-        decided = decide_within(running, parent, &children, held.answer, metrics).await;
+        held = answers.hold_most(bytes).await;
+        decided = decide_within(running, &input, held.answer, metrics).await;
     }
     let decision = decided?;
     answers.needed(&mut held, decision.memory);
@@ -48,24 +75,27 @@ pub(crate) async fn decide(
 /// Calls a module whose response may take `room` bytes.
 async fn decide_within(
     running: &Arc<RunningModule>,
-    parent: &Arc<Object>,
-    children: &[Arc<Object>],
+    input: &Arc<CallInput>,
     room: usize,
     metrics: &HandlerMetrics,
 ) -> Result<Decision, Undecided> {
-    tracing::debug!(handler = %running.grant.handler, object = %parent.key(), "calling the handler");
+    tracing::debug!(handler = %running.grant.handler, object = %input.parent.key(), "calling the handler");
     let span = tracing::info_span!(
         target: TRACES, "invoke", digest = %running.digest().short(), outcome = Empty,
     );
-    let (running, parent, children) = (running.clone(), parent.clone(), children.to_vec());
+    let (running, input) = (running.clone(), input.clone());
     // A guest may use its whole deadline; no async thread is to stand still that long.
-    let deciding =
-        tokio::task::spawn_blocking(move || call_and_check(&running, &parent, &children, room));
+    let deciding = tokio::task::spawn_blocking(move || call_and_check(&running, &input, room));
     let (decided, effort) = deciding
         .instrument(span.clone())
         .await
-        .unwrap_or_else(|error| (Err(host_failure(&error)), Effort::Nothing));
-    let outcome = CallOutcome::from(&decided);
+        .unwrap_or_else(|error| {
+            (
+                Err(Undecided::Failed(host_failure(&error))),
+                Effort::Nothing,
+            )
+        });
+    let outcome = CallOutcome::of(&decided);
     span.record("outcome", outcome.as_str());
     metrics.called(outcome, effort);
     decided
@@ -73,16 +103,18 @@ async fn decide_within(
 
 fn call_and_check(
     running: &Arc<RunningModule>,
-    parent: &Arc<Object>,
-    children: &[Arc<Object>],
+    input: &CallInput,
     room: usize,
 ) -> (Result<Decision, Undecided>, Effort) {
-    let texts: Vec<&str> = children.iter().map(|child| child.text()).collect();
+    let parent = &input.parent;
+    let related: Vec<_> = input.related.iter().map(|answer| texts(answer)).collect();
     let (answer, effort) = running.invoke.invoke_measured(&Call {
         object: &parent.key().to_string(),
         parent: parent.text(),
-        children: &texts,
+        children: &texts(&input.children),
+        related: &related,
         config: &running.config,
+        now: input.now,
         room,
     });
     let is_small = answer
@@ -98,30 +130,36 @@ fn call_and_check(
         let _ = tell.send(Decision::of(answer, &parent, &module.grant, room));
     }));
     let decided = told.recv();
-    let decided = decided.unwrap_or_else(|error| Err(host_failure(&error)));
+    let decided = decided.unwrap_or_else(|error| Err(Undecided::Failed(host_failure(&error))));
     (decided, effort)
 }
 
-fn host_failure(error: &dyn std::error::Error) -> Undecided {
-    Undecided::Failed(Failure::Temporary {
-        message: format!("the host failed to run the handler ({error})"),
-        delay: None,
-    })
+fn texts(objects: &[Arc<Object>]) -> Vec<&str> {
+    objects.iter().map(|object| object.text()).collect()
 }
 
-impl From<&Result<Decision, Undecided>> for CallOutcome {
-    fn from(decided: &Result<Decision, Undecided>) -> Self {
+pub(super) fn host_failure(error: &dyn std::error::Error) -> Failure {
+    Failure::Temporary {
+        message: format!("the host failed to run the handler ({error})"),
+        delay: None,
+    }
+}
+
+impl CallOutcome {
+    /// The outcome of a call whose answer was checked.
+    pub(super) fn of<T>(decided: &Result<T, Undecided>) -> Self {
         match decided {
             Ok(_) => Self::Answered,
-            Err(Undecided::Denied(_) | Undecided::Failed(Failure::Fault(Fault::Response(_)))) => {
-                Self::Denied
-            }
+            Err(
+                Undecided::Denied(_)
+                | Undecided::Failed(Failure::Fault(Fault::Response(_) | Fault::Queries(_))),
+            ) => Self::Denied,
             Err(Undecided::Failed(Failure::Permanent(_))) => Self::Permanent,
             Err(Undecided::Failed(Failure::Temporary { .. })) => Self::Temporary,
             Err(Undecided::Failed(Failure::Fault(Fault::Trap(_)))) => Self::Trapped,
             Err(Undecided::Failed(Failure::Fault(Fault::Deadline(_)))) => Self::Deadline,
             Err(Undecided::Failed(Failure::Fault(
-                Fault::Memory(_) | Fault::HostMemory(_) | Fault::Answer(_),
+                Fault::Memory(_) | Fault::HostMemory(_) | Fault::Answer(_) | Fault::NoRoom { .. },
             ))) => Self::Memory,
         }
     }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use handler_host_core::{Kind, Object};
 
-/// The input of a call: what the handler saw of a parent and its children, and the module that was called. If it is still
-/// the same, nothing is to be done: neither a request nor a call.
+/// The input of a call: what the handler saw of a parent, its children and related objects, and the module that was called.
+/// If it is still the same, nothing is to be done: neither a request nor a call. The time of day is no news.
 ///
 /// The host's own writes to children are a new input, so that the handler sees what came of them. What the host itself
 /// wrote into the parent's status is none.
@@ -14,11 +14,17 @@ pub(crate) struct Fingerprint {
     parent: u64,
     status: u64,
     children: u64,
+    related: u64,
 }
 
 impl Fingerprint {
-    /// What is observed. `module` differs where module, config or limits do.
-    pub(crate) fn of(module: u64, parent: &Object, children: &[(Kind, Arc<Object>)]) -> Self {
+    /// What is observed. `module` differs where module, config or limits do, and `related` where related objects do.
+    pub(crate) fn of(
+        module: u64,
+        parent: &Object,
+        children: &[(Kind, Arc<Object>)],
+        related: u64,
+    ) -> Self {
         let mut hasher = DefaultHasher::new();
         for (kind, child) in children {
             (kind, child.content_hash(), child.status_hash()).hash(&mut hasher);
@@ -28,6 +34,7 @@ impl Fingerprint {
             parent: parent.content_hash(),
             status: parent.status_hash(),
             children: hasher.finish(),
+            related,
         }
     }
 
@@ -64,37 +71,38 @@ mod tests {
 
     #[test]
     fn the_status_that_the_host_wrote_is_no_news() {
-        let mut seen = Fingerprint::of(1, &object("p", 1, 1, 1), &[]);
+        let mut seen = Fingerprint::of(1, &object("p", 1, 1, 1), &[], 0);
         seen.wrote_status(&object("p", 1, 1, 1), &object("p", 2, 1, 2));
-        assert_eq!(seen, Fingerprint::of(1, &object("p", 2, 1, 2), &[]));
+        assert_eq!(seen, Fingerprint::of(1, &object("p", 2, 1, 2), &[], 0));
     }
 
     #[test]
     fn what_others_wrote_at_the_same_time_is_news() {
-        let mut seen = Fingerprint::of(1, &object("p", 1, 1, 1), &[]);
+        let mut seen = Fingerprint::of(1, &object("p", 1, 1, 1), &[], 0);
         seen.wrote_status(&object("p", 1, 1, 1), &object("p", 3, 2, 2));
-        assert_ne!(seen, Fingerprint::of(1, &object("p", 3, 2, 2), &[]));
-        let mut seen = Fingerprint::of(1, &object("p", 1, 1, 1), &[]);
+        assert_ne!(seen, Fingerprint::of(1, &object("p", 3, 2, 2), &[], 0));
+        let mut seen = Fingerprint::of(1, &object("p", 1, 1, 1), &[], 0);
         seen.wrote_status(&object("p", 2, 1, 5), &object("p", 3, 1, 6));
-        assert_ne!(seen, Fingerprint::of(1, &object("p", 3, 1, 6), &[]));
+        assert_ne!(seen, Fingerprint::of(1, &object("p", 3, 1, 6), &[], 0));
     }
 
     #[test]
     fn content_is_news_and_a_version_is_none() {
         let child = |version, spec, status| [(kind(), object("a", version, spec, status))];
         let parent = object("p", 1, 1, 1);
-        let seen = Fingerprint::of(1, &parent, &child(1, 1, 1));
+        let seen = Fingerprint::of(1, &parent, &child(1, 1, 1), 0);
         assert_eq!(
             seen,
-            Fingerprint::of(1, &object("p", 2, 1, 1), &child(2, 1, 1))
+            Fingerprint::of(1, &object("p", 2, 1, 1), &child(2, 1, 1), 0)
         );
         for other in [
-            Fingerprint::of(2, &parent, &child(1, 1, 1)),
-            Fingerprint::of(1, &object("p", 2, 2, 1), &child(1, 1, 1)),
-            Fingerprint::of(1, &object("p", 2, 1, 2), &child(1, 1, 1)),
-            Fingerprint::of(1, &parent, &child(2, 2, 1)),
-            Fingerprint::of(1, &parent, &child(2, 1, 2)),
-            Fingerprint::of(1, &parent, &[]),
+            Fingerprint::of(2, &parent, &child(1, 1, 1), 0),
+            Fingerprint::of(1, &object("p", 2, 2, 1), &child(1, 1, 1), 0),
+            Fingerprint::of(1, &object("p", 2, 1, 2), &child(1, 1, 1), 0),
+            Fingerprint::of(1, &parent, &child(2, 2, 1), 0),
+            Fingerprint::of(1, &parent, &child(2, 1, 2), 0),
+            Fingerprint::of(1, &parent, &[], 0),
+            Fingerprint::of(1, &parent, &child(1, 1, 1), 1),
         ] {
             assert_ne!(seen, other);
         }

@@ -6,6 +6,7 @@ use handler_host_core::{
 use parking_lot::Mutex;
 
 use super::fingerprint::Fingerprint;
+use super::related::RememberedQueries;
 
 /// What is remembered of each parent between passes. Nothing of it has to survive a restart.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub(crate) struct ParentState {
     uid: Box<str>,
     /// What the handler saw at its last call; None if the next reconcile must make a pass.
     pub(crate) fingerprint: Option<Fingerprint>,
+    /// What the module asks to see beside parent and children.
+    pub(super) queries: Option<RememberedQueries>,
     /// The passes that the parent may have now.
     pub(crate) tokens: TokenBucket,
     /// How many passes in a row failed and are tried again.
@@ -100,6 +103,16 @@ impl Report {
 }
 
 impl ParentState {
+    /// Notes that the host wrote the status of the parent that it had seen as `before`: that is no news to a handler.
+    pub(super) fn wrote_status(&mut self, before: &Object, after: &Object) {
+        if let Some(fingerprint) = &mut self.fingerprint {
+            fingerprint.wrote_status(before, after);
+        }
+        if let Some(queries) = &mut self.queries {
+            queries.wrote_status(before, after);
+        }
+    }
+
     /// Keeps a report until it is written. It replaces the verdict of an earlier report, and keeps its Events.
     pub(crate) fn put_report(&mut self, mut report: Report) {
         if let Some(earlier) = self.report.take() {

@@ -2,18 +2,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use handler_host_core::{
-    Decision, FinalizerFacts, FinalizerStep, Key, Kind, Object, PassDue, PassOutcome, may_go, plan,
-    reported_failure,
+    Decision, Failure, Fault, FinalizerFacts, FinalizerStep, Key, Kind, Object, PassDue,
+    PassOutcome, Undecided, may_go, plan, reported_failure,
 };
 
 use super::answer_memory::Held;
+use super::clock::now;
 use super::controller::Controller;
 use super::decide::{Decided, decide};
 use super::executor::{Effect, Executor, PassMemory};
 use super::fingerprint::Fingerprint;
 use super::observe::observe;
+use super::related::{Asked, RelatedObjects, RememberedQueries, answer, ask, related_hash};
 use super::running_module::RunningModule;
 use crate::metrics::{PassResult, SkipReason, TRACES};
+use crate::watching::NoRoom;
 
 /// One pass over a parent, before it is concluded.
 #[derive(Default)]
@@ -39,6 +42,7 @@ impl Controller {
         let Some(parent) = self.parents.cache.get(key) else {
             self.states.forget(key);
             self.contested.retain(key, &[]);
+            self.related.forget(key);
             self.queue.change(|queue| queue.cancel_timer(key));
             return PassResult::Success;
         };
@@ -95,10 +99,15 @@ impl Controller {
         is_retry: bool,
     ) -> PassAttempt {
         let observed = observe(&self.children, parent, &self.grant);
-        let fingerprint = Fingerprint::of(running.identity, parent, &observed);
+        let asked = self.remembered_queries(running, parent, is_retry);
+        // Without queries nobody knows what the handler would see.
+        let fingerprint = asked.as_ref().map(|asked| {
+            let related = self.answered(running, parent, asked).ok();
+            fingerprint_of(running, parent, &observed, related.as_ref())
+        });
         let input = Fingerprint::of_parent(running.identity, parent);
         let due = self.states.with(parent, |state| {
-            let is_unchanged = state.fingerprint.as_ref() == Some(&fingerprint);
+            let is_unchanged = fingerprint.is_some() && state.fingerprint == fingerprint;
             let now = Instant::now();
             let resumes = state.settling.unstable(input, now).map(|it| it.resumes);
             PassDue::of(is_unchanged && !is_retry, resumes, &mut state.tokens, now)
@@ -112,14 +121,71 @@ impl Controller {
                 return PassAttempt::Skipped(SkipReason::RateLimited);
             }
         }
-        let pass = self
-            .pass(running, key, parent, &observed, fingerprint)
-            .await;
+        let pass = self.pass(running, key, parent, &observed, asked).await;
         if may_go(parent, &observed, &self.grant, &pass.outcome) {
             let pass = self.set_finalizer(parent, false).await.into();
             return PassAttempt::Passed(Box::new(pass));
         }
         PassAttempt::Passed(Box::new(pass))
+    }
+
+    /// What the module asks to see for a parent, if that is known. A module without related kinds asks for nothing. One
+    /// that failed is asked again when it is tried again.
+    fn remembered_queries(
+        &self,
+        running: &RunningModule,
+        parent: &Object,
+        is_retry: bool,
+    ) -> Option<Asked> {
+        if running.grant.related.is_empty() {
+            return Some(Asked::Queries(Arc::default()));
+        }
+        let remembered = self.states.with(parent, |state| {
+            let queries = state.queries.as_ref();
+            queries.and_then(|it| it.of(running.identity, parent))
+        });
+        match remembered {
+            Some(Asked::Failed) if is_retry => None,
+            remembered => remembered,
+        }
+    }
+
+    /// Asks the module what it wants to see for a parent, and remembers what came of it.
+    async fn ask(
+        &self,
+        running: &Arc<RunningModule>,
+        key: &Key,
+        parent: &Arc<Object>,
+    ) -> Result<Asked, Undecided> {
+        let queries = ask(running, parent, &self.metrics).await;
+        // From here on no change of what it sees is missed.
+        let kept = queries.and_then(|queries| {
+            let kept = self.related.set_queries(key, &queries);
+            kept.map(|()| queries).map_err(|NoRoom { held, left }| {
+                Undecided::Failed(Failure::Fault(Fault::NoRoom { held, left }))
+            })
+        });
+        let asked = match &kept {
+            Ok(queries) => Asked::Queries(queries.clone()),
+            Err(_) => Asked::Failed,
+        };
+        let remembered = RememberedQueries::new(running.identity, parent, asked);
+        self.states
+            .with(parent, |state| state.queries = Some(remembered));
+        kept.map(Asked::Queries)
+    }
+
+    /// The objects that answer a module's queries now.
+    fn answered(
+        &self,
+        running: &RunningModule,
+        parent: &Object,
+        asked: &Asked,
+    ) -> Result<RelatedObjects, Undecided> {
+        match asked {
+            Asked::Queries(queries) => answer(running, parent, queries, &self.related),
+            Asked::Failed => Ok(RelatedObjects::new()),
+        }
     }
 
     async fn pass(
@@ -128,11 +194,20 @@ impl Controller {
         key: &Key,
         parent: &Arc<Object>,
         observed: &[(Kind, Arc<Object>)],
-        fingerprint: Fingerprint,
+        asked: Option<Asked>,
     ) -> Pass {
         // Before the call: who waits here holds no answer.
         self.budget.wait(|| self.queue.beat()).await;
-        let decided = decide(running, parent, observed, &self.answers, &self.metrics).await;
+        let asked = match asked {
+            Some(asked) => Ok(asked),
+            None => self.ask(running, key, parent).await,
+        };
+        let related = asked.and_then(|asked| self.answered(running, parent, &asked));
+        let fingerprint = fingerprint_of(running, parent, observed, related.as_ref().ok());
+        let decided = match related {
+            Ok(related) => self.decide(running, parent, observed, related).await,
+            Err(undecided) => Err(undecided),
+        };
         let (outcome, desired, mut held) = match decided {
             Err(undecided) => {
                 self.contested.retain(key, &[]);
@@ -151,7 +226,7 @@ impl Controller {
             Some(before) => {
                 // A failure has no status that is to be written.
                 drop(held.take());
-                let decided = decide(&before, parent, observed, &self.answers, &self.metrics).await;
+                let decided = self.decide_before(&before, parent, observed).await;
                 decided.is_ok_and(|decided| decided.decision.is_better(desired.as_deref()))
             }
         };
@@ -161,6 +236,29 @@ impl Controller {
             fails_newly,
             held,
         }
+    }
+
+    async fn decide(
+        &self,
+        running: &Arc<RunningModule>,
+        parent: &Arc<Object>,
+        observed: &[(Kind, Arc<Object>)],
+        related: RelatedObjects,
+    ) -> Result<Decided, Undecided> {
+        let (answers, metrics) = (&self.answers, &self.metrics);
+        decide(running, parent, observed, related, now(), answers, metrics).await
+    }
+
+    /// What the module before the one on trial decides. It may ask for other objects.
+    async fn decide_before(
+        &self,
+        before: &Arc<RunningModule>,
+        parent: &Arc<Object>,
+        observed: &[(Kind, Arc<Object>)],
+    ) -> Result<Decided, Undecided> {
+        let queries = ask(before, parent, &self.metrics).await?;
+        let related = answer(before, parent, &queries, &self.related)?;
+        self.decide(before, parent, observed, related).await
     }
 
     /// Makes the children as the module decided.
@@ -200,8 +298,18 @@ impl Controller {
         let executed = executor.run(&steps).await;
         self.contested.retain(key, &executed.contested);
         let applied = executed.into_applied(&self.grant.field_manager());
-        PassOutcome::of_applied(decision, applied, failures, &self.grant.handler)
+        PassOutcome::of_applied(decision, applied, failures, &self.grant.handler, now())
     }
+}
+
+fn fingerprint_of(
+    running: &RunningModule,
+    parent: &Object,
+    observed: &[(Kind, Arc<Object>)],
+    related: Option<&RelatedObjects>,
+) -> Fingerprint {
+    let related = related_hash(related);
+    Fingerprint::of(running.identity, parent, observed, related)
 }
 
 impl From<PassOutcome> for Pass {

@@ -189,11 +189,8 @@ impl Controller {
             self.follower.hint();
         }
         self.note_dropped(dropped_fields(&status, &written.status()));
-        self.states.with(parent, |state| {
-            if let Some(fingerprint) = &mut state.fingerprint {
-                fingerprint.wrote_status(parent, &written);
-            }
-        });
+        self.states
+            .with(parent, |state| state.wrote_status(parent, &written));
         self.parents.cache.insert(Arc::new(written));
         Ok(())
     }

@@ -139,10 +139,17 @@ impl Serving {
             grant,
             parents,
             children,
+            related_served,
             ..
         } = &*self.controller;
         let children = children.iter().map(|child| &child.served);
-        rules_of(grant, &parents.served, children, has_finalizer)
+        rules_of(
+            grant,
+            &parents.served,
+            children,
+            related_served,
+            has_finalizer,
+        )
     }
 
     /// Whether each watch has filled its cache, or was refused by the API server.

@@ -1,9 +1,16 @@
-use handler_host_core::{AccountError, DigestError, Kind, KindError};
+use handler_host_core::{AccountError, DigestError, Kind, KindError, SelectorError};
+
+use super::rules::ALL_SECRETS;
 
 /// How many kinds of children a handler may have.
 pub(super) const MOST_KINDS: usize = 32;
 /// How many children a parent may be granted.
 pub(super) const MOST_CHILDREN: i32 = 1000;
+
+/// How many entries of related objects a handler may have.
+pub(super) const MOST_RELATED: usize = 32;
+/// How many related objects a handler may be granted at once.
+pub(super) const MOST_RELATED_OBJECTS: i32 = 10_000;
 
 /// Why a Handler cannot be served.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -76,6 +83,43 @@ pub enum SettingsError {
     /// The number of children is out of bounds.
     #[error("spec.limits.children {0} is not within 0 to {MOST_CHILDREN}; write it as 100")]
     Children(i32),
+    /// The number of related objects is out of bounds.
+    #[error("spec.limits.related {0} is not within 0 to {MOST_RELATED_OBJECTS}; write it as 1000")]
+    RelatedObjects(i32),
+    /// More entries of related objects than a handler may have.
+    #[error("spec.related has {0} entries, the most is {MOST_RELATED}; split the handler")]
+    Related(usize),
+    /// A text is no name of a namespace.
+    #[error(
+        "{field} has {value:?}, which is no DNS label; use a-z, 0-9 and `-`, such as team-a, or only \"*\" for all namespaces"
+    )]
+    Namespace {
+        /// The field.
+        field: String,
+        /// What it has.
+        value: String,
+    },
+    /// A text is no name of an object.
+    #[error(
+        "{field} has {value:?}, which no object can have as its name; use at most 253 letters, digits, `-`, `.`, `_` and `:`"
+    )]
+    ObjectName {
+        /// The field.
+        field: String,
+        /// What it has.
+        value: String,
+    },
+    /// A selector matches no labels.
+    #[error("{field}: {error}")]
+    Selector {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        error: SelectorError,
+    },
+    /// Nothing limits which Secrets a handler sees.
+    #[error("{0} {ALL_SECRETS}")]
+    AllSecrets(String),
     /// The service account is not valid.
     #[error("spec.serviceAccount: {0}")]
     Account(#[from] AccountError),

@@ -36,6 +36,15 @@ pub struct LimitsSpec {
     #[schemars(length(max = 32))]
     #[x_kube(validation = rules::RESPONSE_SIZE.quantity_rule())]
     pub response_size: String,
+    /// How many related objects one call may be given.
+    #[serde(default = "LimitsSpec::default_related")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub related: i32,
+    /// Size of the JSON of the related objects of one call: 1Ki to 64Mi.
+    #[serde(default = "LimitsSpec::default_related_size")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = rules::RELATED_SIZE.quantity_rule())]
+    pub related_size: String,
 }
 
 impl LimitsSpec {
@@ -62,6 +71,14 @@ impl LimitsSpec {
     fn default_response_size() -> String {
         "4Mi".to_owned()
     }
+
+    fn default_related() -> i32 {
+        1000
+    }
+
+    fn default_related_size() -> String {
+        "4Mi".to_owned()
+    }
 }
 
 impl Default for LimitsSpec {
@@ -73,6 +90,8 @@ impl Default for LimitsSpec {
             child_size: Self::default_child_size(),
             status_size: Self::default_status_size(),
             response_size: Self::default_response_size(),
+            related: Self::default_related(),
+            related_size: Self::default_related_size(),
         }
     }
 }

@@ -12,8 +12,10 @@ mod image;
 mod kind;
 mod limits;
 mod read;
+mod related;
 mod rollout;
 mod rules;
+mod selector;
 mod settings;
 mod source;
 mod spec;
@@ -23,7 +25,9 @@ pub use error::SettingsError;
 pub use kind::KindSpec;
 pub use limits::LimitsSpec;
 pub use read::{ReadError, read as read_handler};
+pub use related::RelatedSpec;
 pub use rollout::{PreviewSpec, RolloutSpec};
+pub use selector::{LabelSelectorSpec, OperatorSpec, RequirementSpec};
 pub use source::{ConfigMapEntry, ModuleSpec, PullSecret};
 pub use spec::{
     ChildSpec, Handler, HandlerSpec, ParentDeletion, ParentSpec, ParentStatusPolicy,

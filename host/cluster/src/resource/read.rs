@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSONSchemaProps, JSONSchemaPropsOrArray,
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::{CustomResourceExt as _, Resource as _};
 use serde_json::Value;
@@ -185,8 +185,12 @@ fn fit_fields(value: &mut Value, schema: &JSONSchemaProps, path: &str) -> Result
     };
     let empty = std::collections::BTreeMap::new();
     let known = schema.properties.as_ref().unwrap_or(&empty);
+    let any = match &schema.additional_properties {
+        Some(JSONSchemaPropsOrBool::Schema(schema)) => Some(&**schema),
+        Some(JSONSchemaPropsOrBool::Bool(_)) | None => None,
+    };
     for (name, value) in fields.iter_mut() {
-        let Some(schema) = known.get(name) else {
+        let Some(schema) = known.get(name).or(any) else {
             let known: Vec<_> = known.keys().map(String::as_str).collect();
             return Err(ReadError::Unknown {
                 path: at(name),

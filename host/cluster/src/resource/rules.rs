@@ -52,6 +52,18 @@ pub(super) const POLL_INTERVAL: Bounds = Bounds {
     most: "24h",
     example: "1m",
 };
+pub(super) const RELATED_SIZE: Bounds = Bounds {
+    field: "spec.limits.relatedSize",
+    least: "1Ki",
+    most: "64Mi",
+    example: "4Mi",
+};
+pub(super) const CLOCK: Bounds = Bounds {
+    field: "spec.clock",
+    least: "1s",
+    most: "24h",
+    example: "1m",
+};
 pub(super) const WINDOW: Bounds = Bounds {
     field: "spec.rollout.window",
     least: "1s",
@@ -150,3 +162,75 @@ pub(super) fn kind() -> Rule {
     Rule::new("self.matches('^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$')")
         .message("must be letters, digits and hyphens; write it as objects do, such as ConfigMap")
 }
+
+const LABEL_VALUE: &str = "([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?";
+
+/// A key that a label could have.
+pub(super) fn label_key() -> Rule {
+    let rule = format!("self.matches('{}')", label_key_pattern());
+    Rule::new(rule).message(
+        "must be a label key: at most 63 letters, digits, `-`, `_` and `.`, with or without a DNS subdomain and a slash before it",
+    )
+}
+
+fn label_key_pattern() -> String {
+    let part = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+    format!("^({part}([.]{part})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$")
+}
+
+/// Labels that an object could have.
+pub(super) fn match_labels() -> Rule {
+    let key = label_key_pattern();
+    let rule = format!(
+        "self.all(key, size(key) <= 317 && key.matches('{key}') && size(self[key]) <= 63 && self[key].matches('^{LABEL_VALUE}$'))"
+    );
+    Rule::new(rule)
+        .message("must be labels: keys such as example.com/tier, with values of at most 63 letters, digits, `-`, `_` and `.`")
+}
+
+/// A requirement that a label could meet.
+pub(super) fn requirement() -> Rule {
+    let rule = format!(
+        "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 && self.values.all(value, value.matches('^{LABEL_VALUE}$')) : !has(self.values) || size(self.values) == 0"
+    );
+    Rule::new(rule)
+        .message("In and NotIn need at least one label value, Exists and DoesNotExist none")
+}
+
+/// Names that namespaces could have, or one that stands for all of them.
+pub(super) fn namespaces() -> Rule {
+    Rule::new(
+        "self.all(it, it.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')) || (size(self) == 1 && self[0] == '*')",
+    )
+    .message("must be DNS labels such as team-a, or only \"*\" for all namespaces")
+}
+
+pub(super) fn is_namespace(name: &str) -> bool {
+    // An account's namespace has the same form.
+    handler_host_core::Account::new(name, "any").is_ok()
+}
+
+/// Names that objects could have.
+pub(super) fn names() -> Rule {
+    Rule::new("self.all(it, it.matches('^[-A-Za-z0-9._:]+$'))")
+        .message("must be names of objects: letters, digits, `-`, `.`, `_` and `:`")
+}
+
+pub(super) fn is_object_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    (1..=253).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
+/// Secrets are limited, unless somebody writes that they are not.
+pub(super) fn all_secrets() -> Rule {
+    Rule::new(
+        "self.kind != 'Secret' || self.apiVersion.contains('/') || self.allowAll || (has(self.names) && size(self.names) > 0) \
+         || (has(self.namespaces) && size(self.namespaces) > 0 && self.namespaces[0] != '*') \
+         || (has(self.labelSelector) && ((has(self.labelSelector.matchLabels) && size(self.labelSelector.matchLabels) > 0) \
+         || (has(self.labelSelector.matchExpressions) && size(self.labelSelector.matchExpressions) > 0)))",
+    )
+    .message(ALL_SECRETS)
+}
+
+/// What to do about Secrets that nothing limits.
+pub(super) const ALL_SECRETS: &str = "shows every Secret; limit them by names, namespaces or a labelSelector, or write allowAll: true";

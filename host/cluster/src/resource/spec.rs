@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::limits::LimitsSpec;
+use super::related::RelatedSpec;
 use super::rollout::RolloutSpec;
 use super::rules;
 use super::source::ModuleSpec;
@@ -53,6 +54,16 @@ pub struct HandlerSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["apiVersion".into(), "kind".into()]))]
     pub children: Vec<ChildSpec>,
+    /// Other objects that it may see. A kind may be there several times, with different limits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub related: Vec<RelatedSpec>,
+    /// The finest time of day that it may be told: 1s to 24h, to whose multiples the time is rounded down. If not given, it may
+    /// not know the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 32))]
+    #[x_kube(validation = rules::CLOCK.duration_rule())]
+    pub clock: Option<String>,
     /// In whose name its parents and children are read and written. The host's own account, if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ServiceAccountSpec")]

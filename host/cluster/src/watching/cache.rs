@@ -1,9 +1,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use handler_host_core::{Key, Object};
+use handler_host_core::{GrantedQuery, Key, Object};
 use parking_lot::RwLock;
 
+use super::object_index::ObjectIndex;
 use super::object_memory::{HandlerObjects, NoRoom};
 
 /// How many deletions are remembered. There are never as many writes under way.
@@ -24,6 +25,8 @@ struct Contents {
     by_uid: HashMap<Box<str>, Key>,
     /// The keys of the objects that name a parent's uid.
     by_parent: HashMap<Box<str>, Vec<Key>>,
+    /// What queries find objects by; None where there are no queries.
+    index: Option<ObjectIndex>,
     /// The version at which an object was deleted. The answer to an earlier write may arrive after the deletion.
     deleted: HashMap<Key, u128>,
     deletions: VecDeque<Key>,
@@ -44,6 +47,32 @@ impl Cache {
         };
         Self {
             contents: RwLock::new(contents),
+        }
+    }
+
+    /// A cache that queries are answered from, whose objects take of this memory.
+    pub(crate) fn of_related(memory: Arc<HandlerObjects>) -> Self {
+        let contents = Contents {
+            memory,
+            index: Some(ObjectIndex::default()),
+            ..Contents::default()
+        };
+        Self {
+            contents: RwLock::new(contents),
+        }
+    }
+
+    /// The objects that a query asks for, in any order.
+    pub(crate) fn select(&self, query: &GrantedQuery) -> Vec<Arc<Object>> {
+        let contents = self.contents.read();
+        let keys = contents.index.as_ref().and_then(|it| it.candidates(query));
+        let matches = |object: &&Arc<Object>| query.matches(object);
+        match keys {
+            Some(keys) => {
+                let found = keys.filter_map(|key| contents.objects.get(key));
+                found.filter(matches).cloned().collect()
+            }
+            None => contents.objects.values().filter(matches).cloned().collect(),
         }
     }
 
@@ -174,6 +203,9 @@ impl Contents {
                 siblings.push(key.clone());
             }
         }
+        if let Some(index) = &mut self.index {
+            index.add(&key, &object);
+        }
         self.by_uid
             .insert(object.meta.uid.as_str().into(), key.clone());
         self.memory.add(object.memory());
@@ -184,6 +216,9 @@ impl Contents {
     fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
         let object = self.objects.remove(key)?;
         self.memory.give_back(object.memory());
+        if let Some(index) = &mut self.index {
+            index.remove(key, &object);
+        }
         self.by_uid.remove(object.meta.uid.as_str());
         for uid in object.parent_uids() {
             if let Some(siblings) = self.by_parent.get_mut(uid) {

@@ -21,12 +21,15 @@ use crate::api::{
 pub(crate) struct KindWatch {
     pub(crate) served: ServedKind,
     pub(crate) namespace: Option<String>,
+    /// The name of the one object that is watched; None for any.
+    pub(crate) name: Option<String>,
     /// A label selector; empty for everything.
     pub(crate) labels: String,
     pub(crate) cache: Arc<Cache>,
     pub(crate) fill: Arc<Fill>,
     pub(crate) restorations: Arc<Restorations>,
-    pub(crate) follower: Arc<KindsFollower>,
+    /// Called when the API server answers as if it did not serve the kind.
+    pub(crate) on_gone: Box<dyn Fn() + Send + Sync>,
 }
 
 impl KindWatch {
@@ -45,11 +48,12 @@ impl KindWatch {
             namespace: namespace
                 .filter(|_| kind.served.scope == Scope::Namespaced)
                 .cloned(),
+            name: None,
             labels,
             cache: kind.cache.clone(),
             fill,
             restorations,
-            follower,
+            on_gone: Box::new(move || follower.hint()),
         }
     }
 
@@ -66,6 +70,9 @@ impl KindWatch {
         if !self.labels.is_empty() {
             config = config.labels(&self.labels);
         }
+        if let Some(name) = &self.name {
+            config = config.fields(&format!("metadata.name={name}"));
+        }
         let restorations = self.restorations.clone();
         let stream = watch_across_restorations(api, config, WatchBackoff::default, restorations);
         self.follow(stream, filled, on_change).await;
@@ -77,7 +84,7 @@ impl KindWatch {
         filled: oneshot::Sender<()>,
         on_change: impl Fn(&Object),
     ) {
-        let problems = ProblemLog::of(format!("watching {}", self.name()));
+        let problems = ProblemLog::of(format!("watching {}", self.words()));
         let mut filled = Some(filled);
         let mut listed: HashSet<Key> = HashSet::new();
         let mut stream = pin!(stream);
@@ -87,7 +94,7 @@ impl KindWatch {
                 Err(error) => {
                     problems.report(&watch_problem(&error));
                     if is_gone(&error) {
-                        self.follower.hint();
+                        (self.on_gone)();
                     }
                     if is_refused(&error) {
                         self.fill.settle();
@@ -152,10 +159,14 @@ impl KindWatch {
     }
 
     /// What is watched, for people.
-    fn name(&self) -> String {
+    fn words(&self) -> String {
+        let mut words = self.served.kind.to_string();
+        if let Some(name) = &self.name {
+            words = format!("{words} {name}");
+        }
         match &self.namespace {
-            Some(namespace) => format!("{} in {namespace}", self.served.kind),
-            None => self.served.kind.to_string(),
+            Some(namespace) => format!("{words} in {namespace}"),
+            None => words,
         }
     }
 }

@@ -1,5 +1,5 @@
 use handler_host_core::{
-    ChildPolicy, Grant, GrantError, GrantRequest, Kind, Resource, Rule, Scope, rules,
+    Grant, GrantError, GrantRequest, Kind, RelatedGrant, Resource, Rule, Scope, rules,
 };
 use kube::Client;
 
@@ -41,14 +41,16 @@ pub struct Kinds {
     pub(crate) grant: Grant,
     pub(crate) parents: ServedKind,
     pub(crate) children: Vec<ServedKind>,
-    /// The granted kinds of children that are not served.
+    /// Those of the granted kinds of related objects that are served.
+    pub(crate) related: Vec<ServedKind>,
+    /// The granted kinds of children and of related objects that are not served.
     pub(crate) missing: Vec<Kind>,
 }
 
 impl Kinds {
     /// Waits until the API server serves the kind of the parents, however long that takes. `waits` gets the reason
-    /// after each attempt that fails. Kinds of children that are not served are missing from what is served, and take
-    /// nothing away from the others.
+    /// after each attempt that fails. Kinds of children and of related objects that are not served are missing from what is
+    /// served, and take nothing away from the others.
     ///
     /// # Errors
     ///
@@ -60,15 +62,19 @@ impl Kinds {
     ) -> Result<Self, GrantError> {
         let parents = served(client, &request.parent, &waits).await;
         let mut children = Vec::new();
-        for ChildPolicy { kind, .. } in &request.children {
+        for kind in child_kinds(request) {
             children.extend(served_if_at_all(client, kind, &waits).await);
         }
-        Ok(Self::of(request, parents, children)?
+        let mut related = Vec::new();
+        for kind in related_kinds(request) {
+            related.extend(served_if_at_all(client, kind, &waits).await);
+        }
+        Ok(Self::of(request, parents, children, related)?
             .with_field_types(client)
             .await)
     }
 
-    /// The kinds as the API server serves them now. A kind of children that is not served is missing.
+    /// The kinds as the API server serves them now. A kind of children or related objects that is not served is missing.
     ///
     /// # Errors
     ///
@@ -89,17 +95,12 @@ impl Kinds {
     async fn find(
         client: &Client,
         request: &GrantRequest,
-        may_lack_children: bool,
+        may_lack: bool,
     ) -> Result<Self, KindsError> {
         let parents = find_served(client, &request.parent).await?;
-        let mut children = Vec::new();
-        for ChildPolicy { kind, .. } in &request.children {
-            match find_served(client, kind).await {
-                Err(KindsError::NotServed(_)) if may_lack_children => {}
-                found => children.push(found?),
-            }
-        }
-        Ok(Self::of(request, parents, children)?
+        let children = find_all(client, child_kinds(request), may_lack).await?;
+        let related = find_all(client, related_kinds(request), may_lack).await?;
+        Ok(Self::of(request, parents, children, related)?
             .with_field_types(client)
             .await)
     }
@@ -110,30 +111,36 @@ impl Kinds {
     ///
     /// When they can never be granted.
     pub fn guessed(request: &GrantRequest) -> Result<Self, GrantError> {
-        let children = request.children.iter();
-        let children = children
-            .map(|child| ServedKind::guessed(&child.kind))
-            .collect();
-        Self::of(request, ServedKind::guessed(&request.parent), children)
+        let parents = ServedKind::guessed(&request.parent);
+        let children = child_kinds(request).map(ServedKind::guessed).collect();
+        let related = related_kinds(request).into_iter();
+        let related = related.map(ServedKind::guessed).collect();
+        Self::of(request, parents, children, related)
     }
 
     fn of(
         request: &GrantRequest,
         parents: ServedKind,
         children: Vec<ServedKind>,
+        related: Vec<ServedKind>,
     ) -> Result<Self, GrantError> {
-        let scope = |kind: &Kind| {
-            let mut all = children.iter().chain([&parents]);
+        let find = |kind: &Kind| {
+            let mut all = children.iter().chain(&related).chain([&parents]);
             all.find(|served| served.kind == *kind)
-                .map_or(Scope::Namespaced, |served| served.scope)
         };
-        let is_served = |kind: &Kind| children.iter().any(|served| served.kind == *kind);
-        let granted = request.children.iter().map(|policy| policy.kind.clone());
+        let scope = |kind: &Kind| find(kind).map_or(Scope::Namespaced, |served| served.scope);
+        let mut missing: Vec<Kind> = Vec::new();
+        for kind in child_kinds(request).chain(related_kinds(request)) {
+            if find(kind).is_none() && !missing.contains(kind) {
+                missing.push(kind.clone());
+            }
+        }
         Ok(Self {
             grant: request.grant_in(scope)?,
-            missing: granted.filter(|kind| !is_served(kind)).collect(),
+            missing,
             parents,
             children,
+            related,
         })
     }
 
@@ -168,25 +175,66 @@ impl Kinds {
         rules_of(
             &self.grant,
             &self.parents,
-            self.children.iter(),
+            &self.children,
+            &self.related,
             has_finalizer,
         )
     }
 }
 
+/// The granted kinds of children.
+fn child_kinds(request: &GrantRequest) -> impl Iterator<Item = &Kind> {
+    request.children.iter().map(|policy| &policy.kind)
+}
+
+/// The granted kinds of related objects, each once.
+fn related_kinds(request: &GrantRequest) -> Vec<&Kind> {
+    let mut kinds: Vec<&Kind> = Vec::new();
+    for policy in &request.related {
+        if !kinds.contains(&&policy.kind) {
+            kinds.push(&policy.kind);
+        }
+    }
+    kinds
+}
+
 pub(crate) fn rules_of<'a>(
     grant: &Grant,
     parents: &ServedKind,
-    children: impl Iterator<Item = &'a ServedKind>,
+    children: impl IntoIterator<Item = &'a ServedKind>,
+    related: &[ServedKind],
     has_finalizer: bool,
 ) -> Vec<Rule> {
-    let children: Vec<Resource> = children.map(ServedKind::resource_of_rights).collect();
+    let children = children.into_iter().map(ServedKind::resource_of_rights);
+    let children: Vec<Resource> = children.collect();
+    let granted = grant.related.iter().filter_map(|granted| {
+        let served = related.iter().find(|it| it.kind == granted.policy.kind)?;
+        Some((served.resource_of_rights(), granted))
+    });
+    let related: Vec<(Resource, &RelatedGrant)> = granted.collect();
     rules(
         grant,
         &parents.resource_of_rights(),
         &children,
+        &related,
         has_finalizer,
     )
+}
+
+/// How kinds are served now, as far as they are; one that is not may be missing, or is an error.
+async fn find_all(
+    client: &Client,
+    kinds: impl IntoIterator<Item = &Kind>,
+    may_lack: bool,
+) -> Result<Vec<ServedKind>, KindsError> {
+    let mut all = Vec::new();
+    for kind in kinds {
+        match find_served(client, kind).await {
+            Err(KindsError::NotServed(_)) if may_lack => {}
+            found => all.push(found?),
+        }
+    }
+    Ok(all)
 }
 
 /// How a kind is served now.

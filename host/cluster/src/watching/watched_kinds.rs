@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use handler_host_core::{Grant, HANDLER_LABEL, Kind, Object, Rule, Scope};
+use handler_host_core::{Grant, HANDLER_LABEL, Kind, Object, RelatedScope, Rule, Scope};
 use kube::Client;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -14,9 +14,11 @@ use super::kind_watch::KindWatch;
 use super::kinds::{Kinds, rules_of};
 use super::kinds_follower::KindsFollower;
 use super::object_memory::{HandlerObjects, ObjectMemory};
+use super::related_kinds::RelatedKinds;
+use super::related_watches::{RelatedWatches, Subscriber};
 use super::watched_kind::WatchedKind;
 use super::work_queue::WorkQueue;
-use crate::api::Restorations;
+use crate::api::{Restorations, ServedKind};
 use crate::metrics::HandlerMetrics;
 
 /// The kinds of a handler, which are watched whether a module serves them yet or not. A host that stands by has
@@ -34,29 +36,51 @@ pub struct WatchedKinds {
     pub(crate) filled: Vec<oneshot::Receiver<()>>,
     pub(crate) fill_progress: FillProgress,
     restorations: Arc<Restorations>,
-    /// The granted kinds of children that are not served.
+    /// The granted kinds of related objects that are served, and their objects.
+    pub(crate) related_served: Vec<ServedKind>,
+    pub(crate) related: Arc<RelatedKinds>,
+    /// The granted kinds of children and of related objects that are not served.
     pub(crate) missing: Vec<Kind>,
     /// Notices when kinds are served otherwise.
     pub(crate) follower: Arc<KindsFollower>,
 }
 
+/// Where the kinds of a handler are watched, and in whose name.
+pub struct WatchPlace<'a> {
+    /// It reads in the name of the handler's account.
+    pub client: &'a Client,
+    /// The user name of the account; None for the host's own.
+    pub account: Option<&'a str>,
+    /// The namespaces of the parents; all if there are none.
+    pub namespaces: &'a [String],
+    /// The objects take of this memory.
+    pub memory: &'a ObjectMemory,
+    /// The watches of related objects, which handlers share.
+    pub related: &'a RelatedWatches,
+}
+
 impl Kinds {
-    /// Starts the watches of all kinds, in these namespaces, or in all if there are none. Their objects take of `memory`.
+    /// Starts the watches of all kinds.
     ///
     /// # Errors
     ///
     /// When namespaces are named, but the parents are cluster-scoped.
     pub fn watch(
         self,
-        client: &Client,
-        namespaces: &[String],
+        place: &WatchPlace<'_>,
         metrics: Arc<HandlerMetrics>,
-        memory: &ObjectMemory,
     ) -> Result<WatchedKinds, ClusterError> {
+        let WatchPlace {
+            client,
+            namespaces,
+            memory,
+            ..
+        } = *place;
         let Self {
             grant,
             parents,
             children,
+            related,
             missing,
         } = self;
         if parents.scope == Scope::Cluster && !namespaces.is_empty() {
@@ -65,7 +89,7 @@ impl Kinds {
         }
         let follower = Arc::new(KindsFollower::default());
         let mut watches = JoinSet::new();
-        let served = [&parents].into_iter().chain(&children);
+        let served = [&parents].into_iter().chain(&children).chain(&related);
         let found = served.map(|it| (it.kind.clone(), Some(it.clone())));
         let found = found.chain(missing.iter().map(|kind| (kind.clone(), None)));
         watches.spawn(follower.clone().run(client.clone(), found.collect()));
@@ -82,6 +106,8 @@ impl Kinds {
             filled: Vec::new(),
             fill_progress: FillProgress::default(),
             restorations: Arc::default(),
+            related_served: related,
+            related: Arc::default(),
             missing,
             follower,
         };
@@ -93,6 +119,7 @@ impl Kinds {
         for namespace in &places {
             observed.watch(client, namespace.as_ref());
         }
+        observed.watch_related(place, &memory);
         Ok(observed)
     }
 }
@@ -101,8 +128,13 @@ impl WatchedKinds {
     /// The rights that serving the handler needs. `has_finalizer` says whether its parents get a finalizer.
     #[must_use]
     pub fn rules(&self, has_finalizer: bool) -> Vec<Rule> {
-        let children = self.children.iter().map(|child| &child.served);
-        rules_of(&self.grant, &self.parents.served, children, has_finalizer)
+        rules_of(
+            &self.grant,
+            &self.parents.served,
+            self.children.iter().map(|child| &child.served),
+            &self.related_served,
+            has_finalizer,
+        )
     }
 
     /// Whether each watch has filled its cache, or was refused by the API server.
@@ -170,6 +202,51 @@ impl WatchedKinds {
         }
     }
 
+    /// Follows the related objects that are granted. A change adds the parents that depend on the object.
+    fn watch_related(&mut self, place: &WatchPlace<'_>, memory: &Arc<HandlerObjects>) {
+        // A change may come before all watches are known, and finds no parents then: none has been reconciled yet.
+        let related = Arc::new(OnceLock::<Arc<RelatedKinds>>::new());
+        let mut kinds = RelatedKinds::new(memory.clone());
+        for served in &self.related_served {
+            for scope in scopes_of(&self.grant, &served.kind, place.namespaces) {
+                let (of_change, queue) = (related.clone(), self.queue.clone());
+                let (kind, follower) = (served.kind.clone(), self.follower.clone());
+                let subscriber = Subscriber {
+                    on_change: Box::new(move |object| {
+                        let parents = of_change.get().map(|it| it.parents_of(&kind, object));
+                        for parent in parents.into_iter().flatten() {
+                            queue.add(parent);
+                        }
+                    }),
+                    on_gone: Box::new(move || follower.hint()),
+                };
+                let subscription = place.related.subscribe(
+                    place.client,
+                    place.account,
+                    &scope,
+                    served,
+                    subscriber,
+                );
+                kinds.add(&served.kind, subscription.cache());
+                let fill = self.fill_progress.add_watch();
+                let (filled, is_filled) = oneshot::channel();
+                self.filled.push(is_filled);
+                self.watches.spawn(async move {
+                    subscription.settled().await;
+                    fill.settle();
+                    subscription.filled().await;
+                    // The receiver is gone only while the host stops.
+                    let _ = filled.send(());
+                    subscription.ended().await;
+                });
+            }
+        }
+        let kinds = Arc::new(kinds);
+        // It is set once.
+        let _ = related.set(kinds.clone());
+        self.related = kinds;
+    }
+
     fn start(
         &mut self,
         watch: KindWatch,
@@ -181,6 +258,19 @@ impl WatchedKinds {
         self.watches
             .spawn(watch.run(client.clone(), filled, on_change));
     }
+}
+
+/// The watches that together follow the related objects of a kind, each once.
+pub(crate) fn scopes_of(grant: &Grant, kind: &Kind, namespaces: &[String]) -> Vec<RelatedScope> {
+    let mut scopes: Vec<RelatedScope> = Vec::new();
+    for related in grant.related(kind) {
+        for scope in related.scopes(grant.parent_scope, namespaces) {
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
+        }
+    }
+    scopes
 }
 
 /// What is missing in the cluster, and what to do about it.

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::objects::is_dns_subdomain;
+use crate::objects::{is_dns_label, is_dns_subdomain};
 
 /// A service account. Requests for a handler's parents and children are made in its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +31,7 @@ impl Account {
     ///
     /// When a name is not valid.
     pub fn new(namespace: &str, name: &str) -> Result<Self, AccountError> {
-        let is_label = namespace.len() <= 63 && !namespace.contains('.');
-        if !is_label || !is_dns_subdomain(namespace) {
+        if !is_dns_label(namespace) {
             return Err(AccountError::Namespace(namespace.to_owned()));
         }
         if !is_dns_subdomain(name) {

@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use super::child_policy::{ChildPolicy, OnParentDelete};
 use super::parent_status::ParentStatus;
-use crate::objects::is_dns_subdomain;
-use crate::{Description, FieldTypes, Kind};
+use crate::objects::is_dns_label;
+use crate::{Description, FieldTypes, Kind, Object, RelatedGrant, RelatedPolicy};
 
 /// What a handler may do. The administrator decides it, and every response is checked against it.
 #[derive(Clone, Debug)]
@@ -16,6 +18,10 @@ pub struct Grant {
     pub parent_status: ParentStatus,
     /// The kinds it may return.
     pub children: Vec<ChildGrant>,
+    /// The other objects that it may see.
+    pub related: Vec<RelatedGrant>,
+    /// The finest time of day that it may be told; None if it may not know the time.
+    pub clock: Option<Duration>,
     /// How much it may return.
     pub limits: Limits,
 }
@@ -49,6 +55,10 @@ pub struct Limits {
     pub child_bytes: usize,
     /// Bytes of the status patch's JSON text; 256 KiB by default.
     pub status_bytes: usize,
+    /// Related objects that it is given at once; 1000 by default.
+    pub related: usize,
+    /// Bytes of their JSON text; 4 MiB by default.
+    pub related_bytes: usize,
 }
 
 impl Default for Limits {
@@ -57,6 +67,8 @@ impl Default for Limits {
             children: 100,
             child_bytes: 256 << 10,
             status_bytes: 256 << 10,
+            related: 1000,
+            related_bytes: 4 << 20,
         }
     }
 }
@@ -113,6 +125,36 @@ pub enum GrantError {
         /// The child's kind.
         kind: Kind,
     },
+    /// The module describes a kind of related objects that it is not granted.
+    #[error(
+        "handler `{handler}` describes the related kind {kind}, which it is not granted; grant it in spec.related, or use a module that does without"
+    )]
+    NotRelated {
+        /// The handler.
+        handler: String,
+        /// The kind.
+        kind: Kind,
+    },
+    /// The module asks for the time of day, which it is not granted.
+    #[error(
+        "handler `{handler}` describes a clock, which it is not granted; grant it in spec.clock, or use a module that does without"
+    )]
+    NoClock {
+        /// The handler.
+        handler: String,
+    },
+    /// The module asks for a finer time of day than it is granted.
+    #[error(
+        "handler `{handler}` describes a clock of {described:?}, it is granted one of {granted:?}; grant a finer one in spec.clock, or use a module that does with a coarser one"
+    )]
+    FineClock {
+        /// The handler.
+        handler: String,
+        /// The granularity that it describes.
+        described: Duration,
+        /// The granularity that is granted.
+        granted: Duration,
+    },
 }
 
 impl Grant {
@@ -162,8 +204,25 @@ impl Grant {
             parent,
             parent_scope,
             children,
+            related: Vec::new(),
+            clock: None,
             limits,
         })
+    }
+
+    /// The same grant, which shows these objects too. `scope` gives the scope of a kind.
+    #[must_use]
+    pub fn with_related(
+        mut self,
+        policies: &[RelatedPolicy],
+        scope: impl Fn(&Kind) -> Scope,
+    ) -> Self {
+        let related = policies.iter().map(|policy| RelatedGrant {
+            policy: policy.clone(),
+            scope: scope(&policy.kind),
+        });
+        self.related = related.collect();
+        self
     }
 
     /// The same grant, with what the schema says about the fields of the kinds of children.
@@ -196,10 +255,52 @@ impl Grant {
             })?;
             children.push(granted.clone());
         }
+        let mut related = Vec::new();
+        for kind in &description.related {
+            let granted = related.len();
+            related.extend(self.related(kind).cloned());
+            if related.len() == granted {
+                return Err(GrantError::NotRelated {
+                    handler: self.handler.clone(),
+                    kind: kind.clone(),
+                });
+            }
+        }
         Ok(Self {
             children,
+            related,
+            clock: self.clock_for(description.clock)?,
             ..self.clone()
         })
+    }
+
+    /// The clock that a module gets that describes one, or none.
+    fn clock_for(&self, described: Option<Duration>) -> Result<Option<Duration>, GrantError> {
+        let handler = || self.handler.clone();
+        match (described, self.clock) {
+            (None, _) => Ok(None),
+            (Some(_), None) => Err(GrantError::NoClock { handler: handler() }),
+            (Some(described), Some(granted)) if described < granted => Err(GrantError::FineClock {
+                handler: handler(),
+                described,
+                granted,
+            }),
+            (Some(described), Some(_)) => Ok(Some(described)),
+        }
+    }
+
+    /// What is granted of a kind of related objects.
+    pub fn related(&self, kind: &Kind) -> impl Iterator<Item = &RelatedGrant> {
+        self.related
+            .iter()
+            .filter(move |it| it.policy.kind == *kind)
+    }
+
+    /// Whether an object of a kind may be seen for a parent.
+    #[must_use]
+    pub fn shows(&self, kind: &Kind, object: &Object, parent: &Object) -> bool {
+        let namespace = parent.meta.namespace.as_deref();
+        self.related(kind).any(|it| it.shows(object, namespace))
     }
 
     /// The grant for a kind of child, if there is one.
@@ -241,7 +342,7 @@ pub fn finalizer_of(handler: &str) -> String {
 /// Whether a handler may have this name, which must be a DNS label of at most 48 characters.
 #[must_use]
 pub fn is_handler_name(name: &str) -> bool {
-    name.len() <= 48 && !name.contains('.') && is_dns_subdomain(name)
+    name.len() <= 48 && is_dns_label(name)
 }
 
 #[cfg(test)]
@@ -258,7 +359,9 @@ mod tests {
                 .iter()
                 .map(|kind| Kind::new("v1", kind).unwrap())
                 .collect(),
+            related: Vec::new(),
             has_finalizer: false,
+            clock: None,
         }
     }
 

@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use super::child_policy::{ChildPolicy, OnParentDelete};
 use super::grant::{Grant, GrantError, Limits, Scope};
 use super::parent_status::ParentStatus;
-use crate::{Description, Kind, Settings};
+use crate::{Description, Kind, RelatedPolicy, Settings};
 
 /// What a handler asks to be granted. The scopes of its kinds, which only a cluster knows, are not in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,10 @@ pub struct GrantRequest {
     pub parent: Kind,
     /// The kinds of its children, and what becomes of each when its parent goes.
     pub children: Vec<ChildPolicy>,
+    /// The other objects that it sees.
+    pub related: Vec<RelatedPolicy>,
+    /// The finest time of day that it is told; None for none.
+    pub clock: Option<Duration>,
     /// What is to be written into the parents' status; None for what the kind of the parents suggests.
     pub parent_status: Option<ParentStatus>,
     /// How much one response may hold.
@@ -19,6 +25,20 @@ pub struct GrantRequest {
 }
 
 impl GrantRequest {
+    /// Asks for parents of a kind, and for nothing else.
+    #[must_use]
+    pub fn new(name: &str, parent: &Kind) -> Self {
+        Self {
+            name: name.to_owned(),
+            parent: parent.clone(),
+            children: Vec::new(),
+            related: Vec::new(),
+            clock: None,
+            parent_status: None,
+            limits: Limits::default(),
+        }
+    }
+
     /// Asks for everything that a module describes.
     #[must_use]
     pub fn of_description(
@@ -26,18 +46,16 @@ impl GrantRequest {
         description: &Description,
         on_parent_delete: OnParentDelete,
     ) -> Self {
-        let children = description.children.iter();
+        let children = description.children.iter().map(|kind| ChildPolicy {
+            kind: kind.clone(),
+            on_parent_delete,
+        });
+        let related = description.related.iter().map(RelatedPolicy::of_kind);
         Self {
-            name: name.to_owned(),
-            parent: description.parent.clone(),
-            children: children
-                .map(|kind| ChildPolicy {
-                    kind: kind.clone(),
-                    on_parent_delete,
-                })
-                .collect(),
-            parent_status: None,
-            limits: Limits::default(),
+            children: children.collect(),
+            related: related.collect(),
+            clock: description.clock,
+            ..Self::new(name, &description.parent)
         }
     }
 
@@ -56,7 +74,15 @@ impl GrantRequest {
     ///
     /// When the kinds, with these scopes, can never be granted.
     pub fn grant_in(&self, scope: impl Fn(&Kind) -> Scope) -> Result<Grant, GrantError> {
-        let mut grant = Grant::new(&self.name, &self.parent, &self.children, self.limits, scope)?;
+        let grant = Grant::new(
+            &self.name,
+            &self.parent,
+            &self.children,
+            self.limits,
+            &scope,
+        )?;
+        let mut grant = grant.with_related(&self.related, &scope);
+        grant.clock = self.clock;
         if let Some(parent_status) = self.parent_status {
             grant.parent_status = parent_status;
         }
@@ -70,6 +96,8 @@ impl From<&Settings> for GrantRequest {
             name: settings.name.clone(),
             parent: settings.parent.clone(),
             children: settings.children.clone(),
+            related: settings.related.clone(),
+            clock: settings.clock,
             parent_status: settings.parent_status,
             limits: settings.limits,
         }

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::names::is_dns_subdomain;
+
 /// A kind of Kubernetes object, as its objects name it: `apiVersion` and `kind`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -105,20 +107,6 @@ fn is_kind(kind: &str) -> bool {
         && kind.starts_with(|first: char| first.is_ascii_alphabetic())
         && !kind.ends_with('-')
         && kind.bytes().all(is_inner)
-}
-
-/// RFC 1123 as Kubernetes applies it to most names: at most 253 characters of `a-z0-9-.`, each label
-/// beginning and ending with a letter or digit.
-pub(crate) fn is_dns_subdomain(name: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 #[cfg(test)]

@@ -82,6 +82,11 @@ impl Pairs {
             .map(|(_, value)| &**value)
     }
 
+    /// All names with their values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// The bytes of all names and values.
     pub(super) fn bytes(&self) -> usize {
         let lengths = self.0.iter().map(|(name, value)| name.len() + value.len());

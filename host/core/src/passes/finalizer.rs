@@ -72,7 +72,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{ChildPolicy, GrantRequest, Limits, OnParentDelete, Verdict};
+    use crate::{ChildPolicy, GrantRequest, OnParentDelete, Verdict};
 
     const NO: bool = false;
     const YES: bool = true;
@@ -160,14 +160,11 @@ mod tests {
             on_parent_delete,
         };
         let request = GrantRequest {
-            name: "evc".to_owned(),
-            parent: kind("Pod"),
             children: vec![
                 child("Secret", OnParentDelete::Delete),
                 child("ConfigMap", OnParentDelete::Orphan),
             ],
-            parent_status: None,
-            limits: Limits::default(),
+            ..GrantRequest::new("evc", &kind("Pod"))
         };
         let deletion = is_deleting.then_some("2026-01-01T00:00:00Z");
         let object = |name: &str| {

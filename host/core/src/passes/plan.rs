@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::passes::check::check;
-    use crate::{ChildPolicy, GrantRequest, Limits, OnParentDelete};
+    use crate::{ChildPolicy, GrantRequest, OnParentDelete};
 
     fn config_map() -> Kind {
         Kind::new("v1", "ConfigMap").unwrap()
@@ -143,14 +143,11 @@ mod tests {
 
     fn grant(on_parent_delete: OnParentDelete) -> Grant {
         let request = GrantRequest {
-            name: "evc".to_owned(),
-            parent: Kind::new("v1", "Pod").unwrap(),
             children: vec![ChildPolicy {
                 kind: config_map(),
                 on_parent_delete,
             }],
-            parent_status: None,
-            limits: Limits::default(),
+            ..GrantRequest::new("evc", &Kind::new("v1", "Pod").unwrap())
         };
         request.grant().unwrap()
     }

@@ -227,10 +227,11 @@ impl Verdict {
                 let reason = match fault {
                     Fault::Trap(_) => Reason::Trapped,
                     Fault::Deadline(_) => Reason::DeadlineExceeded,
-                    Fault::Memory(_) | Fault::HostMemory(_) | Fault::Answer(_) => {
-                        Reason::MemoryLimitExceeded
-                    }
-                    Fault::Response(_) => Reason::Denied,
+                    Fault::Memory(_)
+                    | Fault::HostMemory(_)
+                    | Fault::Answer(_)
+                    | Fault::NoRoom { .. } => Reason::MemoryLimitExceeded,
+                    Fault::Response(_) | Fault::Queries(_) => Reason::Denied,
                 };
                 Self::new(reason, fault.to_string())
             }

@@ -2,4 +2,4 @@
 
 #![allow(missing_docs, unreachable_pub, reason = "generated")]
 
-wasmtime::component::bindgen!({ path: "../../wit/handler.wit", world: "handler", exports: { default: async } });
+wasmtime::component::bindgen!({ path: "../../wit/0.1/handler.wit", world: "handler", exports: { default: async } });

@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use futures::StreamExt as _;
 use handler_host_cluster::{
-    ApiClients, Candidate, HandlerWarning, Serving, SwapOutcome, hold_handler, preview,
+    ApiClients, Candidate, HandlerWarning, Serving, SwapOutcome, hold_handler, now, preview,
 };
 use handler_host_core::{
     Action, FetchedModule, GrantRequest, LoadPurpose, RolloutEvent, RolloutModule, RolloutNote,
@@ -200,6 +200,7 @@ impl HandlerManager {
             namespaces: self.host.options.namespaces.clone(),
             answers: self.host.options.answers.clone(),
             objects: self.host.object_memory.clone(),
+            now: now(),
             shows_objects: false,
         };
         self.previews.spawn(async move {

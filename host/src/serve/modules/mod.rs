@@ -121,8 +121,11 @@ fn describe(
                 | Fault::Memory(_)
                 | Fault::HostMemory(_)
                 | Fault::Response(_)
-                | Fault::Answer(_),
+                | Fault::Answer(_)
+                | Fault::Queries(_)
+                | Fault::NoRoom { .. },
             )
+            | DescribeError::Clock(_)
             | DescribeError::Refused(_)
             | DescribeError::Kinds { .. }
             | DescribeError::Kind(_) => refused,

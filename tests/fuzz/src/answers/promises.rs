@@ -6,8 +6,8 @@ use std::sync::Arc;
 use handler_host_core::{
     APPLIED_ANNOTATION, Applied, Child, ChildRef, Claimant, ConditionChange, Decision, Digest,
     FieldPath, HANDLER_LABEL, HandlerIdentity, Kind, MANAGED_BY_LABEL, Object, PARENT_UID_LABEL,
-    PassOutcome, StatusInput, Step, Undecided, Verdict, accepted_mark, dropped_fields, plan,
-    status_patch,
+    PassOutcome, StatusInput, Step, Timestamp, Undecided, Verdict, accepted_mark, dropped_fields,
+    plan, status_patch,
 };
 use serde_json::{Value, json};
 
@@ -245,7 +245,7 @@ fn refs(digests: &[(ChildRef, Digest)]) -> HashSet<&ChildRef> {
 
 fn status_settles(scene: &Scene, decision: &Decision) {
     let applied = Applied::default();
-    let outcome = PassOutcome::of_applied(decision, applied, 0, HANDLER);
+    let outcome = PassOutcome::of_applied(decision, applied, 0, HANDLER, Timestamp(0));
     let observed = scene.parent.status();
     let verdict = outcome.verdict.clone().expect("nothing went wrong");
     let report = outcome.report(ConditionChange::of(&verdict, &observed));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use handler_host_core::{
     ChildPolicy, Claimant, FieldTypes, Grant, HandlerEvent, Key, Kind, Limits, Object,
-    OnParentDelete, Readiness, Response, Schemas, Scope, Severity,
+    OnParentDelete, Readiness, RequeueRequest, Response, Schemas, Scope, Severity,
 };
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ impl Scene {
             status: of("status").last().map(|it| (*it).to_owned()),
             readiness: waiting.map_or(Readiness::Ready, Readiness::Waiting),
             events: of("event").iter().map(|it| event(it)).collect(),
-            requeue_after: requeue.map(Duration::from_millis),
+            requeue: requeue.map(|delay| RequeueRequest::After(Duration::from_millis(delay))),
         };
         Some(Self {
             observed: observed(&of("seen"), &parent, &grant),
@@ -126,6 +126,7 @@ fn grant(words: &[&str]) -> Grant {
             children: 2,
             child_bytes: 256,
             status_bytes: 128,
+            ..Limits::default()
         }
     } else {
         Limits::default()

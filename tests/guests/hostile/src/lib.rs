@@ -11,10 +11,13 @@
 
 use std::hint::black_box;
 
-wit_bindgen::generate!({ path: "../../../wit", world: "handler" });
+wit_bindgen::generate!({ path: "../../../wit/handler.wit", world: "handler" });
 
 use handler_host::handler::log;
-use handler_host::handler::types::{Event, Kind, Readiness, Severity, TemporaryFailure};
+use handler_host::handler::types::{
+    Event, Kind, Operator, Place, Readiness, Requeue, Requirement, Selection, Severity,
+    TemporaryFailure,
+};
 
 struct Hostile;
 
@@ -41,7 +44,50 @@ impl Guest for Hostile {
         Ok(Description {
             parent: kind("Puppet"),
             children,
+            related: match text_of(&config, "related") {
+                "" => Vec::new(),
+                related => vec![Kind {
+                    api_version: "v1".to_owned(),
+                    kind: related.to_owned(),
+                }],
+            },
             finalizer: false,
+            clock_ms: None,
+        })
+    }
+
+    fn related(parent: String, _config: String) -> Result<Vec<Query>, Failure> {
+        let size = number_of(&parent, "size");
+        let all = || Query {
+            kind: Kind {
+                api_version: "v1".to_owned(),
+                kind: "ConfigMap".to_owned(),
+            },
+            place: Place::ParentNamespace,
+            selection: Selection::All,
+        };
+        Ok(match text_of(&parent, "attack") {
+            // So many queries.
+            "queries" => (0..size).map(|_| all()).collect(),
+            // One query with so many values.
+            "query-values" => {
+                let values = (0..size).map(|it| format!("v{it}")).collect();
+                let requirement = Requirement {
+                    key: "key".to_owned(),
+                    operator: Operator::IsIn,
+                    values,
+                };
+                vec![Query {
+                    selection: Selection::Labels(vec![requirement]),
+                    ..all()
+                }]
+            }
+            "query-name" => vec![Query {
+                selection: Selection::Name("x".repeat(size)),
+                ..all()
+            }],
+            "query-spin" => spin(),
+            _ => Vec::new(),
         })
     }
 
@@ -58,7 +104,7 @@ impl Guest for Hostile {
             status: None,
             readiness: Readiness::Ready,
             events: Vec::new(),
-            requeue_after_ms: None,
+            requeue: None,
         };
         match text_of(&request.parent, "attack") {
             // One text of so many bytes.
@@ -93,7 +139,7 @@ impl Guest for Hostile {
                     + number_of(&request.parent, "generation");
                 let data = format!("{seed}{}", "x".repeat(size));
                 response.children = (0..50).map(|it| config_map(it, &data)).collect();
-                response.requeue_after_ms = Some(1);
+                response.requeue = Some(Requeue::AfterMs(1));
             }
             "events" => {
                 let event = || Event {

@@ -11,6 +11,10 @@ pub(crate) struct PuppetConfig {
     pub(crate) parent: Kind,
     /// The kinds of the children.
     pub(crate) children: Vec<Kind>,
+    /// The kinds of related objects.
+    pub(crate) related: Vec<Kind>,
+    /// The granularity of the clock, in milliseconds.
+    pub(crate) clock_ms: Option<u64>,
     /// Whether the description asks for a finalizer.
     pub(crate) finalizer: bool,
     /// How `describe` goes wrong, or `None` when it does not.
@@ -31,6 +35,9 @@ pub(crate) enum Misbehaviour {
 struct ConfigFields {
     parent: Option<Kind>,
     children: Option<Vec<Kind>>,
+    #[serde(default)]
+    related: Vec<Kind>,
+    clock_ms: Option<u64>,
     #[serde(default)]
     finalizer: bool,
     describe: Option<Misbehaviour>,
@@ -55,6 +62,8 @@ impl TryFrom<ConfigFields> for PuppetConfig {
                     Kind::new("v1", "PersistentVolumeClaim"),
                 ]
             }),
+            related: fields.related,
+            clock_ms: fields.clock_ms,
             finalizer: fields.finalizer,
             describe: fields.describe,
         })

@@ -5,9 +5,9 @@ mod hostile;
 mod probe;
 mod spec;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use handler_sdk::{Description, Event, Failure, Handler, Metadata, Request, Response};
+use handler_sdk::{Description, Event, Failure, Handler, Metadata, Query, Request, Response};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::{Value, json};
@@ -62,10 +62,23 @@ impl Handler for Puppet {
             .iter()
             .cloned()
             .fold(Description::new(config.parent.clone()), Description::child);
+        let related = config.related.iter().cloned();
+        let mut description = related.fold(description, Description::related);
+        if let Some(granularity) = config.clock_ms {
+            description = description.clock(Duration::from_millis(granularity));
+        }
         if config.finalizer {
             description.finalizer()
         } else {
             description
+        }
+    }
+
+    fn related(parent: &PuppetParent, _config: &PuppetConfig) -> Result<Vec<Query>, Failure> {
+        match &parent.spec.command {
+            PuppetCommand::AskPermanent { message } => Err(Failure::permanent(message)),
+            PuppetCommand::AskTrap => panic!("the spec says do: askTrap"),
+            _ => Ok(parent.spec.queries.iter().map(Into::into).collect()),
         }
     }
 
@@ -118,6 +131,8 @@ impl Handler for Puppet {
                 Response::ready([config_map(name, &probe::environment())])
             }
             PuppetCommand::Echo => Response::ready([config_map(name, &probe::echo(&request))]),
+            PuppetCommand::Relate { requeue_at_ms } => relate(name, &request, *requeue_at_ms),
+            PuppetCommand::AskPermanent { .. } | PuppetCommand::AskTrap => Response::no_children(),
         })
     }
 }
@@ -155,6 +170,39 @@ fn alternate(name: &str, child: Option<&Value>) -> Response {
     let has = child.and_then(|child| child["data"]["key"].as_str());
     let wanted = if has == Some("left") { "right" } else { "left" };
     Response::ready([config_map(name, &json!({"key": wanted}))])
+}
+
+/// A child that says which objects answer the queries, each as `namespace/name=data.value`, and what time it is.
+fn relate(
+    name: &str,
+    request: &Request<PuppetParent, PuppetConfig>,
+    requeue_at_ms: Option<u64>,
+) -> Response {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let object = |object: &Value| {
+        let (namespace, name) = (
+            &object["metadata"]["namespace"],
+            &object["metadata"]["name"],
+        );
+        let value = &object["data"]["value"];
+        format!("{}/{}={}", text(namespace), text(name), text(value))
+    };
+    let mut entries = json!({});
+    for index in 0..request.parent.spec.queries.len() {
+        let objects: Vec<_> = request.related.answer(index).iter().map(object).collect();
+        entries[format!("answer-{index}")] = json!(objects.join(" "));
+    }
+    let Some(now) = request.now else {
+        return Response::ready([config_map(name, &entries)]);
+    };
+    let since = now.duration_since(SystemTime::UNIX_EPOCH);
+    entries["now"] = json!(since.unwrap_or_default().as_millis().to_string());
+    entries["wall"] = json!(format!("{:?}", SystemTime::now() == now));
+    let response = Response::ready([config_map(name, &entries)]);
+    match requeue_at_ms {
+        Some(delay) => response.requeue_at(now + Duration::from_millis(delay)),
+        None => response,
+    }
 }
 
 fn event(event: &PuppetEvent) -> Event {

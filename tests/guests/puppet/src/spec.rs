@@ -1,5 +1,8 @@
 //! The spec of a Puppet.
 
+use std::collections::BTreeMap;
+
+use handler_sdk::{Kind, Query};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,6 +15,42 @@ pub(crate) struct PuppetSpec {
     /// The children that the guest desires while the parent is being deleted.
     #[serde(default)]
     pub(crate) on_delete: Vec<Value>,
+    /// The queries for related objects.
+    #[serde(default)]
+    pub(crate) queries: Vec<PuppetQuery>,
+}
+
+/// A query for related objects: for all in the parent's namespace, unless it says something else.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct PuppetQuery {
+    #[serde(default = "config_map")]
+    pub(crate) kind: Kind,
+    pub(crate) namespace: Option<String>,
+    #[serde(default)]
+    pub(crate) everywhere: bool,
+    pub(crate) name: Option<String>,
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+}
+
+impl From<&PuppetQuery> for Query {
+    fn from(query: &PuppetQuery) -> Self {
+        let kind = query.kind.clone();
+        let asked = match (&query.name, &query.labels) {
+            (Some(name), _) => Self::named(kind, name),
+            (None, Some(labels)) => Self::labelled(kind, labels.clone()),
+            (None, None) => Self::all(kind),
+        };
+        match &query.namespace {
+            Some(namespace) => asked.in_namespace(namespace),
+            None if query.everywhere => asked.everywhere(),
+            None => asked,
+        }
+    }
+}
+
+fn config_map() -> Kind {
+    Kind::new("v1", "ConfigMap")
 }
 
 /// What the guest does, by the field `do`.
@@ -70,6 +109,15 @@ pub(crate) enum PuppetCommand {
     Environment,
     /// Desire a ConfigMap with the contents of the request.
     Echo,
+    /// Desire a ConfigMap that says which objects answer the queries, and what time it is.
+    Relate {
+        /// When to be called again, in milliseconds after that time.
+        requeue_at_ms: Option<u64>,
+    },
+    /// Fail permanently when it is asked for its queries.
+    AskPermanent { message: String },
+    /// Panic when it is asked for its queries.
+    AskTrap,
 }
 
 /// The response of `do: apply`.

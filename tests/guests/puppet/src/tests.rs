@@ -1,5 +1,5 @@
 use handler_sdk::testing::{TestCall, describe};
-use handler_sdk::{Kind, Readiness};
+use handler_sdk::{Kind, Readiness, Requeue};
 use rstest::rstest;
 
 use super::*;
@@ -28,7 +28,8 @@ fn apply_answers_with_what_the_spec_holds() {
         Readiness::Waiting("for a friend".into())
     );
     assert_eq!(response.events, [Event::warning("Odd", "look")]);
-    assert_eq!(response.requeue_after, Some(Duration::from_millis(1500)));
+    let delay = Duration::from_millis(1500);
+    assert_eq!(response.requeue, Some(Requeue::After(delay)));
 }
 
 #[rstest]

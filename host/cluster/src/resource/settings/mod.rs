@@ -7,12 +7,14 @@ use handler_host_core::{
 };
 use serde_json::Value;
 
-use super::error::{MOST_CHILDREN, MOST_KINDS, SettingsError};
+use super::error::{MOST_CHILDREN, MOST_KINDS, MOST_RELATED_OBJECTS, SettingsError};
 use super::limits::LimitsSpec;
 use super::rollout::RolloutSpec;
 use super::source::{ConfigMapEntry, ModuleSpec};
 use super::spec::{ChildSpec, Handler, HandlerSpec, ServiceAccountSpec};
 use super::{image, rules};
+
+mod related;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -42,6 +44,8 @@ impl TryFrom<&Handler> for Settings {
             module: module_source(&spec.module)?,
             parent_status: spec.parent.status.map(Into::into),
             children: children(&spec.children, &parent)?,
+            related: related::related(&spec.related)?,
+            clock: spec.clock.as_deref().map(clock).transpose()?,
             parent,
             account: account(spec.service_account.as_ref())?,
             config: Value::Object(spec.config.clone()).to_string(),
@@ -81,6 +85,10 @@ fn children(specs: &[ChildSpec], parent: &Kind) -> Result<Vec<ChildPolicy>, Sett
         });
     }
     Ok(children)
+}
+
+fn clock(granularity: &str) -> Result<Duration, SettingsError> {
+    rules::CLOCK.duration(granularity)
 }
 
 fn account(spec: Option<&ServiceAccountSpec>) -> Result<Option<Account>, SettingsError> {
@@ -179,15 +187,29 @@ fn call_limits(limits: &LimitsSpec) -> Result<CallLimits, SettingsError> {
 }
 
 fn limits(limits: &LimitsSpec) -> Result<Limits, SettingsError> {
-    let out_of_bounds = || SettingsError::Children(limits.children);
-    if limits.children > MOST_CHILDREN {
-        return Err(out_of_bounds());
-    }
     Ok(Limits {
-        children: usize::try_from(limits.children).map_err(|_| out_of_bounds())?,
+        children: count(limits.children, MOST_CHILDREN, SettingsError::Children)?,
         child_bytes: rules::CHILD_SIZE.bytes(&limits.child_size)?,
         status_bytes: rules::STATUS_SIZE.bytes(&limits.status_size)?,
+        related: count(
+            limits.related,
+            MOST_RELATED_OBJECTS,
+            SettingsError::RelatedObjects,
+        )?,
+        related_bytes: rules::RELATED_SIZE.bytes(&limits.related_size)?,
     })
+}
+
+/// A number of 0 to `most`.
+fn count(
+    number: i32,
+    most: i32,
+    error: impl Fn(i32) -> SettingsError,
+) -> Result<usize, SettingsError> {
+    if number > most {
+        return Err(error(number));
+    }
+    usize::try_from(number).map_err(|_| error(number))
 }
 
 fn rollout(rollout: &RolloutSpec) -> Result<RolloutPolicy, SettingsError> {

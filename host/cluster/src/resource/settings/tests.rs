@@ -1,4 +1,4 @@
-use handler_host_core::{OnParentDelete, PreviewPolicy};
+use handler_host_core::{OnParentDelete, PreviewPolicy, RelatedPlaces};
 use rstest::rstest;
 use serde_json::json;
 
@@ -65,6 +65,8 @@ fn what_a_handler_leaves_out_has_a_default() {
             kind_of("v1", "PersistentVolumeClaim"),
             OnParentDelete::Delete,
         )],
+        related: Vec::new(),
+        clock: None,
         account: None,
         config: "{}".to_owned(),
         call_limits: CallLimits::default(),
@@ -80,7 +82,7 @@ fn what_a_handler_leaves_out_has_a_default() {
 fn limits_are_taken() {
     let settings = settings(&json!({"/spec/limits": {
         "memory": "1Gi", "deadline": "500ms", "children": 0, "childSize": "0.5Mi", "statusSize": "1Ki",
-        "responseSize": "1Mi",
+        "responseSize": "1Mi", "related": 10, "relatedSize": "64Mi",
     }}))
     .unwrap();
     let call_limits = CallLimits {
@@ -93,6 +95,8 @@ fn limits_are_taken() {
         children: 0,
         child_bytes: 512 << 10,
         status_bytes: 1 << 10,
+        related: 10,
+        related_bytes: 64 << 20,
     };
     assert_eq!(settings.limits, limits);
 }
@@ -186,6 +190,90 @@ fn another_spec_has_another_digest_and_the_same_has_the_same() {
 }
 
 #[rstest]
+#[case::beside_the_parent(json!({"kind": "ConfigMap"}), RelatedPlaces::Parents, &[], "")]
+#[case::everywhere(json!({"kind": "ConfigMap", "namespaces": ["*"]}), RelatedPlaces::Everywhere, &[], "")]
+#[case::in_two_places(
+    json!({"kind": "Secret", "namespaces": ["a", "b"]}),
+    RelatedPlaces::Namespaces(vec!["a".into(), "b".into()]),
+    &[],
+    ""
+)]
+#[case::by_name(json!({"kind": "Secret", "names": ["ca", "tls"]}), RelatedPlaces::Parents, &["ca", "tls"], "")]
+#[case::by_label(
+    json!({"kind": "Secret", "labelSelector": {
+        "matchLabels": {"a.io/copy": "yes"},
+        "matchExpressions": [
+            {"key": "tier", "operator": "NotIn", "values": ["b", "a"]},
+            {"key": "old", "operator": "DoesNotExist"},
+        ],
+    }}),
+    RelatedPlaces::Parents,
+    &[],
+    "a.io/copy=yes,!old,tier notin (a,b)"
+)]
+#[case::every_secret(json!({"kind": "Secret", "allowAll": true}), RelatedPlaces::Parents, &[], "")]
+fn what_may_be_seen_is_taken(
+    #[case] mut related: Value,
+    #[case] places: RelatedPlaces,
+    #[case] names: &[&str],
+    #[case] labels: &str,
+) {
+    related["apiVersion"] = json!("v1");
+    let settings = settings(&json!({"/spec/related": [related], "/spec/clock": "90s"})).unwrap();
+    let [policy] = settings.related.as_slice() else {
+        panic!("{:?}", settings.related);
+    };
+    assert_eq!(policy.places, places);
+    assert_eq!(policy.names, names);
+    assert_eq!(policy.labels.to_string(), labels);
+    assert_eq!(settings.clock, Some(Duration::from_secs(90)));
+}
+
+#[test]
+fn a_handler_has_at_most_32_entries_of_related_objects() {
+    let entry = json!({"apiVersion": "v1", "kind": "ConfigMap"});
+    let entries = |count| settings(&json!({"/spec/related": vec![entry.clone(); count]}));
+    assert_eq!(entries(32).unwrap().related.len(), 32);
+    assert_eq!(entries(33).unwrap_err(), SettingsError::Related(33));
+}
+
+#[rstest]
+#[case::every_secret_by_the_way(
+    json!({"/spec/related": [{"apiVersion": "v1", "kind": "Secret"}]}),
+    "spec.related[0] shows every Secret; limit them by names, namespaces or a labelSelector, or write allowAll: true"
+)]
+#[case::every_secret_everywhere(
+    json!({"/spec/related": [{"apiVersion": "v1", "kind": "Secret", "namespaces": ["*"], "labelSelector": {}}]}),
+    "spec.related[0] shows every Secret; limit them by names, namespaces or a labelSelector, or write allowAll: true"
+)]
+#[case::all_namespaces_and_one(
+    json!({"/spec/related": [{"apiVersion": "v1", "kind": "ConfigMap", "namespaces": ["a", "*"]}]}),
+    "spec.related[0].namespaces has \"*\", which is no DNS label; use a-z, 0-9 and `-`, such as team-a, or only \"*\" for all namespaces"
+)]
+#[case::a_name_of_no_object(
+    json!({"/spec/related": [{"apiVersion": "v1", "kind": "ConfigMap", "names": ["a/b"]}]}),
+    "spec.related[0].names has \"a/b\", which no object can have as its name; use at most 253 letters, digits, `-`, `.`, `_` and `:`"
+)]
+#[case::a_selector_of_no_label(
+    json!({"/spec/related": [{"apiVersion": "v1", "kind": "ConfigMap", "labelSelector": {"matchLabels": {"a b": "c"}}}]}),
+    "spec.related[0].labelSelector: \"a b\" is no label key; use at most 63 letters, digits, `-`, `_` and `.`, with or without a DNS subdomain before it, such as example.com/tier"
+)]
+#[case::a_selector_without_values(
+    json!({"/spec/related": [{"apiVersion": "v1", "kind": "ConfigMap", "labelSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}]}),
+    "spec.related[0].labelSelector: the operator In of label a has 0 values; name at least one"
+)]
+#[case::a_fine_clock(
+    json!({"/spec/clock": "10ms"}),
+    "spec.clock \"10ms\" is no duration of 1s to 24h; write it as 1m"
+)]
+#[case::many_related_objects(
+    json!({"/spec/limits": {"related": 10_001}}),
+    "spec.limits.related 10001 is not within 0 to 10000; write it as 1000"
+)]
+#[case::large_related_objects(
+    json!({"/spec/limits": {"relatedSize": "65Mi"}}),
+    "spec.limits.relatedSize \"65Mi\" is no quantity of 1Ki to 64Mi; write it as 4Mi"
+)]
 #[case::an_account_without_namespace(
     json!({"/spec/serviceAccount": {"namespace": "", "name": "evc"}}),
     "spec.serviceAccount: namespace \"\" is not a DNS label of at most 63 characters; use a-z, 0-9 and `-`, such as team-a"
@@ -347,7 +435,7 @@ fn a_handler_has_at_most_32_kinds_of_children() {
 )]
 #[case::an_unknown_field_of_the_spec(
     json!({"/spec/limts": {"memory": "1Gi"}}),
-    "spec.limts is no field of a Handler; there it has children, config, limits, module, parent, paused, rollout, serviceAccount"
+    "spec.limts is no field of a Handler; there it has children, clock, config, limits, module, parent, paused, related, rollout, serviceAccount"
 )]
 #[case::an_unknown_field_of_a_child(
     json!({"/spec/children": [{"apiVersion": "v1", "kind": "Secret", "name": "a"}]}),

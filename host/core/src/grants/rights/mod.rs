@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::child_policy::OnParentDelete;
-use super::grant::Grant;
+use super::grant::{Grant, Scope};
 use super::parent_status::ParentStatus;
+use crate::{RelatedGrant, RelatedPlaces};
 
 /// A kind as rules of roles name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,10 @@ pub struct Rule {
     pub subresource: Option<&'static str>,
     /// What has to be allowed.
     pub verbs: Vec<Verb>,
+    /// Where.
+    pub places: RelatedPlaces,
+    /// The names of the objects; empty for any.
+    pub names: Vec<String>,
 }
 
 /// One right, in one namespace or in all.
@@ -76,6 +81,8 @@ pub struct Right {
     pub subresource: Option<&'static str>,
     /// Where; None for everywhere.
     pub namespace: Option<String>,
+    /// The object's name; None for any.
+    pub name: Option<String>,
 }
 
 impl Rule {
@@ -89,6 +96,31 @@ impl Rule {
             plural: resource.plural.clone(),
             subresource,
             verbs: verbs.into_iter().collect(),
+            places: RelatedPlaces::Parents,
+            names: Vec::new(),
+        }
+    }
+
+    /// Reading related objects.
+    fn of_related(resource: &Resource, related: &RelatedGrant) -> Self {
+        let places = match related.scope {
+            Scope::Cluster => RelatedPlaces::Everywhere,
+            Scope::Namespaced => related.policy.places.clone(),
+        };
+        Self {
+            places,
+            names: related.policy.names.clone(),
+            ..Self::new(resource, None, [Verb::Get, Verb::List, Verb::Watch])
+        }
+    }
+
+    /// The namespaces in which the rule applies, where the parents are in `parents`; None for all of them.
+    #[must_use]
+    pub fn namespaces<'a>(&'a self, parents: &'a [String]) -> Option<&'a [String]> {
+        match &self.places {
+            RelatedPlaces::Parents => (!parents.is_empty()).then_some(parents),
+            RelatedPlaces::Everywhere => None,
+            RelatedPlaces::Namespaces(namespaces) => Some(namespaces),
         }
     }
 
@@ -108,7 +140,8 @@ impl Rule {
     }
 }
 
-/// The rules that serving a handler needs, and no others. `children` are the resources of the granted kinds.
+/// The rules that serving a handler needs, and no others. `children` are the resources of the granted kinds, and `related`
+/// those of what else it may see.
 ///
 /// There is no rule for Events, since the host publishes them in its own name.
 #[must_use]
@@ -116,6 +149,7 @@ pub fn rules(
     grant: &Grant,
     parents: &Resource,
     children: &[Resource],
+    related: &[(Resource, &RelatedGrant)],
     has_finalizer: bool,
 ) -> Vec<Rule> {
     // Finalizers are part of the object itself, and so is a status that is no subresource.
@@ -159,27 +193,39 @@ pub fn rules(
             rules.push(rule);
         }
     }
+    for (resource, granted) in related {
+        let rule = Rule::of_related(resource, granted);
+        if !rules.contains(&rule) {
+            rules.push(rule);
+        }
+    }
     rules
 }
 
-/// The rights that rules ask for, each in these namespaces, or everywhere if there are none.
+/// The rights that rules ask for, where the parents are in these namespaces, or everywhere if there are none.
 #[must_use]
 pub fn rights(rules: &[Rule], namespaces: &[String]) -> Vec<Right> {
-    let places: Vec<Option<&String>> = if namespaces.is_empty() {
-        vec![None]
-    } else {
-        namespaces.iter().map(Some).collect()
-    };
     let mut rights = Vec::new();
-    for namespace in places {
-        for rule in rules {
-            rights.extend(rule.verbs.iter().map(|verb| Right {
-                verb: *verb,
-                group: rule.group.clone(),
-                plural: rule.plural.clone(),
-                subresource: rule.subresource,
-                namespace: namespace.cloned(),
-            }));
+    for rule in rules {
+        let places: Vec<Option<&String>> = match rule.namespaces(namespaces) {
+            None => vec![None],
+            Some(namespaces) => namespaces.iter().map(Some).collect(),
+        };
+        let names: Vec<Option<&String>> = match rule.names.as_slice() {
+            [] => vec![None],
+            names => names.iter().map(Some).collect(),
+        };
+        for namespace in places {
+            for name in &names {
+                rights.extend(rule.verbs.iter().map(|verb| Right {
+                    verb: *verb,
+                    group: rule.group.clone(),
+                    plural: rule.plural.clone(),
+                    subresource: rule.subresource,
+                    namespace: namespace.cloned(),
+                    name: name.cloned(),
+                }));
+            }
         }
     }
     rights
@@ -219,9 +265,12 @@ fn place(group: &str, plural: &str, subresource: Option<&str>) -> String {
     place
 }
 
-/// The resource of a right, and its namespace.
+/// The resource of a right, its name and its namespace.
 fn place_of(right: &Right) -> String {
-    let place = place(&right.group, &right.plural, right.subresource);
+    let mut place = place(&right.group, &right.plural, right.subresource);
+    if let Some(name) = &right.name {
+        place = format!("{place} {name}");
+    }
     match &right.namespace {
         Some(namespace) => format!("{place} in namespace {namespace}"),
         None => place,

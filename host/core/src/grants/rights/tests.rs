@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::{ChildPolicy, Kind, Limits, Scope};
+use crate::{ChildPolicy, GrantRequest, Kind, Limits, RelatedPolicy, Scope};
 
 fn kind(text: &str) -> Kind {
     let (api_version, kind) = text.split_once(' ').unwrap();
@@ -35,7 +35,7 @@ fn of(has_status: bool, has_finalizer: bool, children: &[(&str, OnParentDelete)]
         .map(|child| resource(child.kind.group(), &plural(&child.kind), false))
         .collect();
     let parents = resource("tests.dev", "puppets", has_status);
-    let rules = rules(&grant.unwrap(), &parents, &resources, has_finalizer);
+    let rules = rules(&grant.unwrap(), &parents, &resources, &[], has_finalizer);
     let line = |rule: &Rule| {
         let verbs: Vec<_> = rule.verbs.iter().map(|verb| verb.as_str()).collect();
         format!("{} {}", rule.resource(), verbs.join(","))
@@ -87,4 +87,42 @@ fn rights_are_named_as_kubectl_names_them() {
         missing(&["one", "two"]),
         "list, watch and patch puppets.tests.dev in namespace one, list, watch and patch puppets.tests.dev in namespace two, patch puppets.tests.dev/status in namespace one, patch puppets.tests.dev/status in namespace two, and 2 resources more"
     );
+}
+
+#[test]
+fn related_objects_are_read_where_they_may_be_seen() {
+    let related = |name: &str, places, names: &[&str]| RelatedPolicy {
+        places,
+        names: names.iter().map(|it| (*it).to_owned()).collect(),
+        ..RelatedPolicy::of_kind(&kind(name))
+    };
+    let infra = RelatedPlaces::Namespaces(vec!["infra".to_owned()]);
+    let request = GrantRequest {
+        related: vec![
+            related("v1 Secret", infra, &["ca"]),
+            related("v1 Service", RelatedPlaces::Parents, &[]),
+            related("v1 Node", RelatedPlaces::Parents, &[]),
+        ],
+        ..GrantRequest::new("a", &kind("tests.dev/v1 Puppet"))
+    };
+    let scope = |kind: &Kind| match kind.kind.as_str() {
+        "Node" => Scope::Cluster,
+        _ => Scope::Namespaced,
+    };
+    let grant = request.grant_in(scope).unwrap();
+    let plurals = ["secrets", "services", "nodes"].map(|it| resource("", it, false));
+    let resources: Vec<_> = plurals.into_iter().zip(&grant.related).collect();
+    let parents = resource("tests.dev", "puppets", true);
+    let rules = rules(&grant, &parents, &[], &resources, false);
+    let rights: Vec<_> = rights(&rules[2..], &["team".to_owned()]);
+    let gets = rights.iter().filter(|it| it.verb == Verb::Get);
+    let words: Vec<_> = gets
+        .map(|it| rights_in_words(std::slice::from_ref(it)))
+        .collect();
+    let expected = [
+        "get secrets ca in namespace infra",
+        "get services in namespace team",
+        "get nodes",
+    ];
+    assert_eq!(words, expected);
 }

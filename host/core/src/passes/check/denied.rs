@@ -92,4 +92,30 @@ pub enum DenyReason {
         field: String,
         whose: &'static str,
     },
+    #[error("asked {count} queries for related objects, its limit is {limit}; ask fewer")]
+    Queries { count: usize, limit: usize },
+    #[error(
+        "may not see {kind}, which it does not describe as related; let `describe` name it, or drop the query"
+    )]
+    RelatedKind { kind: Kind },
+    #[error(
+        "asked for {kind} in the parent's namespace, but the parent is cluster-scoped; name a namespace in the query, or ask everywhere"
+    )]
+    NoParentNamespace { kind: Kind },
+    #[error(
+        "asked for {kind} in namespace {namespace:?}, which it is not granted; name that namespace in spec.related of the Handler, or drop the query"
+    )]
+    RelatedNamespace { kind: Kind, namespace: String },
+    #[error(
+        "asked for {kind} {name}, which it is not granted; add the name in spec.related of the Handler, or drop the query"
+    )]
+    RelatedName { kind: Kind, name: String },
+    #[error(
+        "asked for {count} objects, its limit is {limit}; ask for fewer, or give the handler a higher limits.related"
+    )]
+    RelatedCount { count: usize, limit: usize },
+    #[error(
+        "asked for objects of {bytes} bytes, its limit is {limit}; ask for fewer, or give the handler a higher limits.relatedSize"
+    )]
+    RelatedSize { bytes: usize, limit: usize },
 }

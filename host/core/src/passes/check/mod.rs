@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::denied::{Denied, DenyReason};
 use super::children::{Checked, Child, Children, Desired};
-use crate::objects::{is_dns_subdomain, parsed_size};
+use crate::objects::{is_dns_label, parsed_size};
 use crate::{
     APPLIED_ANNOTATION, ChildGrant, Digest, Grant, HANDLER_LABEL, HOST, Key, Kind, Limits,
     MANAGED_BY_LABEL, Object, OnParentDelete, PARENT_UID_LABEL, Response, Scope,
@@ -329,10 +329,6 @@ fn stamp(
 fn is_path_segment(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
     (1..=253).contains(&name.len()) && !matches!(name, "." | "..") && name.bytes().all(is_plain)
-}
-
-fn is_dns_label(name: &str) -> bool {
-    name.len() <= 63 && !name.contains('.') && is_dns_subdomain(name)
 }
 
 /// The map of strings at a field, which is created if it is missing or null. None if the field has another type.

@@ -38,7 +38,10 @@ fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
             children: 2,
             child_bytes: 400,
             status_bytes: 100,
+            ..Limits::default()
         },
+        related: Vec::new(),
+        clock: None,
     }
 }
 
@@ -174,6 +177,7 @@ fn a_text_that_takes_much_memory_is_denied_before_it_is_parsed() {
         children: 100,
         child_bytes: 1 << 20,
         status_bytes: 1 << 20,
+        ..Limits::default()
     };
     let grant = Grant {
         limits,

@@ -6,10 +6,14 @@ use super::decision::{Decision, StatusPatch, Undecided};
 use super::settling::Unstable;
 use super::status::ConditionChange;
 use super::verdict::{Reason, Verdict};
-use crate::{Backoff, Digest, Failure, HandlerEvent, Readiness, Severity};
+use crate::{
+    Backoff, Digest, Failure, HandlerEvent, Readiness, RequeueRequest, Severity, Timestamp,
+};
 
 /// How many passes in a row fail with an object before its parent is told: most such failures pass within seconds.
 const TRIES: u32 = 3;
+/// The shortest time to the next call that a handler asks for. A shorter one would let it keep the host busy.
+const SHORTEST_DELAY: Duration = Duration::from_secs(1);
 
 /// What the API server made of a parent's finalizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +90,7 @@ impl PassOutcome {
             Undecided::Denied(_) | Undecided::Failed(Failure::Permanent(_)) => Requeue::Never,
             Undecided::Failed(Failure::Temporary {
                 delay: Some(delay), ..
-            }) => Requeue::After(*delay),
+            }) => Requeue::After((*delay).max(SHORTEST_DELAY)),
             Undecided::Failed(Failure::Temporary { delay: None, .. } | Failure::Fault(_)) => {
                 Requeue::backoff(None)
             }
@@ -101,7 +105,13 @@ impl PassOutcome {
     /// The steps for what the module decided were carried out, as far as that was possible. `failures` counts the
     /// passes in a row before this one that are tried again.
     #[must_use]
-    pub fn of_applied(decision: &Decision, applied: Applied, failures: u32, handler: &str) -> Self {
+    pub fn of_applied(
+        decision: &Decision,
+        applied: Applied,
+        failures: u32,
+        handler: &str,
+        now: Timestamp,
+    ) -> Self {
         let response = &decision.response;
         let mut outcome = Self {
             desired: decision.desired.len(),
@@ -111,7 +121,7 @@ impl PassOutcome {
         match applied.problem {
             None => {
                 outcome.verdict = Some(verdict_of(decision, applied.awaited.as_ref()));
-                outcome.requeue = response.requeue_after.into();
+                outcome.requeue = Requeue::asked(response.requeue, now);
                 // Only here: what the handler says of its children does not hold for children that were refused.
                 outcome.status = decision.status.clone();
                 outcome.events = response.events.clone();
@@ -315,6 +325,15 @@ impl Verdict {
 }
 
 impl Requeue {
+    fn asked(request: Option<RequeueRequest>, now: Timestamp) -> Self {
+        let delay = match request {
+            None => return Self::Never,
+            Some(RequeueRequest::After(delay)) => delay,
+            Some(RequeueRequest::At(then)) => now.until(then),
+        };
+        Self::After(delay.max(SHORTEST_DELAY))
+    }
+
     fn backoff(at_least: Option<Duration>) -> Self {
         Self::Backoff {
             at_least: at_least.unwrap_or_default(),
@@ -333,12 +352,6 @@ impl Requeue {
             Self::After(delay) => Some(delay),
             Self::Backoff { at_least } => Some(backoff.delay(*failures, jitter).max(at_least)),
         }
-    }
-}
-
-impl From<Option<Duration>> for Requeue {
-    fn from(delay: Option<Duration>) -> Self {
-        delay.map_or(Self::Never, Self::After)
     }
 }
 

@@ -90,14 +90,35 @@ fn decision(response: Response, desired: usize) -> Decision {
     }
 }
 
+const NOW: Timestamp = Timestamp(1_000_000);
+
+#[rstest]
+#[case::none(None, Requeue::Never)]
+#[case::after_a_minute(Some(RequeueRequest::After(60 * SECOND)), Requeue::After(60 * SECOND))]
+#[case::at_once(Some(RequeueRequest::After(Duration::ZERO)), Requeue::After(SECOND))]
+#[case::at_a_time(Some(RequeueRequest::At(Timestamp(1_090_000))), Requeue::After(90 * SECOND))]
+#[case::at_a_time_that_is_over(Some(RequeueRequest::At(Timestamp(5))), Requeue::After(SECOND))]
+fn a_handler_is_called_again_when_it_asks_for_it(
+    #[case] request: Option<RequeueRequest>,
+    #[case] requeue: Requeue,
+) {
+    let response = Response {
+        requeue: request,
+        ..Response::default()
+    };
+    let applied = Applied::default();
+    let outcome = PassOutcome::of_applied(&decision(response, 0), applied, 0, "evc", NOW);
+    assert_eq!(outcome.requeue, requeue);
+}
+
 /// Of a response with a status and an Event of its own.
 fn applied(applied: Applied) -> PassOutcome {
     let response = Response {
         events: vec![event("Grown", "to 2G")],
-        requeue_after: Some(SECOND),
+        requeue: Some(RequeueRequest::After(SECOND)),
         ..Response::default()
     };
-    PassOutcome::of_applied(&decision(response, 1), applied, 0, "evc")
+    PassOutcome::of_applied(&decision(response, 1), applied, 0, "evc", NOW)
 }
 
 fn problem(problem: ChildProblem) -> Applied {
@@ -204,14 +225,14 @@ fn a_handler_has_nothing_left_when_it_desires_nothing_and_nothing_changed(
         readiness,
         ..Response::default()
     };
-    let outcome = PassOutcome::of_applied(&decision(response, desired), applied, 0, "evc");
+    let outcome = PassOutcome::of_applied(&decision(response, desired), applied, 0, "evc", NOW);
     assert_eq!(outcome.has_nothing_left(), has_nothing_left);
 }
 
 #[test]
 fn a_pass_without_a_verdict_leaves_something() {
     let decision = decision(Response::default(), 0);
-    let outcome = PassOutcome::of_applied(&decision, unavailable(None), 0, "evc");
+    let outcome = PassOutcome::of_applied(&decision, unavailable(None), 0, "evc", NOW);
     assert!(!outcome.has_nothing_left());
 }
 

@@ -114,6 +114,8 @@ fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
         parent_scope,
         parent_status: crate::ParentStatus::Conditions,
         children: children.into(),
+        related: Vec::new(),
+        clock: None,
         limits: Limits::default(),
     }
 }

@@ -152,6 +152,8 @@ fn settings(preview: PreviewPolicy) -> Settings {
         parent: kind("Pod"),
         parent_status: None,
         children: children(&["ConfigMap"]),
+        related: Vec::new(),
+        clock: None,
         account: None,
         config: "{}".to_owned(),
         call_limits: CallLimits::default(),
@@ -451,7 +453,9 @@ impl Scenario {
                 "greedy" => vec![kind("ConfigMap"), kind("Secret")],
                 _ => vec![kind("ConfigMap")],
             },
+            related: Vec::new(),
             has_finalizer: false,
+            clock: None,
         };
         let grant = GrantRequest::from(&self.settings).grant().unwrap();
         let result = match name.as_str() {
