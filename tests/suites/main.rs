@@ -38,6 +38,7 @@ mod preview;
 mod preview_failures;
 mod probes;
 mod quantities;
+mod related;
 mod restart;
 mod rights;
 mod rollback;

@@ -34,7 +34,7 @@ pub(super) struct Needs<'a> {
     pub(super) account: Option<&'a Account>,
     pub(super) host: &'a Subject,
     pub(super) rules: &'a [Rule],
-    /// The namespaces in which the rights apply; if there are none, the rights apply in all namespaces.
+    /// The namespaces of the parents; if there are none, they are in all namespaces.
     pub(super) namespaces: &'a [String],
 }
 
@@ -55,12 +55,8 @@ pub(super) fn objects(needs: &Needs<'_>) -> Vec<Value> {
         None => needs.host.clone(),
     };
     let name = format!("handler-host:{}", needs.handler);
-    let rules = rules(needs.rules);
-    if needs.namespaces.is_empty() {
-        objects.extend(bound(&name, None, &rules, &subject));
-    }
-    for namespace in needs.namespaces {
-        objects.extend(bound(&name, Some(namespace), &rules, &subject));
+    for (namespace, rules) in by_place(needs.rules, needs.namespaces) {
+        objects.extend(bound(&name, namespace, &written(&rules), &subject));
     }
     if let Some(account) = needs.account {
         let name = format!("handler-host:impersonate:{}", account.name);
@@ -73,6 +69,27 @@ pub(super) fn objects(needs: &Needs<'_>) -> Vec<Value> {
         objects.extend(bound(&name, Some(&account.namespace), &rules, needs.host));
     }
     objects
+}
+
+/// The rules that apply in each namespace, or everywhere, in the order in which the places are named first.
+fn by_place<'a>(
+    rules: &'a [Rule],
+    namespaces: &'a [String],
+) -> Vec<(Option<&'a str>, Vec<&'a Rule>)> {
+    let mut places: Vec<(Option<&str>, Vec<&Rule>)> = Vec::new();
+    for rule in rules {
+        let of_rule = match rule.namespaces(namespaces) {
+            None => vec![None],
+            Some(namespaces) => namespaces.iter().map(|it| Some(it.as_str())).collect(),
+        };
+        for place in of_rule {
+            match places.iter_mut().find(|(known, _)| *known == place) {
+                Some((_, rules)) => rules.push(rule),
+                None => places.push((place, vec![rule])),
+            }
+        }
+    }
+    places
 }
 
 /// A role and its binding, in a namespace or for the whole cluster.
@@ -116,22 +133,33 @@ fn metadata(name: &str, namespace: Option<&str>) -> Value {
     metadata
 }
 
-/// The rules of a role. Resources of one group with the same verbs are combined into one rule.
-fn rules(rules: &[Rule]) -> Value {
+/// The rules of a role. Resources of one group with the same verbs and names are combined into one rule.
+fn written(rules: &[&Rule]) -> Value {
     let mut written: Vec<Value> = Vec::new();
     for rule in rules {
         let verbs: Vec<_> = rule.verbs.iter().map(|verb| verb.as_str()).collect();
         let (groups, verbs) = (json!([rule.group]), json!(verbs));
         let resource = json!(rule.resource());
+        let names = (!rule.names.is_empty()).then(|| json!(rule.names));
         let mut before = written.iter_mut();
-        let same = before.find(|it| it["apiGroups"] == groups && it["verbs"] == verbs);
+        let same = before.find(|it| {
+            it["apiGroups"] == groups
+                && it["verbs"] == verbs
+                && it.get("resourceNames") == names.as_ref()
+        });
         match same.and_then(|same| same["resources"].as_array_mut()) {
             Some(resources) => resources.push(resource),
-            None => written.push(json!({
-                "apiGroups": groups,
-                "resources": [resource],
-                "verbs": verbs,
-            })),
+            None => {
+                let mut rule = json!({
+                    "apiGroups": groups,
+                    "resources": [resource],
+                    "verbs": verbs,
+                });
+                if let Some(names) = names {
+                    rule["resourceNames"] = names;
+                }
+                written.push(rule);
+            }
         }
     }
     json!(written)

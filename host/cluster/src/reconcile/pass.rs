@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use handler_host_core::{
-    Decision, Failure, Fault, FinalizerFacts, FinalizerStep, Key, Kind, Object, PassDue,
-    PassOutcome, Undecided, may_go, plan, reported_failure,
+    Decision, Failure, Fault, FinalizerFacts, FinalizerStep, GrantedQuery, Key, Kind, Object,
+    PassDue, PassOutcome, Undecided, may_go, plan, reported_failure,
 };
 
 use super::answer_memory::Held;
@@ -99,10 +99,13 @@ impl Controller {
         is_retry: bool,
     ) -> PassAttempt {
         let observed = observe(&self.children, parent, &self.grant);
-        let asked = self.remembered_queries(running, parent, is_retry);
+        let asked = self.remembered_queries(running, parent);
         // Without queries nobody knows what the handler would see.
         let fingerprint = asked.as_ref().map(|asked| {
-            let related = self.answered(running, parent, asked).ok();
+            let related = match asked {
+                Asked::Queries(queries) => answer(running, parent, queries, &self.related).ok(),
+                Asked::Failed => None,
+            };
             fingerprint_of(running, parent, &observed, related.as_ref())
         });
         let input = Fingerprint::of_parent(running.identity, parent);
@@ -129,25 +132,16 @@ impl Controller {
         PassAttempt::Passed(Box::new(pass))
     }
 
-    /// What the module asks to see for a parent, if that is known. A module without related kinds asks for nothing. One
-    /// that failed is asked again when it is tried again.
-    fn remembered_queries(
-        &self,
-        running: &RunningModule,
-        parent: &Object,
-        is_retry: bool,
-    ) -> Option<Asked> {
+    /// What came of asking the module what it wants to see for a parent, if it would say the same again. A module without
+    /// related kinds wants to see nothing.
+    fn remembered_queries(&self, running: &RunningModule, parent: &Object) -> Option<Asked> {
         if running.grant.related.is_empty() {
             return Some(Asked::Queries(Arc::default()));
         }
-        let remembered = self.states.with(parent, |state| {
+        self.states.with(parent, |state| {
             let queries = state.queries.as_ref();
             queries.and_then(|it| it.of(running.identity, parent))
-        });
-        match remembered {
-            Some(Asked::Failed) if is_retry => None,
-            remembered => remembered,
-        }
+        })
     }
 
     /// Asks the module what it wants to see for a parent, and remembers what came of it.
@@ -156,7 +150,7 @@ impl Controller {
         running: &Arc<RunningModule>,
         key: &Key,
         parent: &Arc<Object>,
-    ) -> Result<Asked, Undecided> {
+    ) -> Result<Arc<[GrantedQuery]>, Undecided> {
         let queries = ask(running, parent, &self.metrics).await;
         // From here on no change of what it sees is missed.
         let kept = queries.and_then(|queries| {
@@ -172,20 +166,7 @@ impl Controller {
         let remembered = RememberedQueries::new(running.identity, parent, asked);
         self.states
             .with(parent, |state| state.queries = Some(remembered));
-        kept.map(Asked::Queries)
-    }
-
-    /// The objects that answer a module's queries now.
-    fn answered(
-        &self,
-        running: &RunningModule,
-        parent: &Object,
-        asked: &Asked,
-    ) -> Result<RelatedObjects, Undecided> {
-        match asked {
-            Asked::Queries(queries) => answer(running, parent, queries, &self.related),
-            Asked::Failed => Ok(RelatedObjects::new()),
-        }
+        kept
     }
 
     async fn pass(
@@ -198,11 +179,12 @@ impl Controller {
     ) -> Pass {
         // Before the call: who waits here holds no answer.
         self.budget.wait(|| self.queue.beat()).await;
-        let asked = match asked {
-            Some(asked) => Ok(asked),
-            None => self.ask(running, key, parent).await,
+        let queries = match asked {
+            Some(Asked::Queries(queries)) => Ok(queries),
+            // A failure was not kept. It is given again, most likely from memory.
+            Some(Asked::Failed) | None => self.ask(running, key, parent).await,
         };
-        let related = asked.and_then(|asked| self.answered(running, parent, &asked));
+        let related = queries.and_then(|queries| answer(running, parent, &queries, &self.related));
         let fingerprint = fingerprint_of(running, parent, observed, related.as_ref().ok());
         let decided = match related {
             Ok(related) => self.decide(running, parent, observed, related).await,

@@ -1,7 +1,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::rules::{self, pattern};
 use super::selector::LabelSelectorSpec;
 
 /// Objects that a handler may see beside its parents and children.
@@ -20,13 +20,12 @@ pub struct RelatedSpec {
     /// Their namespaces; `["*"]` for all. If there are none: the namespace of the parent that the handler is called for, or all
     /// namespaces if the parents are cluster-scoped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 63)))]
+    #[schemars(length(max = 32), inner(length(max = 63), regex(pattern = pattern::NAMESPACE)))]
     #[x_kube(validation = rules::namespaces())]
     pub namespaces: Vec<String>,
     /// Their names. If there are none: any name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 253)))]
-    #[x_kube(validation = rules::names())]
+    #[schemars(length(max = 32), inner(length(max = 253), regex(pattern = pattern::OBJECT_NAME)))]
     pub names: Vec<String>,
     /// Their labels. If not given: any labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use handler_host_core::{LabelSelector, Operator, Requirement, SelectorError};
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::rules::{self, pattern};
 
 /// A label selector, as Kubernetes has it: all of it has to be met. An empty one matches everything.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +13,7 @@ use super::rules;
 pub struct LabelSelectorSpec {
     /// The labels with their values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
-    #[x_kube(validation = rules::match_labels())]
+    #[schemars(schema_with = "match_labels")]
     pub match_labels: BTreeMap<String, String>,
     /// Requirements of labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -22,19 +21,26 @@ pub struct LabelSelectorSpec {
     pub match_expressions: Vec<RequirementSpec>,
 }
 
+fn match_labels(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": {"type": "string", "maxLength": 63, "pattern": pattern::LABEL_VALUE},
+    })
+}
+
 /// What a label has to be.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(validation = rules::requirement())]
 pub struct RequirementSpec {
     /// The key of the label.
-    #[schemars(length(max = 317))]
-    #[x_kube(validation = rules::label_key())]
+    #[schemars(length(max = 317), regex(pattern = pattern::LABEL_KEY))]
     pub key: String,
     /// How it is compared.
     pub operator: OperatorSpec,
     /// The values, for `In` and `NotIn`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 63)))]
+    #[schemars(length(max = 32), inner(length(max = 63), regex(pattern = pattern::LABEL_VALUE)))]
     pub values: Vec<String>,
 }
 
