@@ -32,14 +32,17 @@ fn text(component: &Component, description: Option<&Description>) -> String {
     list(&mut rows, "imports:", component.imports());
     if let Some(description) = description {
         rows.push(("parent:", description.parent.to_string()));
-        let children: Vec<_> = description.children.iter().map(Kind::to_string).collect();
-        list(&mut rows, "children:", &children);
+        let words = |kinds: &[Kind]| kinds.iter().map(Kind::to_string).collect::<Vec<_>>();
+        list(&mut rows, "children:", &words(&description.children));
+        list(&mut rows, "related:", &words(&description.related));
         let finalizer = if description.has_finalizer {
             "yes"
         } else {
             "no"
         };
         rows.push(("finalizer:", finalizer.to_owned()));
+        let clock = description.clock.map(|it| format!("{it:?}"));
+        rows.push(("clock:", clock.unwrap_or_else(|| "none".to_owned())));
     }
     let lines = rows
         .iter()
@@ -61,7 +64,9 @@ fn json(component: &Component, description: Option<&Description>) -> Result<Stri
         json!({
             "parent": description.parent,
             "children": description.children,
+            "related": description.related,
             "finalizer": description.has_finalizer,
+            "clockMilliseconds": description.clock.map(|it| it.as_millis()),
         })
     });
     let whole = json!({

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use handler_host_cluster::now;
 use handler_host_core::{
-    Call, Decision, Description, Failure, Fault, Grant, GrantRequest, Invoke, Kind, Object,
-    OnParentDelete, Readiness, RelatedCall, RelatedPlaces, RequeueRequest, Response, Severity,
-    Timestamp, Undecided, Verdict, answers_among, check_queries, check_related,
+    Call, Decision, Description, Failure, Fault, Grant, GrantRequest, Invoke, KeptChild, Kind,
+    Object, OnParentDelete, ParentCondition, Readiness, RelatedCall, RelatedPlaces, RequeueRequest,
+    Response, Severity, Timestamp, Undecided, Verdict, answers_among, check_queries, check_related,
 };
 use handler_host_engine::{ComponentHandler, Runtime};
 use handler_host_registry::read_text;
@@ -87,7 +87,13 @@ impl Renderer {
     fn render(&self, parent: &Object) -> Result<Result<(), u8>> {
         let object = parent.key().to_string();
         let decided = self.call(&object, parent).and_then(|response| {
-            Decision::of(Ok(response.clone()), parent, &self.grant, usize::MAX)?;
+            Decision::of(
+                Ok(response.clone()),
+                parent,
+                &self.children,
+                &self.grant,
+                usize::MAX,
+            )?;
             Ok(response)
         });
         match decided {
@@ -118,7 +124,7 @@ impl Renderer {
                 parent: parent.text(),
                 config: &self.config,
             });
-            queries.map_err(Undecided::Failed)?
+            queries.map_err(|failure| Undecided::of_failure(failure, &self.grant))?
         };
         let queries = check_queries(queries, parent, &self.grant).map_err(Undecided::Denied)?;
         let related = answers_among(&self.related, &queries, parent, &self.grant);
@@ -141,13 +147,13 @@ impl Renderer {
             now: self.now,
             room: usize::MAX,
         });
-        answer.map_err(Undecided::Failed)
+        answer.map_err(|failure| Undecided::of_failure(failure, &self.grant))
     }
 }
 
 fn exit_code(undecided: &Undecided) -> u8 {
     match undecided {
-        Undecided::Failed(Failure::Permanent(_)) => 3,
+        Undecided::Failed(Failure::Permanent { .. }) => 3,
         Undecided::Failed(Failure::Temporary { .. }) => 4,
         Undecided::Denied(_)
         | Undecided::Failed(Failure::Fault(Fault::Response(_) | Fault::Queries(_))) => 6,
@@ -188,7 +194,9 @@ fn whole(object: &str, response: &Response) -> Result<Value> {
     Ok(json!({
         "object": object,
         "children": response.children.iter().map(read).collect::<Result<Vec<_>, _>>()?,
-        "status": response.status.as_ref().map(read).transpose()?,
+        "keep": response.kept.iter().map(kept).collect::<Vec<_>>(),
+        "status": response.status.patch.as_ref().map(read).transpose()?,
+        "conditions": response.status.conditions.iter().map(condition).collect::<Vec<_>>(),
         "waiting": match &response.readiness {
             Readiness::Ready => None,
             Readiness::Waiting(message) => Some(message),
@@ -203,6 +211,24 @@ fn whole(object: &str, response: &Response) -> Result<Value> {
             Some(RequeueRequest::After(_)) | None => None,
         },
     }))
+}
+
+fn kept(kept: &KeptChild) -> Value {
+    json!({
+        "apiVersion": kept.api_version,
+        "kind": kept.kind,
+        "namespace": kept.namespace,
+        "name": kept.name,
+    })
+}
+
+fn condition(condition: &ParentCondition) -> Value {
+    json!({
+        "type": condition.type_,
+        "status": condition.status.as_str(),
+        "reason": condition.reason,
+        "message": condition.message,
+    })
 }
 
 fn read_parents(path: &Path, description: &Description) -> Result<Vec<Object>> {

@@ -171,7 +171,7 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
         parent = %description.parent,
         children = %children.join(", "),
         related = %related.join(", "),
-        clock = ?description.clock,
+        clock = %description.clock.map_or_else(|| "none".to_owned(), |it| format!("{it:?}")),
         finalizer = description.has_finalizer,
         "granting what the module describes"
     );

@@ -64,7 +64,7 @@ async fn a_module_that_is_no_handler_is_refused_by_every_command() {
     module DIR/half.wasm is broken: failed to parse WebAssembly module: wasm component contains an invalid module section: section range FROM..TO is out of bounds (bound = HALF); build or copy it again
     module DIR/seven.wasm is broken: it ends after 7 bytes; build or copy it again
     module DIR/core.wasm is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`
-    module DIR/other.wasm is a component of another world: it does not export `describe`; a handler exports `describe` and `reconcile` of handler-host:handler@0.1.0
+    module DIR/other.wasm is a component of another world: it does not export `describe`; a handler exports `describe`, `related` and `reconcile` of handler-host:handler@0.2.0
     module DIR/import.wasm imports `wasi:http/outgoing-handler@0.2.0`, which handlers are not granted; a handler may import handler-host:handler/log and wasi:cli/imports@0.2, nothing else
     module DIR/version.wasm was built for handler-host:handler@0.9.0, this host speaks 0.2.0 and 0.1.0; build it against the wit/ of this host
     "#);

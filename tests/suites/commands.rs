@@ -49,7 +49,7 @@ async fn an_outcome_of_render_has_a_code_of_its_own() {
     5 "draw" a: Trapped: the handler trapped: requested len 1099511627776 exceeds limit 65536
     6 "flood" a: Denied: handler `puppet` returned 101 children, its limit is 100; return fewer
     6 "garbage" a: Denied: handler `puppet` returned child 0, which is no Kubernetes object in JSON (EOF while parsing a string at line 1 column 16); return an object with apiVersion, kind and metadata.name
-    3 "nonsense" a: PermanentFailure: spec: unknown variant `nonsense`, expected one of `apply`, `permanent`, `temporary`, `trap`, `spin`, `hog`, `recurse`, `handles`, `draw`, `say`, `chatter`, `garbage`, `flood`, `huge`, `chain`, `alternate`, `blink`, `entropy`, `environment`, `echo`. Correct it in this object.
+    3 "nonsense" a: PermanentFailure: spec: unknown variant `nonsense`, expected one of `apply`, `permanent`, `temporary`, `trap`, `spin`, `hog`, `recurse`, `handles`, `draw`, `say`, `chatter`, `garbage`, `flood`, `huge`, `chain`, `alternate`, `blink`, `entropy`, `environment`, `echo`, `relate`, `askPermanent`, `askTrap`. Correct it in this object.
     "#);
 }
 
@@ -168,6 +168,7 @@ async fn render_prints_all_that_the_handler_said_as_json() {
           }
         }
       ],
+      "conditions": [],
       "events": [
         {
           "message": "again",
@@ -175,8 +176,10 @@ async fn render_prints_all_that_the_handler_said_as_json() {
           "type": "Warning"
         }
       ],
+      "keep": [],
       "object": "a",
       "requeueAfterSeconds": 1.5,
+      "requeueAtMilliseconds": null,
       "status": {
         "size": "1G"
       },
@@ -217,13 +220,15 @@ async fn inspect_says_what_a_module_is() {
     assert_snapshot!(redacted(&text.stdout), @r#"
     digest:    sha256:DIGEST
     size:      N bytes
-    world:     handler-host:handler@0.1.0
-    imports:   handler-host:handler/log@0.1.0
-               handler-host:handler/types@0.1.0
+    world:     handler-host:handler@0.2.0
+    imports:   handler-host:handler/log@0.2.0
+               handler-host:handler/types@0.2.0
     parent:    tests.handler-host.dev/v1 Puppet
     children:  v1 ConfigMap
                v1 PersistentVolumeClaim
+    related:   none
     finalizer: yes
+    clock:     none
     "#);
     let json = inputs.run("inspect GUESTS/evc.wasm --output json").await;
     assert_eq!((json.code, json.stderr.as_str()), (Some(0), ""));
@@ -239,18 +244,20 @@ async fn inspect_says_what_a_module_is() {
             "kind": "PersistentVolumeClaim"
           }
         ],
+        "clockMilliseconds": null,
         "finalizer": false,
         "parent": {
           "apiVersion": "kopf.dev/v1",
           "kind": "EphemeralVolumeClaim"
-        }
+        },
+        "related": []
       },
       "digest": "sha256:DIGEST",
       "imports": [
-        "handler-host:handler/types@0.1.0",
+        "handler-host:handler/types@0.2.0",
       ],
       "size": N,
-      "world": "handler-host:handler@0.1.0"
+      "world": "handler-host:handler@0.2.0"
     }
     "#);
 }
@@ -264,7 +271,8 @@ async fn help_teaches_and_wrong_usage_has_a_code_of_its_own() {
     Run Kubernetes handlers: WebAssembly components that say which objects should exist.
 
     The host watches, checks, applies, reports and retries. A handler has no network, no credentials, no
-    files and no clock: it is a function from (parent, observed children, config) to desired children.
+    files and no clock: it is a function from (parent, observed children, related objects, config, time)
+    to desired children.
 
     Usage: handler-host <COMMAND>
 

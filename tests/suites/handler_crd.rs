@@ -100,6 +100,7 @@ async fn the_api_server_fills_in_what_a_handler_leaves_out() {
     - apiVersion: v1
       kind: PersistentVolumeClaim
       onParentDelete: Delete
+      update: InPlace
     config:
       nested:
         any:
@@ -111,6 +112,8 @@ async fn the_api_server_fills_in_what_a_handler_leaves_out() {
       children: 100
       deadline: 1s
       memory: 64Mi
+      related: 1000
+      relatedSize: 4Mi
       responseSize: 4Mi
       statusSize: 256Ki
     module:

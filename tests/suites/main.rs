@@ -8,6 +8,7 @@ mod api_server_faults;
 mod approval;
 mod bad_input;
 mod board;
+mod child_policies;
 mod commands;
 mod config_maps;
 mod conflicts;

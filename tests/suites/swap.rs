@@ -42,7 +42,7 @@ async fn a_new_module_takes_over_and_every_claim_follows() {
     assert_eq!(status["lastSwap"]["from"], one);
     assert_eq!(status["lastSwap"]["to"], two);
     assert_eq!(status["module"]["shortDigest"], two[7..19]);
-    assert_eq!(status["module"]["world"], "handler-host:handler@0.1.0");
+    assert_eq!(status["module"]["world"], "handler-host:handler@0.2.0");
     assert_eq!(
         status["granted"]["children"],
         json!([{"apiVersion": "v1", "kind": "PersistentVolumeClaim"}])

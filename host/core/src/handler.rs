@@ -78,10 +78,12 @@ impl Timestamp {
 /// What a handler desires for a parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
-    /// The complete set of desired children, each as JSON text.
+    /// The desired children, each as JSON text.
     pub children: Vec<String>,
-    /// A JSON merge patch of the parent's status, as text.
-    pub status: Option<String>,
+    /// The observed children that are to stay as they are. No others than these and the desired ones are to be left.
+    pub kept: Vec<KeptChild>,
+    /// What it says of the parent's status.
+    pub status: StatusAnswer,
     /// Whether the parent is as it should be once the children are applied.
     pub readiness: Readiness,
     /// Events for the parent.
@@ -91,11 +93,84 @@ pub struct Response {
 }
 
 impl Response {
-    /// Bytes of its JSON texts.
+    /// Bytes of its texts, but for those that are cut.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let status = self.status.as_ref().map_or(0, String::len);
-        self.children.iter().map(String::len).sum::<usize>() + status
+        let kept = self.kept.iter().map(|it| {
+            let namespace = it.namespace.as_ref().map_or(0, String::len);
+            it.api_version.len() + it.kind.len() + namespace + it.name.len()
+        });
+        self.children.iter().map(String::len).sum::<usize>()
+            + kept.sum::<usize>()
+            + self.status.bytes()
+    }
+}
+
+/// The name of a child that is to stay as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptChild {
+    /// Its `apiVersion`.
+    pub api_version: String,
+    /// Its `kind`.
+    pub kind: String,
+    /// Its namespace; None for the parent's, and for a cluster-scoped kind.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+/// What a handler says of its parent's status. Nothing of it is checked yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusAnswer {
+    /// A JSON merge patch, as text.
+    pub patch: Option<String>,
+    /// Conditions, which replace those of their types.
+    pub conditions: Vec<ParentCondition>,
+}
+
+/// A condition of a parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentCondition {
+    /// CamelCase.
+    pub type_: String,
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// CamelCase.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionStatus {
+    /// It does.
+    True,
+    /// It does not.
+    False,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl ConditionStatus {
+    /// As conditions spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl StatusAnswer {
+    /// The bytes of its texts.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let conditions = self.conditions.iter();
+        let conditions = conditions.map(|it| it.type_.len() + it.reason.len() + it.message.len());
+        self.patch.as_ref().map_or(0, String::len) + conditions.sum::<usize>()
     }
 }
 
@@ -142,16 +217,53 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The handler says that the input is wrong. Another call would say the same.
-    Permanent(String),
+    Permanent {
+        /// For people.
+        message: String,
+        /// What it says of the parent's status.
+        status: StatusAnswer,
+    },
     /// The handler says that it may work later.
     Temporary {
         /// For people.
         message: String,
         /// When to call again; None leaves it to the host's backoff.
         delay: Option<Duration>,
+        /// What it says of the parent's status.
+        status: StatusAnswer,
     },
     /// The handler was stopped.
     Fault(Fault),
+}
+
+impl Failure {
+    /// The input is wrong.
+    #[must_use]
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self::Permanent {
+            message: message.into(),
+            status: StatusAnswer::default(),
+        }
+    }
+
+    /// It may work later, after the host's backoff.
+    #[must_use]
+    pub fn temporary(message: impl Into<String>) -> Self {
+        Self::Temporary {
+            message: message.into(),
+            delay: None,
+            status: StatusAnswer::default(),
+        }
+    }
+
+    /// What the handler says of the parent's status.
+    #[must_use]
+    pub fn status(&self) -> Option<&StatusAnswer> {
+        match self {
+            Self::Permanent { status, .. } | Self::Temporary { status, .. } => Some(status),
+            Self::Fault(_) => None,
+        }
+    }
 }
 
 /// Why a handler was stopped in the middle of a call.

@@ -24,13 +24,14 @@ mod trial;
 
 pub use condition::{Announcement, ConditionType, HandlerCondition, HandlerReason, Refused};
 pub use grants::{
-    Account, AccountError, ChildGrant, ChildPolicy, Claims, Grant, GrantError, GrantRequest,
-    Limits, OnParentDelete, ParentStatus, Resource, Right, Rule, Scope, Taken, Verb, finalizer_of,
-    is_handler_name, parents_warning, rights, rights_in_words, rules,
+    Account, AccountError, ChildGrant, ChildPolicy, ChildUpdate, Claims, Grant, GrantError,
+    GrantRequest, Limits, OnParentDelete, ParentStatus, Resource, Right, Rule, Scope, Taken, Verb,
+    finalizer_of, is_handler_name, parents_warning, rights, rights_in_words, rules,
 };
 pub use handler::{
-    Call, Description, Effort, Failure, Fault, HandlerEvent, Invoke, Readiness, RelatedCall,
-    RequeueRequest, Response, Severity, Timestamp,
+    Call, ConditionStatus, Description, Effort, Failure, Fault, HandlerEvent, Invoke, KeptChild,
+    ParentCondition, Readiness, RelatedCall, RequeueRequest, Response, Severity, StatusAnswer,
+    Timestamp,
 };
 pub use lease::{Bid, Candidacy, Lease};
 pub use module::{FetchedModule, KeptModules, RolledBack};

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use handler_host_core::{
-    Call, CallLimits, Digest, Effort, Failure, Invoke, Query, Readiness, RelatedCall, Response,
-    Selection,
+    Call, CallLimits, Digest, Effort, Failure, Invoke, KeptChild, ParentCondition, Query,
+    Readiness, RelatedCall, Response, Selection,
 };
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
@@ -175,7 +175,7 @@ impl Memoised {
 
 fn is_of_the_input<T>(answer: &Result<T, Failure>) -> bool {
     match answer {
-        Ok(_) | Err(Failure::Permanent(_) | Failure::Temporary { .. }) => true,
+        Ok(_) | Err(Failure::Permanent { .. } | Failure::Temporary { .. }) => true,
         Err(Failure::Fault(_)) => false,
     }
 }
@@ -258,7 +258,10 @@ fn weight(answer: &RememberedAnswer) -> u32 {
         RememberedAnswer::Related(Ok(queries)) => queries.iter().map(query_bytes).sum(),
         RememberedAnswer::Reconcile(Err(failure)) | RememberedAnswer::Related(Err(failure)) => {
             match failure {
-                Failure::Permanent(message) | Failure::Temporary { message, .. } => message.len(),
+                Failure::Permanent { message, status }
+                | Failure::Temporary {
+                    message, status, ..
+                } => message.len() + status.bytes(),
                 Failure::Fault(_) => 0,
             }
         }
@@ -276,9 +279,15 @@ fn query_bytes(query: &Query) -> usize {
     size_of::<Query>() + query.kind.api_version.len() + query.kind.kind.len() + selection
 }
 
+fn kept_bytes(kept: &KeptChild) -> usize {
+    let namespace = kept.namespace.as_ref().map_or(0, String::len);
+    size_of::<KeptChild>() + kept.api_version.len() + kept.kind.len() + namespace + kept.name.len()
+}
+
 fn response_bytes(response: &Response) -> usize {
     let Response {
         children,
+        kept,
         status,
         readiness,
         events,
@@ -293,7 +302,9 @@ fn response_bytes(response: &Response) -> usize {
         .iter()
         .map(|event| 64 + event.reason.len() + event.message.len());
     children.iter().map(text).sum::<usize>()
-        + status.as_ref().map_or(0, text)
+        + kept.iter().map(kept_bytes).sum::<usize>()
+        + status.bytes()
+        + status.conditions.len() * size_of::<ParentCondition>()
         + waiting
         + events.sum::<usize>()
 }
@@ -399,11 +410,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case::a_permanent_failure(Failure::Permanent("no".into()), 1)]
-    #[case::a_temporary_failure(
-        Failure::Temporary { message: "not yet".into(), delay: Some(Duration::from_secs(1)) },
-        1
-    )]
+    #[case::a_permanent_failure(Failure::permanent("no"), 1)]
+    #[case::a_temporary_failure(Failure::temporary("not yet"), 1)]
     #[case::a_trap(Failure::Fault(Fault::Trap("unreachable".into())), 2)]
     #[case::a_deadline(Failure::Fault(Fault::Deadline(Duration::from_secs(1))), 2)]
     #[case::a_memory_limit(Failure::Fault(Fault::Memory(1 << 20)), 2)]

@@ -25,8 +25,8 @@ pub(crate) struct RawRequest {
 }
 
 pub(crate) fn related<H: Handler>(parent: &str, config: &str) -> Result<Vec<Query>, Failure> {
-    let config = parse_config(config).map_err(Failure::Permanent)?;
-    let parent = parse_parent(parent).map_err(Failure::Permanent)?;
+    let config = parse_config(config).map_err(Failure::permanent)?;
+    let parent = parse_parent(parent).map_err(Failure::permanent)?;
     H::related(&parent, &config)
 }
 
@@ -39,8 +39,8 @@ pub(crate) fn reconcile<H: Handler>(request: RawRequest) -> Result<Response, Fai
         now,
     } = request;
     H::reconcile(Request {
-        config: parse_config(&config).map_err(Failure::Permanent)?,
-        parent: parse_parent(&parent).map_err(Failure::Permanent)?,
+        config: parse_config(&config).map_err(Failure::permanent)?,
+        parent: parse_parent(&parent).map_err(Failure::permanent)?,
         children: ObservedObjects::from_texts(children),
         related: RelatedObjects::from_texts(related),
         now,

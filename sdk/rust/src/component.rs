@@ -7,8 +7,8 @@ use bindings::handler_host::handler::types as wit;
 
 use crate::call::{self, RawRequest};
 use crate::{
-    Description, Event, Failure, Handler, Kind, Operator, Place, Query, Readiness, Requeue,
-    Requirement, Response, Selection, Severity,
+    ChildName, Condition, ConditionStatus, Description, Event, Failure, Handler, Kind, Operator,
+    Place, Query, Readiness, Requeue, Requirement, Response, Retry, Selection, Severity,
 };
 
 /// Generated from the contract, `handler.wit`.
@@ -152,13 +152,31 @@ impl From<Response> for wit::Response {
     fn from(response: Response) -> Self {
         Self {
             children: response.children,
+            keep: response.kept.into_iter().map(Into::into).collect(),
             status: response.status,
+            conditions: response.conditions.into_iter().map(Into::into).collect(),
             readiness: match response.readiness {
                 Readiness::Ready => wit::Readiness::Ready,
                 Readiness::Waiting(message) => wit::Readiness::Waiting(message),
             },
             events: response.events.into_iter().map(Into::into).collect(),
             requeue: response.requeue.map(Into::into),
+        }
+    }
+}
+
+impl From<ChildName> for wit::ChildName {
+    fn from(
+        ChildName {
+            kind,
+            namespace,
+            name,
+        }: ChildName,
+    ) -> Self {
+        Self {
+            kind: kind.into(),
+            namespace,
+            name,
         }
     }
 }
@@ -197,13 +215,45 @@ impl From<Event> for wit::Event {
 }
 
 impl From<Failure> for wit::Failure {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Permanent(message) => Self::Permanent(message),
-            Failure::Temporary { message, delay } => Self::Temporary(wit::TemporaryFailure {
-                message,
-                delay_ms: delay.map(milliseconds),
-            }),
+    fn from(
+        Failure {
+            message,
+            retry,
+            status,
+            conditions,
+        }: Failure,
+    ) -> Self {
+        Self {
+            message,
+            retry: match retry {
+                Retry::Never => wit::Retry::Never,
+                Retry::Backoff => wit::Retry::Backoff,
+                Retry::After(delay) => wit::Retry::AfterMs(milliseconds(delay)),
+            },
+            status,
+            conditions: conditions.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<Condition> for wit::Condition {
+    fn from(
+        Condition {
+            type_,
+            status,
+            reason,
+            message,
+        }: Condition,
+    ) -> Self {
+        Self {
+            type_,
+            status: match status {
+                ConditionStatus::True => wit::ConditionStatus::IsTrue,
+                ConditionStatus::False => wit::ConditionStatus::IsFalse,
+                ConditionStatus::Unknown => wit::ConditionStatus::Unknown,
+            },
+            reason,
+            message,
         }
     }
 }

@@ -103,7 +103,10 @@ pub use handler::Handler;
 pub use quantity::Quantity;
 pub use query::{Operator, Place, Query, Requirement, Selection};
 pub use request::{Metadata, ObservedObjects, RelatedObjects, Request};
-pub use response::{Event, Failure, Readiness, Requeue, Response, Severity};
+pub use response::{
+    ChildName, Condition, ConditionStatus, Event, Failure, Readiness, Requeue, Response, Retry,
+    Severity,
+};
 
 #[doc(hidden)]
 pub use component::{ExportedHandler, bindings};

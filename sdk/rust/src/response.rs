@@ -3,6 +3,8 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::Kind;
+
 /// What should be true of the parent.
 ///
 /// ```
@@ -21,13 +23,42 @@ use serde_json::Value;
 #[must_use]
 pub struct Response {
     pub(crate) children: Vec<String>,
+    /// Observed children that stay as they are.
+    pub kept: Vec<ChildName>,
     pub(crate) status: Option<String>,
+    /// Conditions of the parent. Each replaces the one of its type.
+    pub conditions: Vec<Condition>,
     /// Whether the parent is as it should be once the children are applied.
     pub readiness: Readiness,
     /// Events to publish on the parent when this call changes something.
     pub events: Vec<Event>,
     /// When the host calls again though nothing changed.
     pub requeue: Option<Requeue>,
+}
+
+/// The name of a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildName {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace. It is None for a cluster-scoped child, and may be None in the parent's namespace.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl ChildName {
+    /// The name of a child, which is JSON.
+    #[must_use]
+    pub fn of(child: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let metadata = &child["metadata"];
+        Self {
+            kind: Kind::new(text(&child["apiVersion"]), text(&child["kind"])),
+            namespace: metadata["namespace"].as_str().map(str::to_owned),
+            name: text(&metadata["name"]),
+        }
+    }
 }
 
 /// When the host calls again though nothing changed: in a second at the earliest.
@@ -69,7 +100,9 @@ impl Response {
     pub fn no_children() -> Self {
         Self {
             children: Vec::new(),
+            kept: Vec::new(),
             status: None,
+            conditions: Vec::new(),
             readiness: Readiness::Ready,
             events: Vec::new(),
             requeue: None,
@@ -79,6 +112,12 @@ impl Response {
     /// Adds a child that is JSON text already. The host checks it like any other.
     pub fn child_text(mut self, child: impl Into<String>) -> Self {
         self.children.push(child.into());
+        self
+    }
+
+    /// Keeps an observed child as it is, whatever differs. It is one of the request's children, as JSON.
+    pub fn keep(mut self, child: &Value) -> Self {
+        self.kept.push(ChildName::of(child));
         self
     }
 
@@ -96,6 +135,12 @@ impl Response {
     /// When it does not serialise, such as a map whose keys are not text.
     pub fn status(mut self, patch: impl Serialize) -> Self {
         self.status = Some(to_text("status", &patch));
+        self
+    }
+
+    /// Adds a condition of the parent. It replaces the one of its type; those of other types stay as they are.
+    pub fn condition(mut self, condition: Condition) -> Self {
+        self.conditions.push(condition);
         self
     }
 
@@ -187,47 +232,140 @@ impl Event {
     }
 }
 
+/// A condition of the parent. The host sets its times and the generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// In CamelCase: `Synced`. `Ready` is the host's.
+    pub type_: String,
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// In CamelCase: `AllThere`.
+    pub reason: String,
+    /// A text for people.
+    pub message: String,
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionStatus {
+    /// It does.
+    True,
+    /// It does not.
+    False,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Condition {
+    /// A condition that holds or does not.
+    pub fn new(
+        type_: impl Into<String>,
+        holds: bool,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            type_: type_.into(),
+            status: if holds {
+                ConditionStatus::True
+            } else {
+                ConditionStatus::False
+            },
+            reason: reason.into(),
+            message: message.into(),
+        }
+    }
+
+    /// A condition of which nobody knows whether it holds.
+    pub fn unknown(
+        type_: impl Into<String>,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            status: ConditionStatus::Unknown,
+            ..Self::new(type_, false, reason, message)
+        }
+    }
+}
+
 /// No desired children can be given. The children that exist stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The input itself is wrong. The message is shown to the user as it is. The handler is not called
-    /// again until something changes.
-    Permanent(String),
-    /// It may work later.
-    Temporary {
-        /// A text for people.
-        message: String,
-        /// The delay until the next call. None means the host's backoff.
-        delay: Option<Duration>,
-    },
+pub struct Failure {
+    /// What is wrong. It is shown to the user as it is.
+    pub message: String,
+    /// When the host calls again.
+    pub retry: Retry,
+    pub(crate) status: Option<String>,
+    /// Conditions of the parent.
+    pub conditions: Vec<Condition>,
+}
+
+/// When the host calls again after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// When something changes: the input itself is wrong.
+    Never,
+    /// After 1 s, doubled at each failure in a row, up to 5 min.
+    Backoff,
+    /// After this delay.
+    After(Duration),
 }
 
 impl Failure {
     /// A failure because the input itself is wrong. Name the value, the rule and the remedy, because
     /// users read this in the parent's condition.
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self::Permanent(message.into())
+        Self {
+            message: message.into(),
+            retry: Retry::Never,
+            status: None,
+            conditions: Vec::new(),
+        }
     }
 
     /// A failure that may pass. The next call follows the host's backoff, or comes
     /// [`after`](Self::after) a delay.
     pub fn temporary(message: impl Into<String>) -> Self {
-        Self::Temporary {
-            message: message.into(),
-            delay: None,
+        Self {
+            retry: Retry::Backoff,
+            ..Self::permanent(message)
         }
     }
 
     /// Sets the delay until the next call. A permanent failure stays permanent.
     #[must_use]
-    pub fn after(self, delay: Duration) -> Self {
-        match self {
-            Self::Temporary { message, delay: _ } => Self::Temporary {
-                message,
-                delay: Some(delay),
-            },
-            Self::Permanent(message) => Self::Permanent(message),
-        }
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.retry = match self.retry {
+            Retry::Never => Retry::Never,
+            Retry::Backoff | Retry::After(_) => Retry::After(delay),
+        };
+        self
+    }
+
+    /// Sets a merge patch of the parent's `status`, so that it does not go on to say what is no longer true. Without a patch the
+    /// status stays as it is, but for the condition `Ready`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not serialise, such as a map whose keys are not text.
+    #[must_use]
+    pub fn status(mut self, patch: impl Serialize) -> Self {
+        self.status = Some(to_text("status", &patch));
+        self
+    }
+
+    /// Adds a condition of the parent. It replaces the one of its type.
+    #[must_use]
+    pub fn condition(mut self, condition: Condition) -> Self {
+        self.conditions.push(condition);
+        self
+    }
+
+    /// Returns the status patch as JSON, for tests.
+    #[must_use]
+    pub fn status_patch(&self) -> Option<Value> {
+        self.status.as_deref().map(|text| from_text("status", text))
     }
 }
 
@@ -259,16 +397,19 @@ mod tests {
     #[test]
     fn only_a_temporary_failure_takes_a_delay() {
         let delay = Duration::from_secs(1);
-        assert_eq!(
-            Failure::temporary("later").after(delay),
-            Failure::Temporary {
-                message: "later".into(),
-                delay: Some(delay)
-            }
-        );
-        assert_eq!(
-            Failure::permanent("never").after(delay),
-            Failure::permanent("never")
-        );
+        let failure = Failure::temporary("later").after(delay);
+        assert_eq!(failure.retry, Retry::After(delay));
+        let failure = Failure::permanent("never").after(delay);
+        assert_eq!(failure.retry, Retry::Never);
+    }
+
+    #[test]
+    fn a_failure_may_say_what_the_status_is_to_say() {
+        let condition = Condition::new("Synced", false, "NoSource", "The source is gone.");
+        let failure = Failure::permanent("no")
+            .status(json!({"phase": null}))
+            .condition(condition.clone());
+        assert_eq!(failure.status_patch(), Some(json!({"phase": null})));
+        assert_eq!(failure.conditions, [condition]);
     }
 }

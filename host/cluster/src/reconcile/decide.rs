@@ -25,7 +25,7 @@ pub(crate) struct Decided {
 #[derive(Clone)]
 struct CallInput {
     parent: Arc<Object>,
-    children: Vec<Arc<Object>>,
+    children: Vec<(Kind, Arc<Object>)>,
     related: RelatedObjects,
     now: Option<Timestamp>,
 }
@@ -33,7 +33,8 @@ struct CallInput {
 impl CallInput {
     fn bytes(&self) -> usize {
         let related = self.related.iter().flatten();
-        let objects = self.children.iter().chain(related).chain([&self.parent]);
+        let children = self.children.iter().map(|(_, child)| child);
+        let objects = children.chain(related).chain([&self.parent]);
         objects.map(|object| object.text().len()).sum()
     }
 }
@@ -49,11 +50,10 @@ pub(crate) async fn decide(
     answers: &HandlerAnswers,
     metrics: &HandlerMetrics,
 ) -> Result<Decided, Undecided> {
-    let children = seen_by(&running.grant, observed).into_iter();
     let clock = running.grant.clock;
     let input = Arc::new(CallInput {
         parent: parent.clone(),
-        children: children.cloned().collect(),
+        children: seen_by(&running.grant, observed),
         related,
         now: clock.map(|granularity| now.rounded_down(granularity)),
     });
@@ -103,15 +103,15 @@ async fn decide_within(
 
 fn call_and_check(
     running: &Arc<RunningModule>,
-    input: &CallInput,
+    input: &Arc<CallInput>,
     room: usize,
 ) -> (Result<Decision, Undecided>, Effort) {
     let parent = &input.parent;
-    let related: Vec<_> = input.related.iter().map(|answer| texts(answer)).collect();
+    let related: Vec<_> = input.related.iter().map(texts).collect();
     let (answer, effort) = running.invoke.invoke_measured(&Call {
         object: &parent.key().to_string(),
         parent: parent.text(),
-        children: &texts(&input.children),
+        children: &texts(input.children.iter().map(|(_, child)| child)),
         related: &related,
         config: &running.config,
         now: input.now,
@@ -121,28 +121,31 @@ fn call_and_check(
         .as_ref()
         .map_or(true, |response| response.bytes() <= SMALL_RESPONSE);
     if is_small {
-        return (Decision::of(answer, parent, &running.grant, room), effort);
+        return (
+            Decision::of(answer, parent, &input.children, &running.grant, room),
+            effort,
+        );
     }
     let (tell, told) = std::sync::mpsc::channel();
-    let (module, parent) = (running.clone(), parent.clone());
+    let (module, input) = (running.clone(), input.clone());
     running.invoke.work(Box::new(move || {
         // The receiver waits below.
-        let _ = tell.send(Decision::of(answer, &parent, &module.grant, room));
+        let CallInput {
+            parent, children, ..
+        } = &*input;
+        let _ = tell.send(Decision::of(answer, parent, children, &module.grant, room));
     }));
     let decided = told.recv();
     let decided = decided.unwrap_or_else(|error| Err(Undecided::Failed(host_failure(&error))));
     (decided, effort)
 }
 
-fn texts(objects: &[Arc<Object>]) -> Vec<&str> {
-    objects.iter().map(|object| object.text()).collect()
+fn texts<'a>(objects: impl IntoIterator<Item = &'a Arc<Object>>) -> Vec<&'a str> {
+    objects.into_iter().map(|object| object.text()).collect()
 }
 
 pub(super) fn host_failure(error: &dyn std::error::Error) -> Failure {
-    Failure::Temporary {
-        message: format!("the host failed to run the handler ({error})"),
-        delay: None,
-    }
+    Failure::temporary(format!("the host failed to run the handler ({error})"))
 }
 
 impl CallOutcome {
@@ -154,7 +157,7 @@ impl CallOutcome {
                 Undecided::Denied(_)
                 | Undecided::Failed(Failure::Fault(Fault::Response(_) | Fault::Queries(_))),
             ) => Self::Denied,
-            Err(Undecided::Failed(Failure::Permanent(_))) => Self::Permanent,
+            Err(Undecided::Failed(Failure::Permanent { .. })) => Self::Permanent,
             Err(Undecided::Failed(Failure::Temporary { .. })) => Self::Temporary,
             Err(Undecided::Failed(Failure::Fault(Fault::Trap(_)))) => Self::Trapped,
             Err(Undecided::Failed(Failure::Fault(Fault::Deadline(_)))) => Self::Deadline,

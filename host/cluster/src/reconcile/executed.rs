@@ -61,6 +61,11 @@ impl Executed<'_> {
         }
     }
 
+    /// Whether the API server could not answer.
+    pub(crate) fn has_outage(&self) -> bool {
+        self.has_outage
+    }
+
     /// Whether a child must not be deleted in this pass: a child of its kind could not be created, which may be what
     /// replaces it, or the API server cannot answer.
     pub(crate) fn holds_back(&self, child: &ChildRef) -> bool {

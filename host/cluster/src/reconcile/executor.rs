@@ -75,6 +75,14 @@ impl Executor<'_> {
                     executed.awaited.get_or_insert_with(|| child.clone());
                     Ok(())
                 }
+                // Without an answer nobody knows whether it can be made again.
+                Step::Recreate { child, .. } if executed.has_outage() => {
+                    executed.awaited.get_or_insert_with(|| child.name());
+                    Ok(())
+                }
+                Step::Recreate { child, observed } => {
+                    self.recreate(child, observed, &mut executed).await
+                }
                 // What is to replace it may be missing.
                 Step::Delete { child, .. } if executed.holds_back(child) => Ok(()),
                 Step::Delete { child, uid } => self.delete(child, uid, &mut executed).await,
@@ -211,6 +219,31 @@ impl Executor<'_> {
             }
             Ownership::Child => FoundAtName::Different(found),
         })
+    }
+
+    /// Deletes a child that another pass makes again. A dry run cannot make it as long as it is there, so it shows what would
+    /// be sent.
+    async fn recreate<'s>(
+        &self,
+        child: &'s Child,
+        observed: &'s Object,
+        executed: &mut Executed<'s>,
+    ) -> Result<(), ChildProblem> {
+        let name = child.name();
+        self.delete(&name, &observed.meta.uid, executed).await?;
+        match &self.effect {
+            Effect::Real(_) => {
+                executed.awaited.get_or_insert(name);
+            }
+            Effect::DryRun => {
+                // The body was made from an object, so it is one.
+                if let Ok(made) = Object::parse(&child.kind, &child.body.to_string()) {
+                    let write = ChildWrite::Created(Arc::new(made));
+                    executed.writes.push((name, write));
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn delete<'s>(

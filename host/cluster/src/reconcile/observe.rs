@@ -27,10 +27,10 @@ pub(crate) fn observe(
 
 /// The observed children as a module sees them: each once, in the version that the module describes, or else in the
 /// first one.
-pub(crate) fn seen_by<'a>(
+pub(crate) fn seen_by(
     described: &Grant,
-    observed: &'a [(Kind, Arc<Object>)],
-) -> Vec<&'a Arc<Object>> {
+    observed: &[(Kind, Arc<Object>)],
+) -> Vec<(Kind, Arc<Object>)> {
     let mut seen: Vec<&(Kind, Arc<Object>)> = Vec::with_capacity(observed.len());
     for view in observed {
         let (kind, child) = view;
@@ -52,5 +52,5 @@ pub(crate) fn seen_by<'a>(
             }
         }
     }
-    seen.into_iter().map(|(_, child)| child).collect()
+    seen.into_iter().cloned().collect()
 }

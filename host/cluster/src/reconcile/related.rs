@@ -83,7 +83,8 @@ pub(crate) async fn ask(
         .instrument(span.clone())
         .await
         .unwrap_or_else(|error| (Err(host_failure(&error)), Effort::Nothing));
-    let queries = answer.map_err(Undecided::Failed).and_then(|queries| {
+    let answer = answer.map_err(|failure| Undecided::of_failure(failure, &running.grant));
+    let queries = answer.and_then(|queries| {
         check_queries(queries, parent, &running.grant).map_err(Undecided::Denied)
     });
     let outcome = CallOutcome::of(&queries);
@@ -110,12 +111,10 @@ pub(crate) fn answer(
 
 /// It may be served soon, and until then an empty answer would be a wrong one.
 fn unserved(NoAnswer(kind): NoAnswer) -> Undecided {
-    Undecided::Failed(Failure::Temporary {
-        message: format!(
-            "the API server does not serve {kind}, which the handler asks for; apply its CustomResourceDefinition"
-        ),
-        delay: None,
-    })
+    let message = format!(
+        "the API server does not serve {kind}, which the handler asks for; apply its CustomResourceDefinition"
+    );
+    Undecided::Failed(Failure::temporary(message))
 }
 
 /// A hash of what a handler sees of related objects. All that cannot be answered is one.

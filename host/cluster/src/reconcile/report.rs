@@ -54,6 +54,11 @@ impl Controller {
             },
             generation: report.generation.filter(|_| has_status),
             patch: report.told.status.as_ref().map(|status| &status.fields),
+            conditions: report
+                .told
+                .status
+                .as_ref()
+                .map_or(&[], |status| &status.conditions),
             dropped: &dropped,
             now: &now,
         })

@@ -83,6 +83,17 @@ pub enum SettingsError {
     /// The number of children is out of bounds.
     #[error("spec.limits.children {0} is not within 0 to {MOST_CHILDREN}; write it as 100")]
     Children(i32),
+    /// The number of children that may be missing is out of bounds.
+    #[error("{field}.maxUnavailable {count} is not within 1 to {MOST_CHILDREN}; write it as 1")]
+    MaxUnavailable {
+        /// The entry.
+        field: String,
+        /// What it has.
+        count: i32,
+    },
+    /// A field for children that are made again is given for others.
+    #[error("{0}.maxUnavailable is for update: Recreate only; drop it, or write that")]
+    RecreateOnly(String),
     /// The number of related objects is out of bounds.
     #[error("spec.limits.related {0} is not within 0 to {MOST_RELATED_OBJECTS}; write it as 1000")]
     RelatedObjects(i32),

@@ -31,7 +31,7 @@ pub use selector::{LabelSelectorSpec, OperatorSpec, RequirementSpec};
 pub use source::{ConfigMapEntry, ModuleSpec, PullSecret};
 pub use spec::{
     ChildSpec, Handler, HandlerSpec, ParentDeletion, ParentSpec, ParentStatusPolicy,
-    ServiceAccountSpec,
+    ServiceAccountSpec, UpdateSpec,
 };
 pub use status::{
     CandidateStatus, HandlerStatus, KindsStatus, ModuleStatus, PreviewCounts, RollbackStatus,

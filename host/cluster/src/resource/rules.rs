@@ -200,6 +200,12 @@ pub(super) fn is_object_name(name: &str) -> bool {
     (1..=253).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
+/// A field for children that are made again.
+pub(super) fn recreate_only() -> Rule {
+    Rule::new("self.update == 'Recreate' || !has(self.maxUnavailable)")
+        .message("maxUnavailable is for update: Recreate only; drop it, or write that")
+}
+
 /// Secrets are limited, unless somebody writes that they are not.
 pub(super) fn all_secrets() -> Rule {
     Rule::new(

@@ -142,6 +142,7 @@ impl From<ParentStatusPolicy> for ParentStatus {
 /// A kind that a handler may return.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::recreate_only())]
 pub struct ChildSpec {
     /// `v1` for the core group, else `group/version`.
     #[schemars(length(max = 317))]
@@ -154,6 +155,26 @@ pub struct ChildSpec {
     /// What becomes of such a child when its parent is deleted: it goes too, or stays.
     #[serde(default)]
     pub on_parent_delete: ParentDeletion,
+    /// What becomes of such a child when the handler desires it otherwise.
+    #[serde(default)]
+    pub update: UpdateSpec,
+    /// For `Recreate`: how many children of the kind one parent may lack at a time for that, those that it lacks anyway
+    /// included. 1, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 1, max = 1000))]
+    pub max_unavailable: Option<i32>,
+}
+
+/// What becomes of a child when the handler desires it otherwise.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdateSpec {
+    /// It is changed.
+    #[default]
+    InPlace,
+    /// It is deleted, and made again when it is gone.
+    Recreate,
+    /// It stays as it was made. One that is gone is made again.
+    Never,
 }
 
 /// What becomes of a child when its parent is deleted.

@@ -1,8 +1,8 @@
 use std::time::{Duration, SystemTime};
 
 use handler_host_core::{
-    HandlerCondition, HeldModule, Kind, ModuleRecord, PreviewSummary, RollbackRecord, Rollout,
-    RolloutModule, RolloutRecord, RolloutStatus, SwapRecord, TrialProgress,
+    Description, HandlerCondition, HeldModule, ModuleRecord, PreviewSummary, RollbackRecord,
+    Rollout, RolloutModule, RolloutRecord, RolloutStatus, Settings, SwapRecord, TrialProgress,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -76,14 +76,10 @@ impl HandlerStatus {
     pub fn of<M: RolloutModule>(rollout: &Rollout<M>, conditions: &[HandlerCondition]) -> Self {
         let settings = rollout.settings();
         let RolloutStatus { record, candidate } = rollout.status();
-        let children = settings.children.iter().map(|child| &child.kind);
         Self {
             module: record.module.map(ModuleStatus::from),
-            described: rollout.described().map(|description| KindsStatus {
-                finalizer: Some(description.has_finalizer),
-                ..KindsStatus::new(&description.parent, description.children.iter())
-            }),
-            granted: Some(KindsStatus::new(&settings.parent, children)),
+            described: rollout.described().map(KindsStatus::described),
+            granted: Some(KindsStatus::granted(settings)),
             last_swap: record.last_swap.map(SwapStatus::from),
             candidate: candidate.map(CandidateStatus::from),
             rolled_back: record.rolled_back.map(RollbackStatus::from),
@@ -227,6 +223,14 @@ pub struct KindsStatus {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub children: Vec<KindSpec>,
+    /// The kinds of other objects that it sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub related: Vec<KindSpec>,
+    /// To what the time of day that it is told is rounded down, such as `60s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub clock: Option<String>,
     /// Whether parents get a finalizer; only a module knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
@@ -234,10 +238,30 @@ pub struct KindsStatus {
 }
 
 impl KindsStatus {
-    fn new<'a>(parent: &Kind, children: impl Iterator<Item = &'a Kind>) -> Self {
+    fn described(description: &Description) -> Self {
         Self {
-            parent: KindSpec::from(parent),
-            children: children.map(KindSpec::from).collect(),
+            parent: KindSpec::from(&description.parent),
+            children: description.children.iter().map(KindSpec::from).collect(),
+            related: description.related.iter().map(KindSpec::from).collect(),
+            clock: description.clock.map(|it| format!("{it:?}")),
+            finalizer: Some(description.has_finalizer),
+        }
+    }
+
+    fn granted(settings: &Settings) -> Self {
+        let children = settings.children.iter();
+        let mut related: Vec<KindSpec> = Vec::new();
+        for policy in &settings.related {
+            let kind = KindSpec::from(&policy.kind);
+            if !related.contains(&kind) {
+                related.push(kind);
+            }
+        }
+        Self {
+            parent: KindSpec::from(&settings.parent),
+            children: children.map(|child| KindSpec::from(&child.kind)).collect(),
+            related,
+            clock: settings.clock.map(|it| format!("{it:?}")),
             finalizer: None,
         }
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::child_policy::{ChildPolicy, OnParentDelete};
+use super::child_policy::{ChildPolicy, ChildUpdate, OnParentDelete};
 use super::parent_status::ParentStatus;
 use crate::objects::is_dns_label;
 use crate::{Description, FieldTypes, Kind, Object, RelatedGrant, RelatedPolicy};
@@ -318,6 +318,13 @@ impl Grant {
                 OnParentDelete::Orphan => true,
                 OnParentDelete::Delete => false,
             })
+    }
+
+    /// What becomes of children of a kind when the handler desires them otherwise.
+    #[must_use]
+    pub fn update(&self, kind: &Kind) -> ChildUpdate {
+        let granted = self.child(kind);
+        granted.map_or(ChildUpdate::InPlace, |child| child.policy.update)
     }
 
     /// The field manager that this handler's children are applied with.

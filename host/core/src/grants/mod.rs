@@ -9,7 +9,7 @@ mod request;
 mod rights;
 
 pub use self::account::{Account, AccountError};
-pub use self::child_policy::{ChildPolicy, OnParentDelete};
+pub use self::child_policy::{ChildPolicy, ChildUpdate, OnParentDelete};
 pub use self::claims::{Claims, Taken};
 pub use self::grant::{
     ChildGrant, Grant, GrantError, Limits, Scope, finalizer_of, is_handler_name,

@@ -46,10 +46,10 @@ impl GrantRequest {
         description: &Description,
         on_parent_delete: OnParentDelete,
     ) -> Self {
-        let children = description.children.iter().map(|kind| ChildPolicy {
-            kind: kind.clone(),
-            on_parent_delete,
-        });
+        let children = description
+            .children
+            .iter()
+            .map(|kind| ChildPolicy::new(kind.clone(), on_parent_delete));
         let related = description.related.iter().map(RelatedPolicy::of_kind);
         Self {
             children: children.collect(),

@@ -9,6 +9,8 @@ use crate::{Digest, FieldTypes, Key, Kind};
 #[derive(Clone, Debug)]
 pub struct Children<Stage> {
     pub(crate) children: Vec<Stage>,
+    /// The observed children that stay as they are.
+    pub(crate) kept: Vec<ChildRef>,
 }
 
 /// A child as the handler returned it, as JSON text that is not trusted.
@@ -76,6 +78,7 @@ impl Children<Desired> {
     pub fn desired(texts: Vec<String>) -> Self {
         Self {
             children: texts.into_iter().map(Desired).collect(),
+            kept: Vec::new(),
         }
     }
 }
@@ -89,20 +92,23 @@ impl Children<Checked> {
     /// The children in short, in the order of their names. They are the same children where these are equal.
     #[must_use]
     pub fn digests(&self) -> Vec<(ChildRef, Digest)> {
-        let mut digests: Vec<_> = self.iter().map(|c| (c.name(), c.digest)).collect();
+        // What stays as it is has no content that could differ.
+        let kept = self.kept.iter().map(|it| (it.clone(), Digest::of(b"")));
+        let desired = self.iter().map(|child| (child.name(), child.digest));
+        let mut digests: Vec<_> = desired.chain(kept).collect();
         digests.sort_by(|(one, _), (other, _)| one.cmp(other));
         digests
     }
 
-    /// How many there are.
+    /// How many there are, with those that stay as they are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.children.len()
+        self.children.len() + self.kept.len()
     }
 
-    /// Whether none is desired.
+    /// Whether none is desired, and none stays.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.children.is_empty()
+        self.len() == 0
     }
 }

@@ -1,9 +1,11 @@
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
-use super::check::{Denied, check, check_size, check_status};
+use super::check::{Denied, check, check_failure, check_size, check_status, read_status};
 use super::children::{Checked, ChildRef, Children};
 use super::verdict::{Reason, Verdict};
-use crate::{Digest, Failure, Fault, Grant, Object, Response};
+use crate::{Digest, Failure, Fault, Grant, Kind, Object, ParentCondition, Response};
 
 /// What a module wants of a parent, within its grant.
 #[derive(Clone, Debug)]
@@ -18,11 +20,13 @@ pub struct Decision {
     pub memory: usize,
 }
 
-/// The fields of a handler's merge patch of its parent's status.
+/// What a handler says of its parent's status, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusPatch {
-    /// The fields.
+    /// The fields of its merge patch.
     pub fields: Map<String, Value>,
+    /// Its conditions.
+    pub conditions: Vec<ParentCondition>,
     /// The bytes of memory that they take, about.
     pub memory: usize,
 }
@@ -37,7 +41,8 @@ pub enum Undecided {
 }
 
 impl Decision {
-    /// Checks the answer of a module for a parent against the grant. There are `room` bytes of memory for it.
+    /// Checks the answer of a module for a parent with these children against the grant. There are `room` bytes of memory for
+    /// it.
     ///
     /// # Errors
     ///
@@ -45,27 +50,27 @@ impl Decision {
     pub fn of(
         answer: Result<Response, Failure>,
         parent: &Object,
+        observed: &[(Kind, Arc<Object>)],
         grant: &Grant,
         room: usize,
     ) -> Result<Self, Undecided> {
-        let mut response = answer.map_err(Undecided::Failed)?;
+        let mut response = answer.map_err(|failure| Undecided::of_failure(failure, grant))?;
         let memory = check_size(&response, grant, room).map_err(Undecided::Denied)?;
         let memory = memory.ok_or(Undecided::Failed(Failure::Fault(Fault::Answer(room))))?;
         let mut checked = || {
-            let status = check_status(response.status.as_deref(), grant)?;
+            let status = check_status(&response.status, grant)?;
             let desired = Children::desired(std::mem::take(&mut response.children));
-            Ok((check(desired, parent, grant)?, status))
+            Ok((
+                check(desired, &response.kept, observed, parent, grant)?,
+                status,
+            ))
         };
         let (desired, status) = checked().map_err(Undecided::Denied)?;
-        let status = status.map(|fields| StatusPatch {
-            fields,
-            memory: memory.status,
-        });
         Ok(Self {
             response,
             desired,
             status,
-            memory: memory.whole,
+            memory,
         })
     }
 
@@ -79,6 +84,28 @@ impl Decision {
 }
 
 impl Undecided {
+    /// A call failed. What the handler says of the parent's status then is checked against the grant, as in a response.
+    #[must_use]
+    pub fn of_failure(failure: Failure, grant: &Grant) -> Self {
+        let checked = failure
+            .status()
+            .map_or(Ok(()), |it| check_failure(it, grant));
+        match checked {
+            Err(denied) => Self::Denied(denied),
+            Ok(()) => Self::Failed(failure),
+        }
+    }
+
+    /// What the handler says of the parent's status.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusPatch> {
+        match self {
+            // It was checked, so it can be read.
+            Self::Failed(failure) => read_status(failure.status()?).ok().flatten(),
+            Self::Denied(_) => None,
+        }
+    }
+
     /// The verdict on the parent.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

@@ -155,10 +155,7 @@ mod tests {
         #[case] may: bool,
     ) {
         let kind = |name: &str| Kind::new("v1", name).unwrap();
-        let child = |name, on_parent_delete| ChildPolicy {
-            kind: kind(name),
-            on_parent_delete,
-        };
+        let child = |name, on_parent_delete| ChildPolicy::new(kind(name), on_parent_delete);
         let request = GrantRequest {
             children: vec![
                 child("Secret", OnParentDelete::Delete),

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::children::{Checked, Child, ChildRef, Children};
-use crate::{Digest, Grant, Key, Kind, Object, has_desired_fields, projection};
+use crate::{
+    APPLIED_ANNOTATION, ChildUpdate, Digest, Grant, Key, Kind, Object, has_desired_fields,
+    projection,
+};
 
 /// One thing to do for one child. A child that is as desired needs none.
 #[derive(Clone, Debug)]
@@ -13,6 +16,14 @@ pub enum Step<'a> {
     Create(&'a Child),
     /// The child was observed and differs. Apply it to the object that was observed, and to no other.
     Update {
+        /// The desired child.
+        child: &'a Child,
+        /// The object that was observed.
+        observed: &'a Object,
+    },
+    /// The child was observed and is desired otherwise, and its kind is not changed in place. Delete the object that was observed,
+    /// and no other. When it is gone, another plan creates the child.
+    Recreate {
         /// The desired child.
         child: &'a Child,
         /// The object that was observed.
@@ -46,15 +57,30 @@ pub fn plan<'a>(
 ) -> Vec<Step<'a>> {
     let mut left = Views::of(observed);
     let mut steps = Vec::new();
+    let mut recreated = Vec::new();
     for child in desired.iter() {
         let name = child.name();
         match left.take(&name) {
             None => steps.push(Step::Create(child)),
             Some(object) if object.is_deleting() => steps.push(Step::AwaitDeletion(name)),
             Some(object) if is_as_desired(child, object, accepted.get(&name)) => {}
-            Some(observed) => steps.push(Step::Update { child, observed }),
+            Some(observed) => match grant.update(&child.kind) {
+                ChildUpdate::Never => {}
+                ChildUpdate::Recreate { .. } if !is_of_this_state(child, observed) => {
+                    recreated.push((child, observed));
+                }
+                // Of a child that somebody changed, what was applied is restored.
+                ChildUpdate::InPlace | ChildUpdate::Recreate { .. } => {
+                    steps.push(Step::Update { child, observed });
+                }
+            },
         }
     }
+    for kept in &desired.kept {
+        left.take(kept);
+    }
+    let recreated = within_unavailable(recreated, &steps, grant);
+    steps.extend(recreated);
     let is_orphaned = |child: &ChildRef| parent.is_deleting() && grant.keeps(&child.kind);
     let undesired = left
         .rest()
@@ -64,6 +90,43 @@ pub fn plan<'a>(
         uid: object.meta.uid.clone(),
     }));
     steps
+}
+
+/// The children that may be deleted now to be made again: with those that are missing or being deleted already, no more of a
+/// kind than its policy says.
+fn within_unavailable<'a>(
+    recreated: Vec<(&'a Child, &'a Object)>,
+    steps: &[Step<'a>],
+    grant: &Grant,
+) -> Vec<Step<'a>> {
+    let mut unavailable: HashMap<Kind, usize> = HashMap::new();
+    for step in steps {
+        let kind = match step {
+            Step::Create(child) => &child.kind,
+            Step::AwaitDeletion(child) => &child.kind,
+            Step::Update { .. } | Step::Recreate { .. } | Step::Delete { .. } => continue,
+        };
+        *unavailable.entry(kind.clone()).or_default() += 1;
+    }
+    let mut within = Vec::new();
+    for (child, observed) in recreated {
+        let most = match grant.update(&child.kind) {
+            ChildUpdate::Recreate { max_unavailable } => max_unavailable,
+            ChildUpdate::InPlace | ChildUpdate::Never => continue,
+        };
+        let count = unavailable.entry(child.kind.clone()).or_default();
+        if *count < most {
+            *count += 1;
+            within.push(Step::Recreate { child, observed });
+        }
+    }
+    within
+}
+
+/// Whether the desired state was applied to an object, whatever became of it since.
+fn is_of_this_state(child: &Child, object: &Object) -> bool {
+    let applied = object.meta.annotations.get(APPLIED_ANNOTATION);
+    applied == Some(child.digest.to_string().as_str())
 }
 
 /// The observed children, of which one may be seen in several versions of its kind.
@@ -135,7 +198,7 @@ mod tests {
 
     use super::*;
     use crate::passes::check::check;
-    use crate::{ChildPolicy, GrantRequest, OnParentDelete};
+    use crate::{ChildPolicy, GrantRequest, KeptChild, OnParentDelete};
 
     fn config_map() -> Kind {
         Kind::new("v1", "ConfigMap").unwrap()
@@ -143,10 +206,7 @@ mod tests {
 
     fn grant(on_parent_delete: OnParentDelete) -> Grant {
         let request = GrantRequest {
-            children: vec![ChildPolicy {
-                kind: config_map(),
-                on_parent_delete,
-            }],
+            children: vec![ChildPolicy::new(config_map(), on_parent_delete)],
             ..GrantRequest::new("evc", &Kind::new("v1", "Pod").unwrap())
         };
         request.grant().unwrap()
@@ -165,7 +225,14 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": value}}).to_string()
         });
         let desired = Children::desired(texts.collect());
-        check(desired, &parent(None), &grant(OnParentDelete::Delete)).unwrap()
+        check(
+            desired,
+            &[],
+            &[],
+            &parent(None),
+            &grant(OnParentDelete::Delete),
+        )
+        .unwrap()
     }
 
     /// The steps for a parent that stays.
@@ -195,6 +262,9 @@ mod tests {
             Step::Create(child) => format!("create {}", child.key),
             Step::Update { child, observed } => {
                 format!("update {} {}", child.key, observed.meta.uid)
+            }
+            Step::Recreate { child, observed } => {
+                format!("recreate {} {}", child.key, observed.meta.uid)
             }
             Step::AwaitDeletion(child) => format!("await {}", child.key),
             Step::Delete { child, uid } => format!("delete {} {uid}", child.key),
@@ -250,6 +320,112 @@ mod tests {
             planned(&other_desire, &[answer], &accepted),
             ["update ns/a child-uid"]
         );
+    }
+
+    #[rstest]
+    #[case::changed_in_place(ChildUpdate::InPlace, &["update ns/a child-uid", "update ns/b child-uid"])]
+    #[case::left(ChildUpdate::Never, &[])]
+    #[case::made_again_one_by_one(
+        ChildUpdate::Recreate { max_unavailable: 1 },
+        &["recreate ns/a child-uid"]
+    )]
+    #[case::made_again_at_once(
+        ChildUpdate::Recreate { max_unavailable: 5 },
+        &["recreate ns/a child-uid", "recreate ns/b child-uid"]
+    )]
+    fn what_becomes_of_a_child_that_is_desired_otherwise_is_the_administrators_decision(
+        #[case] update: ChildUpdate,
+        #[case] steps: &[&str],
+    ) {
+        let before = checked(&[("a", "1"), ("b", "1")]);
+        let observed: Vec<_> = before.iter().map(|child| applied(child, |_| {})).collect();
+        let desired = checked(&[("a", "2"), ("b", "2")]);
+        assert_eq!(planned_with(&desired, &observed, update), steps);
+    }
+
+    #[rstest]
+    #[case::one_is_missing(&["b"], None, &["create ns/a"])]
+    #[case::one_is_being_deleted(&["a", "b"], Some("a"), &["await ns/a"])]
+    fn no_more_children_are_unavailable_than_may_be(
+        #[case] there: &[&str],
+        #[case] deleting: Option<&str>,
+        #[case] steps: &[&str],
+    ) {
+        let before = checked(&[("a", "1"), ("b", "1")]);
+        let there = before
+            .iter()
+            .filter(|child| there.contains(&&*child.key.name));
+        let observed: Vec<_> = there
+            .map(|child| {
+                applied(child, |object| {
+                    if deleting == Some(&*child.key.name) {
+                        object["metadata"]["deletionTimestamp"] = json!("now");
+                    }
+                })
+            })
+            .collect();
+        let desired = checked(&[("a", "2"), ("b", "2")]);
+        let update = ChildUpdate::Recreate { max_unavailable: 1 };
+        assert_eq!(planned_with(&desired, &observed, update), steps);
+    }
+
+    #[test]
+    fn a_child_that_somebody_changed_is_restored_and_not_made_again() {
+        let desired = checked(&[("a", "1")]);
+        let edited = applied(desired.iter().next().unwrap(), |it| {
+            it["data"]["a"] = json!("x")
+        });
+        let update = ChildUpdate::Recreate { max_unavailable: 1 };
+        let steps = planned_with(&desired, &[edited], update);
+        assert_eq!(steps, ["update ns/a child-uid"]);
+    }
+
+    #[test]
+    fn a_child_that_is_kept_is_neither_changed_nor_deleted() {
+        let before = checked(&[("a", "1"), ("b", "1")]);
+        let observed: Vec<_> = before.iter().map(|child| applied(child, |_| {})).collect();
+        let kept = |name: &str| KeptChild {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            namespace: None,
+            name: name.to_owned(),
+        };
+        let check = |kept: &[KeptChild]| {
+            let grant = grant(OnParentDelete::Delete);
+            let desired = Children::desired(Vec::new());
+            check(desired, kept, &observed, &parent(None), &grant)
+        };
+        let desired = check(&[kept("a")]).unwrap();
+        let steps = planned(&desired, &observed, &HashMap::new());
+        assert_eq!(steps, ["delete ns/b child-uid"]);
+        for (kept, told) in [
+            (
+                vec![kept("c")],
+                "keeps v1 ConfigMap ns/c, which is not among the parent's children",
+            ),
+            (vec![kept("a"), kept("a")], "twice"),
+        ] {
+            let denied = check(&kept).unwrap_err().to_string();
+            assert!(denied.contains(told), "{denied}");
+        }
+    }
+
+    fn planned_with(
+        desired: &Children<Checked>,
+        observed: &[(Kind, Arc<Object>)],
+        update: ChildUpdate,
+    ) -> Vec<String> {
+        let mut grant = grant(OnParentDelete::Delete);
+        for child in &mut grant.children {
+            child.policy.update = update;
+        }
+        in_words(&plan(
+            desired,
+            observed,
+            &HashMap::new(),
+            &parent(None),
+            &grant,
+        ))
     }
 
     #[rstest]

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::dropped::{FieldPath, without};
 use super::verdict::{Reason, Verdict};
-use crate::Digest;
+use crate::{Digest, ParentCondition};
 
 /// What the status of a parent is made of.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,8 @@ pub struct StatusInput<'a> {
     pub generation: Option<i64>,
     /// The handler's own merge patch of the status.
     pub patch: Option<&'a Map<String, Value>>,
+    /// The handler's own conditions.
+    pub conditions: &'a [ParentCondition],
     /// The fields that the schema of the kind drops, as [`dropped_fields`](crate::dropped_fields) gives them. They are not written.
     pub dropped: &'a BTreeSet<FieldPath>,
     /// The present time, in RFC 3339 with seconds.
@@ -95,8 +97,8 @@ pub fn reported_failure(status: &Value) -> Option<Reason> {
 
 /// The merge patch (RFC 7386) that makes the observed status say the verdict; None if it says the same already.
 ///
-/// Conditions of other types are kept. Those of the handler's patch get a `lastTransitionTime`, since a handler has no
-/// clock.
+/// Conditions of other types are kept. Those of the handler get a `lastTransitionTime`, which is kept as long as their status
+/// is the same.
 #[must_use]
 pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
     let mut patch = input.patch.cloned().unwrap_or_default();
@@ -106,11 +108,11 @@ pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
         _ => observed_conditions.to_vec(),
     };
     let mut conditions: Vec<Value> = Vec::new();
-    let mut ready = Some(ready_condition(&input));
+    let mut given = given_conditions(&input);
     for condition in wanted {
-        if condition["type"] == "Ready" {
-            conditions.extend(ready.take());
-        } else {
+        if let Some(index) = given.iter().position(|it| it["type"] == condition["type"]) {
+            conditions.push(given.remove(index));
+        } else if condition["type"] != "Ready" {
             conditions.push(with_transition_time(
                 condition,
                 observed_conditions,
@@ -118,7 +120,7 @@ pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
             ));
         }
     }
-    conditions.extend(ready);
+    conditions.extend(given);
     patch.insert("conditions".to_owned(), Value::Array(conditions));
     let handler = json!({"name": input.handler.name, "digest": input.handler.digest.to_string()});
     patch.insert("handler".to_owned(), handler);
@@ -156,18 +158,34 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-fn ready_condition(input: &StatusInput<'_>) -> Value {
+/// The conditions that are given by type: `Ready`, and those of the handler, each type once.
+fn given_conditions(input: &StatusInput<'_>) -> Vec<Value> {
     let is_ready = input.verdict.reason.is_ready();
-    let mut condition = json!({
+    let ready = json!({
         "type": "Ready",
         "status": if is_ready { "True" } else { "False" },
         "reason": input.verdict.reason.as_str(),
         "message": input.verdict.message,
     });
-    if let Some(generation) = input.generation {
-        condition["observedGeneration"] = json!(generation);
+    let mut given = vec![ready];
+    for condition in input.conditions {
+        let condition = json!({
+            "type": condition.type_,
+            "status": condition.status.as_str(),
+            "reason": condition.reason,
+            "message": condition.message,
+        });
+        // The last one of a type counts.
+        given.retain(|it| it["type"] != condition["type"]);
+        given.push(condition);
     }
-    with_transition_time(condition, conditions_of(input.observed), input.now)
+    let complete = |mut condition: Value| {
+        if let Some(generation) = input.generation {
+            condition["observedGeneration"] = json!(generation);
+        }
+        with_transition_time(condition, conditions_of(input.observed), input.now)
+    };
+    given.into_iter().map(complete).collect()
 }
 
 /// Adds `lastTransitionTime`: the time of the last change of the field `status`, as the API conventions define it.
@@ -204,7 +222,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::dropped_fields;
+    use crate::{ConditionStatus, dropped_fields};
 
     const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -219,6 +237,7 @@ mod tests {
             },
             generation: Some(1),
             patch: patch.as_ref(),
+            conditions: &[],
             dropped: &BTreeSet::new(),
             now: NOW,
         })
@@ -240,6 +259,7 @@ mod tests {
             },
             generation: Some(1),
             patch: patch.as_object(),
+            conditions: &[],
             dropped: &dropped_fields(&first, &Value::Null),
             now: NOW,
         });
@@ -309,6 +329,57 @@ mod tests {
         );
         status["share"] = json!(1);
         assert_eq!(patch_of(&status, &verdict, own()), None);
+    }
+
+    #[test]
+    fn conditions_of_a_handler_are_merged_by_type() {
+        let condition = |type_: &str, status, message: &str| ParentCondition {
+            type_: type_.to_owned(),
+            status,
+            reason: "Because".to_owned(),
+            message: message.to_owned(),
+        };
+        let given = [
+            condition("Synced", ConditionStatus::True, "now"),
+            condition("New", ConditionStatus::Unknown, "first"),
+            condition("New", ConditionStatus::False, "second"),
+        ];
+        let observed = json!({"conditions": [
+            {"type": "Backup", "status": "True"},
+            {"type": "Synced", "status": "True", "message": "before", "lastTransitionTime": "early"},
+        ]});
+        let patch = |observed: &Value| {
+            status_patch(StatusInput {
+                observed,
+                verdict: &Verdict::reconciled(1),
+                handler: HandlerIdentity {
+                    name: "evc",
+                    digest: Digest::of(b""),
+                },
+                generation: Some(3),
+                patch: None,
+                conditions: &given,
+                dropped: &BTreeSet::new(),
+                now: NOW,
+            })
+        };
+        let written = patch(&observed).unwrap();
+        let conditions = written["conditions"].as_array().unwrap();
+        let types: Vec<_> = conditions
+            .iter()
+            .map(|it| it["type"].as_str().unwrap())
+            .collect();
+        assert_eq!(types, ["Backup", "Synced", "Ready", "New"]);
+        assert_eq!(
+            conditions[1],
+            json!({
+                "type": "Synced", "status": "True", "reason": "Because", "message": "now",
+                "observedGeneration": 3, "lastTransitionTime": "early",
+            })
+        );
+        assert_eq!(conditions[3]["message"], "second");
+        assert_eq!(conditions[3]["lastTransitionTime"], NOW);
+        assert_eq!(patch(&applied(&observed, &written)), None);
     }
 
     #[rstest]

@@ -221,7 +221,7 @@ impl Verdict {
     #[must_use]
     pub fn of_failure(failure: &Failure) -> Self {
         match failure {
-            Failure::Permanent(message) => Self::new(Reason::PermanentFailure, message),
+            Failure::Permanent { message, .. } => Self::new(Reason::PermanentFailure, message),
             Failure::Temporary { message, .. } => Self::new(Reason::TemporaryFailure, message),
             Failure::Fault(fault) => {
                 let reason = match fault {

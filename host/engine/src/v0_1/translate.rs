@@ -36,7 +36,11 @@ pub(super) fn response(response: types::Response, console: &Console) -> core::Re
     let requeue = response.requeue_after_ms.map(milliseconds);
     core::Response {
         children: response.children,
-        status: response.status,
+        kept: Vec::new(),
+        status: core::StatusAnswer {
+            patch: response.status,
+            conditions: Vec::new(),
+        },
         readiness: match response.readiness {
             types::Readiness::Ready => core::Readiness::Ready,
             types::Readiness::Waiting(message) => core::Readiness::Waiting(cut(message)),
@@ -48,10 +52,11 @@ pub(super) fn response(response: types::Response, console: &Console) -> core::Re
 
 pub(super) fn failure(failure: types::Failure) -> core::Failure {
     match failure {
-        types::Failure::Permanent(message) => core::Failure::Permanent(cut(message)),
+        types::Failure::Permanent(message) => core::Failure::permanent(cut(message)),
         types::Failure::Temporary(failure) => core::Failure::Temporary {
             message: cut(failure.message),
             delay: failure.delay_ms.map(milliseconds),
+            status: core::StatusAnswer::default(),
         },
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn queries(queries: Vec<types::Query>) -> Result<Vec<core::Query>, co
     let translated = queries.map(|(index, asked)| {
         query(asked).map_err(|why| {
             let message = format!("the handler's query {index} for related objects is none: {why}");
-            core::Failure::Permanent(cut(message))
+            core::Failure::permanent(cut(message))
         })
     });
     translated.collect()
@@ -97,13 +97,28 @@ fn labels(
 pub(super) fn response(response: types::Response, console: &Console) -> core::Response {
     core::Response {
         children: response.children,
-        status: response.status,
+        kept: response.keep.into_iter().map(kept).collect(),
+        status: status(response.status, response.conditions),
         readiness: match response.readiness {
             types::Readiness::Ready => core::Readiness::Ready,
             types::Readiness::Waiting(message) => core::Readiness::Waiting(cut(message)),
         },
         events: published(response.events, event, console),
         requeue: response.requeue.map(requeue),
+    }
+}
+
+fn kept(child: types::ChildName) -> core::KeptChild {
+    let types::ChildName {
+        kind: types::Kind { api_version, kind },
+        namespace,
+        name,
+    } = child;
+    core::KeptChild {
+        api_version,
+        kind,
+        namespace,
+        name,
     }
 }
 
@@ -115,12 +130,39 @@ fn requeue(requeue: types::Requeue) -> core::RequeueRequest {
 }
 
 pub(super) fn failure(failure: types::Failure) -> core::Failure {
-    match failure {
-        types::Failure::Permanent(message) => core::Failure::Permanent(cut(message)),
-        types::Failure::Temporary(failure) => core::Failure::Temporary {
-            message: cut(failure.message),
-            delay: failure.delay_ms.map(milliseconds),
+    let status = status(failure.status, failure.conditions);
+    let message = cut(failure.message);
+    match failure.retry {
+        types::Retry::Never => core::Failure::Permanent { message, status },
+        types::Retry::Backoff => core::Failure::Temporary {
+            message,
+            delay: None,
+            status,
         },
+        types::Retry::AfterMs(delay) => core::Failure::Temporary {
+            message,
+            delay: Some(milliseconds(delay)),
+            status,
+        },
+    }
+}
+
+fn status(patch: Option<String>, conditions: Vec<types::Condition>) -> core::StatusAnswer {
+    let conditions = conditions
+        .into_iter()
+        .map(|condition| core::ParentCondition {
+            type_: condition.type_,
+            status: match condition.status {
+                types::ConditionStatus::IsTrue => core::ConditionStatus::True,
+                types::ConditionStatus::IsFalse => core::ConditionStatus::False,
+                types::ConditionStatus::Unknown => core::ConditionStatus::Unknown,
+            },
+            reason: condition.reason,
+            message: cut(condition.message),
+        });
+    core::StatusAnswer {
+        patch,
+        conditions: conditions.collect(),
     }
 }
 

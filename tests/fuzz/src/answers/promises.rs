@@ -53,7 +53,13 @@ pub(super) fn hold(scene: &Scene) {
 
 fn decide(scene: &Scene) -> Result<Decision, Undecided> {
     let answer = Ok(scene.response.clone());
-    Decision::of(answer, &scene.parent, &scene.grant, scene.room)
+    Decision::of(
+        answer,
+        &scene.parent,
+        &scene.observed,
+        &scene.grant,
+        scene.room,
+    )
 }
 
 /// The same answer for the same parent leads to the same decision and plan.
@@ -79,14 +85,18 @@ fn nothing_is_written(undecided: &Undecided) {
     assert!(verdict.message.len() <= MESSAGE);
 }
 
+/// How many conditions an answer may have.
+const CONDITIONS: usize = 32;
+
 fn bounds_are_kept(scene: &Scene, decision: &Decision) {
     let (response, limits) = (&scene.response, scene.grant.limits);
-    assert_eq!(decision.desired.len(), response.children.len());
-    assert!(response.children.len() <= limits.children);
+    let count = response.children.len() + response.kept.len();
+    assert_eq!(decision.desired.len(), count);
+    assert!(count <= limits.children);
     let mut children = response.children.iter();
     assert!(children.all(|child| child.len() <= limits.child_bytes));
-    let status = response.status.as_ref().map_or(0, String::len);
-    assert!(status <= limits.status_bytes);
+    assert!(response.status.bytes() <= limits.status_bytes);
+    assert!(response.status.conditions.len() <= CONDITIONS);
     assert!(decision.memory <= scene.room);
 }
 
@@ -172,7 +182,7 @@ fn plan_is_within_the_grant(scene: &Scene, decision: &Decision) {
         assert!(is_deletion || !is_deleting, "deletions are last");
         let child = match step {
             Step::Create(child) => child.name(),
-            Step::Update { child, observed } => {
+            Step::Update { child, observed } | Step::Recreate { child, observed } => {
                 assert!(
                     claimant.owns(&child.kind, observed),
                     "{} is foreign",
@@ -262,6 +272,7 @@ fn status_settles(scene: &Scene, decision: &Decision) {
             },
             generation: Some(1),
             patch: report.status.as_ref().map(|status| &status.fields),
+            conditions: report.status.as_ref().map_or(&[], |it| &it.conditions),
             dropped,
             now,
         })

@@ -3,8 +3,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use handler_host_core::{
-    ChildPolicy, Claimant, FieldTypes, Grant, HandlerEvent, Key, Kind, Limits, Object,
-    OnParentDelete, Readiness, RequeueRequest, Response, Schemas, Scope, Severity,
+    ChildPolicy, ChildUpdate, Claimant, ConditionStatus, FieldTypes, Grant, HandlerEvent,
+    KeptChild, Key, Kind, Limits, Object, OnParentDelete, ParentCondition, Readiness,
+    RequeueRequest, Response, Schemas, Scope, Severity, StatusAnswer,
 };
 use serde_json::{Value, json};
 
@@ -42,7 +43,7 @@ impl Scene {
     /// - `is`: words that say what the parent and its grant are, see [`parent`] and [`grant`]
     /// - `had JSON`: the parent's status
     /// - `seen JSON`: an object that stands in the cluster
-    /// - `child JSON`, `status JSON`, `event REASON MESSAGE`, `waiting MESSAGE`, `requeue MS`: the answer
+    /// - `child JSON`, `keep KIND NAME`, `status JSON`, `condition TYPE REASON`, `event REASON MESSAGE`, `waiting MESSAGE`, `requeue MS`: the answer
     /// - `made JSON`: a merge patch of what the API server makes of children that are applied
     /// - `room BYTES`: the memory for the answer
     ///
@@ -64,7 +65,11 @@ impl Scene {
         let waiting = of("waiting").last().map(|message| (*message).to_owned());
         let response = Response {
             children: of("child").iter().map(|it| (*it).to_owned()).collect(),
-            status: of("status").last().map(|it| (*it).to_owned()),
+            kept: of("keep").iter().map(|it| kept(it)).collect(),
+            status: StatusAnswer {
+                patch: of("status").last().map(|it| (*it).to_owned()),
+                conditions: of("condition").iter().map(|it| condition(it)).collect(),
+            },
             readiness: waiting.map_or(Readiness::Ready, Readiness::Waiting),
             events: of("event").iter().map(|it| event(it)).collect(),
             requeue: requeue.map(|delay| RequeueRequest::After(Duration::from_millis(delay))),
@@ -85,6 +90,27 @@ fn split(line: &str) -> (&str, &str) {
     line.split_once(' ').unwrap_or((line, ""))
 }
 
+fn kept(text: &str) -> KeptChild {
+    let (kind, name) = split(text);
+    let known = KINDS.iter().find(|(_, known, _)| *known == kind);
+    KeptChild {
+        api_version: known.map_or("v1", |(version, ..)| version).to_owned(),
+        kind: kind.to_owned(),
+        namespace: None,
+        name: name.to_owned(),
+    }
+}
+
+fn condition(text: &str) -> ParentCondition {
+    let (type_, reason) = split(text);
+    ParentCondition {
+        type_: type_.to_owned(),
+        status: ConditionStatus::True,
+        reason: reason.to_owned(),
+        message: String::new(),
+    }
+}
+
 fn event(text: &str) -> HandlerEvent {
     let (reason, message) = split(text);
     HandlerEvent {
@@ -94,7 +120,7 @@ fn event(text: &str) -> HandlerEvent {
     }
 }
 
-/// `orphan`: children outlive their parent. `schemas`: the schema of Things is known. `tight`: the limits are low.
+/// `orphan`: children outlive their parent. `recreate`: they are deleted and made again. `never`: they are left as they were made. `schemas`: the schema of Things is known. `tight`: the limits are low.
 fn grant(words: &[&str]) -> Grant {
     static THINGS: LazyLock<Schemas> = LazyLock::new(|| Schemas::parse(SCHEMAS).unwrap());
     let is = |word: &str| words.contains(&word);
@@ -118,6 +144,13 @@ fn grant(words: &[&str]) -> Grant {
             OnParentDelete::Orphan
         } else {
             OnParentDelete::Delete
+        },
+        update: if is("recreate") {
+            ChildUpdate::Recreate { max_unavailable: 1 }
+        } else if is("never") {
+            ChildUpdate::Never
+        } else {
+            ChildUpdate::InPlace
         },
     });
     let policies: Vec<_> = policies.collect();

@@ -15,8 +15,8 @@ wit_bindgen::generate!({ path: "../../../wit/handler.wit", world: "handler" });
 
 use handler_host::handler::log;
 use handler_host::handler::types::{
-    Event, Kind, Operator, Place, Readiness, Requeue, Requirement, Selection, Severity,
-    TemporaryFailure,
+    Condition, ConditionStatus, Event, Kind, Operator, Place, Readiness, Requeue, Requirement,
+    Retry, Selection, Severity,
 };
 
 struct Hostile;
@@ -101,7 +101,9 @@ impl Guest for Hostile {
         };
         let mut response = Response {
             children: Vec::new(),
+            keep: Vec::new(),
             status: None,
+            conditions: Vec::new(),
             readiness: Readiness::Ready,
             events: Vec::new(),
             requeue: None,
@@ -150,13 +152,26 @@ impl Guest for Hostile {
                 response.events = (0..8).map(|_| event()).collect();
             }
             "waiting" => response.readiness = Readiness::Waiting("x".repeat(size)),
-            "permanent" => return Err(Failure::Permanent("x".repeat(size))),
-            "temporary" => {
-                return Err(Failure::Temporary(TemporaryFailure {
-                    message: "x".repeat(size),
-                    delay_ms: Some(1),
-                }));
+            "permanent" => return Err(failure("x".repeat(size), Retry::Never)),
+            "temporary" => return Err(failure("x".repeat(size), Retry::AfterMs(1))),
+            // A failure with a status of so many bytes, in one text or in small values.
+            "failure-status" => {
+                return Err(Failure {
+                    status: Some(format!(r#"{{"a":"{}"}}"#, "x".repeat(size))),
+                    ..failure(String::new(), Retry::AfterMs(1))
+                });
             }
+            "failure-values" => {
+                return Err(Failure {
+                    status: Some(format!(r#"{{"a":[{}0]}}"#, small_values(size))),
+                    ..failure(String::new(), Retry::AfterMs(1))
+                });
+            }
+            // So many conditions, or one of so many bytes.
+            "conditions" => {
+                response.conditions = (0..size).map(|it| condition(&format!("C{it}"))).collect();
+            }
+            "condition" => response.conditions = vec![condition(&"x".repeat(size))],
             "trap" => panic!("{}", "x".repeat(size)),
             // Control characters become longer when they are escaped.
             "log" => log::write(log::Level::Info, &"\u{1b}".repeat(size)),
@@ -179,6 +194,24 @@ impl Guest for Hostile {
             _ => response.children = vec![config_map(0, "x")],
         }
         Ok(response)
+    }
+}
+
+fn failure(message: String, retry: Retry) -> Failure {
+    Failure {
+        message,
+        retry,
+        status: None,
+        conditions: Vec::new(),
+    }
+}
+
+fn condition(text: &str) -> Condition {
+    Condition {
+        type_: text.chars().take(50).collect(),
+        status: ConditionStatus::IsTrue,
+        reason: "X".to_owned(),
+        message: text.to_owned(),
     }
 }
 

@@ -90,10 +90,20 @@ impl Handler for Puppet {
         let name = metadata.name.as_str();
         Ok(match &spec.command {
             PuppetCommand::Apply(response) => apply(response),
-            PuppetCommand::Permanent { message } => return Err(Failure::permanent(message)),
-            PuppetCommand::Temporary { message, delay_ms } => {
-                return Err(temporary(message, *delay_ms));
+            PuppetCommand::Permanent {
+                message,
+                status,
+                conditions,
+            } => {
+                let failure = with_status(Failure::permanent(message), status.as_ref());
+                let conditions = conditions.iter().map(Into::into);
+                return Err(conditions.fold(failure, Failure::condition));
             }
+            PuppetCommand::Temporary {
+                message,
+                delay_ms,
+                status,
+            } => return Err(with_status(temporary(message, *delay_ms), status.as_ref())),
             PuppetCommand::Trap { message } => panic!("{message}"),
             PuppetCommand::Spin => hostile::spin(),
             PuppetCommand::Hog => hostile::hog(),
@@ -140,15 +150,24 @@ impl Handler for Puppet {
 fn apply(response: &PuppetResponse) -> Response {
     let PuppetResponse {
         children,
+        keep,
         status,
+        conditions,
         waiting,
         events,
         requeue_after_ms,
     } = response;
     let mut response = Response::ready(children);
+    for name in keep {
+        response = response.keep(&config_map(name, &json!({})));
+    }
     if let Some(status) = status {
         response = response.status(status);
     }
+    response = conditions
+        .iter()
+        .map(Into::into)
+        .fold(response, Response::condition);
     if let Some(message) = waiting {
         response = response.waiting(message);
     }
@@ -216,6 +235,13 @@ fn temporary(message: &str, delay_ms: Option<u64>) -> Failure {
     let failure = Failure::temporary(message);
     match delay_ms {
         Some(delay) => failure.after(Duration::from_millis(delay)),
+        None => failure,
+    }
+}
+
+fn with_status(failure: Failure, status: Option<&Value>) -> Failure {
+    match status {
+        Some(status) => failure.status(status),
         None => failure,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use handler_sdk::{Kind, Query};
+use handler_sdk::{Condition, Kind, Query};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -60,11 +60,19 @@ pub(crate) enum PuppetCommand {
     /// Return the response of the spec.
     Apply(PuppetResponse),
     /// Fail permanently.
-    Permanent { message: String },
+    Permanent {
+        message: String,
+        /// The status patch.
+        status: Option<Value>,
+        #[serde(default)]
+        conditions: Vec<PuppetCondition>,
+    },
     /// Fail temporarily.
     Temporary {
         message: String,
         delay_ms: Option<u64>,
+        /// The status patch.
+        status: Option<Value>,
     },
     /// Panic.
     Trap {
@@ -126,12 +134,46 @@ pub(crate) enum PuppetCommand {
 pub(crate) struct PuppetResponse {
     #[serde(default)]
     pub(crate) children: Vec<Value>,
+    /// The names of observed ConfigMaps to keep, and of one that may not be there.
+    #[serde(default)]
+    pub(crate) keep: Vec<String>,
     /// The status patch. It may be any JSON value, so that a suite can try a patch that is not an object.
     pub(crate) status: Option<Value>,
+    #[serde(default)]
+    pub(crate) conditions: Vec<PuppetCondition>,
     pub(crate) waiting: Option<String>,
     #[serde(default)]
     pub(crate) events: Vec<PuppetEvent>,
     pub(crate) requeue_after_ms: Option<u64>,
+}
+
+/// A condition of the parent.
+#[derive(Deserialize)]
+pub(crate) struct PuppetCondition {
+    #[serde(rename = "type")]
+    type_: String,
+    #[serde(default)]
+    holds: bool,
+    #[serde(default = "reason")]
+    reason: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl From<&PuppetCondition> for Condition {
+    fn from(condition: &PuppetCondition) -> Self {
+        let PuppetCondition {
+            type_,
+            holds,
+            reason,
+            message,
+        } = condition;
+        Self::new(type_, *holds, reason, message)
+    }
+}
+
+fn reason() -> String {
+    "Because".to_owned()
 }
 
 /// An Event that the host is to publish.

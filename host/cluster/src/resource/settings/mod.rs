@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use handler_host_core::{
-    APPROVE_ANNOTATION, Account, CallLimits, ChildPolicy, Digest, Image, Kind, Limits,
+    APPROVE_ANNOTATION, Account, CallLimits, ChildPolicy, ChildUpdate, Digest, Image, Kind, Limits,
     ModuleLocation, ModuleSource, RolloutPolicy, Settings, is_handler_name,
 };
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::error::{MOST_CHILDREN, MOST_KINDS, MOST_RELATED_OBJECTS, SettingsErro
 use super::limits::LimitsSpec;
 use super::rollout::RolloutSpec;
 use super::source::{ConfigMapEntry, ModuleSpec};
-use super::spec::{ChildSpec, Handler, HandlerSpec, ServiceAccountSpec};
+use super::spec::{ChildSpec, Handler, HandlerSpec, ServiceAccountSpec, UpdateSpec};
 use super::{image, rules};
 
 mod related;
@@ -82,9 +82,32 @@ fn children(specs: &[ChildSpec], parent: &Kind) -> Result<Vec<ChildPolicy>, Sett
         children.push(ChildPolicy {
             kind,
             on_parent_delete: child.on_parent_delete.into(),
+            update: update(&field, child)?,
         });
     }
     Ok(children)
+}
+
+fn update(field: &str, child: &ChildSpec) -> Result<ChildUpdate, SettingsError> {
+    let out_of_bounds = |count| SettingsError::MaxUnavailable {
+        field: field.to_owned(),
+        count,
+    };
+    match (child.update, child.max_unavailable) {
+        (UpdateSpec::InPlace, None) => Ok(ChildUpdate::InPlace),
+        (UpdateSpec::Never, None) => Ok(ChildUpdate::Never),
+        (UpdateSpec::InPlace | UpdateSpec::Never, Some(_)) => {
+            Err(SettingsError::RecreateOnly(field.to_owned()))
+        }
+        (UpdateSpec::Recreate, given) => {
+            let most = given.unwrap_or(1);
+            let max_unavailable = usize::try_from(most).map_err(|_| out_of_bounds(most))?;
+            if max_unavailable == 0 || most > MOST_CHILDREN {
+                return Err(out_of_bounds(most));
+            }
+            Ok(ChildUpdate::Recreate { max_unavailable })
+        }
+    }
 }
 
 fn clock(granularity: &str) -> Result<Duration, SettingsError> {

@@ -43,10 +43,7 @@ fn kind_of(api_version: &str, kind: &str) -> Kind {
 }
 
 fn child_of(kind: Kind, on_parent_delete: OnParentDelete) -> ChildPolicy {
-    ChildPolicy {
-        kind,
-        on_parent_delete,
-    }
+    ChildPolicy::new(kind, on_parent_delete)
 }
 
 #[test]
@@ -238,6 +235,29 @@ fn a_handler_has_at_most_32_entries_of_related_objects() {
 }
 
 #[rstest]
+#[case::not_said(json!({}), ChildUpdate::InPlace)]
+#[case::never(json!({"update": "Never"}), ChildUpdate::Never)]
+#[case::one_by_one(json!({"update": "Recreate"}), ChildUpdate::Recreate { max_unavailable: 1 })]
+#[case::five_at_a_time(
+    json!({"update": "Recreate", "maxUnavailable": 5}),
+    ChildUpdate::Recreate { max_unavailable: 5 }
+)]
+fn what_becomes_of_children_is_taken(#[case] mut child: Value, #[case] update: ChildUpdate) {
+    child["apiVersion"] = json!("v1");
+    child["kind"] = json!("Pod");
+    let settings = settings(&json!({"/spec/children": [child]})).unwrap();
+    assert_eq!(settings.children[0].update, update);
+}
+
+#[rstest]
+#[case::at_no_time(
+    json!({"/spec/children": [{"apiVersion": "v1", "kind": "Pod", "update": "Recreate", "maxUnavailable": 0}]}),
+    "spec.children[0].maxUnavailable 0 is not within 1 to 1000; write it as 1"
+)]
+#[case::a_maximum_for_nothing(
+    json!({"/spec/children": [{"apiVersion": "v1", "kind": "Pod", "maxUnavailable": 1}]}),
+    "spec.children[0].maxUnavailable is for update: Recreate only; drop it, or write that"
+)]
 #[case::every_secret_by_the_way(
     json!({"/spec/related": [{"apiVersion": "v1", "kind": "Secret"}]}),
     "spec.related[0] shows every Secret; limit them by names, namespaces or a labelSelector, or write allowAll: true"
@@ -439,7 +459,7 @@ fn a_handler_has_at_most_32_kinds_of_children() {
 )]
 #[case::an_unknown_field_of_a_child(
     json!({"/spec/children": [{"apiVersion": "v1", "kind": "Secret", "name": "a"}]}),
-    "spec.children[0].name is no field of a Handler; there it has apiVersion, kind, onParentDelete"
+    "spec.children[0].name is no field of a Handler; there it has apiVersion, kind, maxUnavailable, onParentDelete, update"
 )]
 #[case::no_spec(json!({"/spec": null}), "spec is missing; write it")]
 #[case::no_module(json!({"/spec/module": null}), "spec.module is missing; write it")]

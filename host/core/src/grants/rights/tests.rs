@@ -20,10 +20,7 @@ fn resource(group: &str, plural: &str, has_status: bool) -> Resource {
 fn of(has_status: bool, has_finalizer: bool, children: &[(&str, OnParentDelete)]) -> Vec<String> {
     let kinds: Vec<_> = children
         .iter()
-        .map(|(text, what)| ChildPolicy {
-            kind: kind(text),
-            on_parent_delete: *what,
-        })
+        .map(|(text, what)| ChildPolicy::new(kind(text), *what))
         .collect();
     let parent = kind("tests.dev/v1 Puppet");
     let grant = Grant::new("a", &parent, &kinds, Limits::default(), |_| {

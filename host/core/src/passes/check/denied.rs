@@ -34,6 +34,14 @@ pub enum DenyReason {
         "returned a status patch that is no JSON object ({rule}); return an object such as {{\"size\": \"1G\"}}"
     )]
     Status { rule: String },
+    #[error("returned {count} conditions, its limit is {limit}; return fewer")]
+    Conditions { count: usize, limit: usize },
+    #[error("returned the condition {type_:?}, which {rule}")]
+    Condition { type_: String, rule: &'static str },
+    #[error(
+        "failed with a status patch that takes more than {} KiB of memory once it is parsed; return fewer values", .limit >> 10
+    )]
+    FailureStatusSize { limit: usize },
     #[error(
         "may not apply {kind}, which it does not describe; let `describe` name it, or drop the child"
     )]
@@ -42,6 +50,10 @@ pub enum DenyReason {
         "returned {kind} with the name {name:?}, which cannot stand in a path; use at most 253 letters, digits, `-`, `.`, `_` and `:`"
     )]
     Name { kind: Kind, name: String },
+    #[error(
+        "keeps {kind} {key}, which is not among the parent's children; return it as a desired child, or drop it"
+    )]
+    KeptButMissing { kind: Kind, key: Key },
     #[error("returned {kind} {key} twice; return each child once")]
     Twice { kind: Kind, key: Key },
     #[error(

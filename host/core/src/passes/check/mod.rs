@@ -2,16 +2,18 @@ mod denied;
 mod stored_form;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 pub use self::denied::{Denied, DenyReason};
-use super::children::{Checked, Child, Children, Desired};
-use crate::objects::{is_dns_label, parsed_size};
+use super::children::{Checked, Child, ChildRef, Children, Desired};
+use super::decision::StatusPatch;
+use crate::objects::{is_dns_label, is_qualified_name, parsed_size};
 use crate::{
-    APPLIED_ANNOTATION, ChildGrant, Digest, Grant, HANDLER_LABEL, HOST, Key, Kind, Limits,
-    MANAGED_BY_LABEL, Object, OnParentDelete, PARENT_UID_LABEL, Response, Scope,
-    UNOWNED_ANNOTATION,
+    APPLIED_ANNOTATION, ChildGrant, Digest, Grant, HANDLER_LABEL, HOST, KeptChild, Key, Kind,
+    Limits, MANAGED_BY_LABEL, Object, OnParentDelete, PARENT_UID_LABEL, ParentCondition, Response,
+    Scope, StatusAnswer, UNOWNED_ANNOTATION,
 };
 
 /// The fields of `metadata` that a handler may not set, and why.
@@ -37,17 +39,14 @@ const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
 /// bounded, but a text of many small values takes a hundred times its length.
 const PARSED_BYTES: usize = 16 << 20;
 
-/// The memory that a response takes once it is parsed, about, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ResponseMemory {
-    /// All of it.
-    pub(crate) whole: usize,
-    /// Its status patch.
-    pub(crate) status: usize,
-}
+/// The same for what a failure says of the status. No memory is held for it.
+const PARSED_FAILURE_BYTES: usize = 64 << 10;
 
-/// Checks how much a response holds before any of it is parsed. Gives the memory that it takes then; None if that is more
-/// than `room` bytes.
+/// How many conditions a handler may give.
+const CONDITIONS: usize = 32;
+
+/// Checks how much a response holds before any of it is parsed. Gives the bytes of memory that it takes then, about; None if
+/// that is more than `room`.
 ///
 /// # Errors
 ///
@@ -56,7 +55,7 @@ pub(crate) fn check_size(
     response: &Response,
     grant: &Grant,
     room: usize,
-) -> Result<Option<ResponseMemory>, Denied> {
+) -> Result<Option<usize>, Denied> {
     let denied = |reason| Denied {
         handler: grant.handler.clone(),
         reason: Box::new(reason),
@@ -65,17 +64,14 @@ pub(crate) fn check_size(
     let texts = response.bytes();
     let most = PARSED_BYTES.min(room.saturating_sub(texts));
     match parsed(response, most) {
-        Some(ResponseMemory { whole, status }) => Ok(Some(ResponseMemory {
-            whole: texts + whole,
-            status,
-        })),
+        Some(bytes) => Ok(Some(texts + bytes)),
         None if most < PARSED_BYTES => Ok(None),
         None => Err(denied(DenyReason::ParsedSize { limit: most })),
     }
 }
 
 /// The memory that the values of a response take; None if it is more than `most`.
-fn parsed(response: &Response, most: usize) -> Option<ResponseMemory> {
+fn parsed(response: &Response, most: usize) -> Option<usize> {
     let mut left = most;
     let mut parse = |text: &str| {
         let bytes = match parsed_size(text, left) {
@@ -85,18 +81,19 @@ fn parsed(response: &Response, most: usize) -> Option<ResponseMemory> {
             Err(Some(_)) => 0,
         };
         left -= bytes;
-        Some(bytes)
+        Some(())
     };
     for child in &response.children {
         parse(child)?;
     }
-    let status = response.status.as_deref().map_or(Some(0), parse)?;
-    let whole = most - left;
-    Some(ResponseMemory { whole, status })
+    if let Some(patch) = &response.status.patch {
+        parse(patch)?;
+    }
+    Some(most - left)
 }
 
 fn check_limits(response: &Response, limits: Limits) -> Result<(), DenyReason> {
-    let count = response.children.len();
+    let count = response.children.len() + response.kept.len();
     if count > limits.children {
         let limit = limits.children;
         return Err(DenyReason::Count { count, limit });
@@ -106,9 +103,12 @@ fn check_limits(response: &Response, limits: Limits) -> Result<(), DenyReason> {
     if let Some(bytes) = sizes.find(|bytes| *bytes > limit) {
         return Err(DenyReason::Size { bytes, limit });
     }
-    let limit = limits.status_bytes;
-    let status = response.status.as_deref();
-    if let Some(bytes) = status.map(str::len).filter(|bytes| *bytes > limit) {
+    check_status_size(&response.status, limits)
+}
+
+fn check_status_size(status: &StatusAnswer, limits: Limits) -> Result<(), DenyReason> {
+    let (bytes, limit) = (status.bytes(), limits.status_bytes);
+    if bytes > limit {
         return Err(DenyReason::StatusSize { bytes, limit });
     }
     Ok(())
@@ -122,6 +122,8 @@ fn check_limits(response: &Response, limits: Limits) -> Result<(), DenyReason> {
 /// At the first rule that is broken. None of the children may be applied then.
 pub(crate) fn check(
     desired: Children<Desired>,
+    kept: &[KeptChild],
+    observed: &[(Kind, Arc<Object>)],
     parent: &Object,
     grant: &Grant,
 ) -> Result<Children<Checked>, Denied> {
@@ -140,24 +142,135 @@ pub(crate) fn check(
         }
         children.push(Checked(child));
     }
-    Ok(Children { children })
+    let mut stay = Vec::with_capacity(kept.len());
+    for kept in kept {
+        let child = check_kept(kept, observed, parent, grant).map_err(denied)?;
+        let object = (child.kind.group().to_owned(), child.kind.kind.clone());
+        if !seen.insert((object, child.key.clone())) {
+            let ChildRef { kind, key } = child;
+            return Err(denied(DenyReason::Twice { kind, key }));
+        }
+        stay.push(child);
+    }
+    Ok(Children {
+        children,
+        kept: stay,
+    })
 }
 
-/// Checks the patch of the parent's status in a response.
+/// A child that is to stay as it is has to be there.
+fn check_kept(
+    kept: &KeptChild,
+    observed: &[(Kind, Arc<Object>)],
+    parent: &Object,
+    grant: &Grant,
+) -> Result<ChildRef, DenyReason> {
+    let kind = Kind {
+        api_version: kept.api_version.clone(),
+        kind: kept.kind.clone(),
+    };
+    let Some(granted) = grant.child(&kind) else {
+        return Err(DenyReason::Kind { kind });
+    };
+    let namespace = match granted.scope {
+        Scope::Cluster => None,
+        Scope::Namespaced => kept.namespace.as_ref().or(parent.meta.namespace.as_ref()),
+    };
+    let key = Key::new(namespace.map(String::as_str), &kept.name);
+    let child = ChildRef { kind, key };
+    let is_it = |(kind, object): &(Kind, Arc<Object>)| {
+        kind.is_same_kind(&child.kind) && object.key() == child.key
+    };
+    if !observed.iter().any(is_it) {
+        let ChildRef { kind, key } = child;
+        return Err(DenyReason::KeptButMissing { kind, key });
+    }
+    Ok(child)
+}
+
+/// Checks what a response says of the parent's status. Its size was checked.
 ///
 /// # Errors
 ///
-/// When the patch is no JSON object.
+/// When the patch is no JSON object, or a condition is none.
 pub(crate) fn check_status(
-    patch: Option<&str>,
+    answer: &StatusAnswer,
     grant: &Grant,
-) -> Result<Option<Map<String, Value>>, Denied> {
-    let fields = patch.map(serde_json::from_str).transpose();
-    fields.map_err(|error| Denied {
+) -> Result<Option<StatusPatch>, Denied> {
+    read_status(answer).map_err(|reason| Denied {
         handler: grant.handler.clone(),
-        reason: Box::new(DenyReason::Status {
-            rule: error.to_string(),
-        }),
+        reason: Box::new(reason),
+    })
+}
+
+/// Checks what a failure says of the parent's status.
+///
+/// # Errors
+///
+/// As for a response, and when it is too large.
+pub(crate) fn check_failure(answer: &StatusAnswer, grant: &Grant) -> Result<(), Denied> {
+    let check = || {
+        check_status_size(answer, grant.limits)?;
+        if let Some(patch) = &answer.patch
+            && matches!(parsed_size(patch, PARSED_FAILURE_BYTES), Err(None))
+        {
+            let limit = PARSED_FAILURE_BYTES;
+            return Err(DenyReason::FailureStatusSize { limit });
+        }
+        read_status(answer).map(|_| ())
+    };
+    check().map_err(|reason| Denied {
+        handler: grant.handler.clone(),
+        reason: Box::new(reason),
+    })
+}
+
+/// Reads what a handler says of the parent's status; None if it says nothing.
+pub(crate) fn read_status(answer: &StatusAnswer) -> Result<Option<StatusPatch>, DenyReason> {
+    let StatusAnswer { patch, conditions } = answer;
+    let count = conditions.len();
+    if count > CONDITIONS {
+        let limit = CONDITIONS;
+        return Err(DenyReason::Conditions { count, limit });
+    }
+    for condition in conditions {
+        check_condition(condition)?;
+    }
+    let fields = patch.as_deref().map(serde_json::from_str).transpose();
+    let fields: Option<Map<String, Value>> = fields.map_err(|error| DenyReason::Status {
+        rule: error.to_string(),
+    })?;
+    if fields.is_none() && conditions.is_empty() {
+        return Ok(None);
+    }
+    let parsed = patch.as_deref().map(|it| parsed_size(it, usize::MAX));
+    Ok(Some(StatusPatch {
+        fields: fields.unwrap_or_default(),
+        conditions: conditions.clone(),
+        memory: answer.bytes() + parsed.and_then(Result::ok).unwrap_or_default(),
+    }))
+}
+
+/// The rules of the API server for conditions, and one more: `Ready` is the host's.
+fn check_condition(condition: &ParentCondition) -> Result<(), DenyReason> {
+    let ParentCondition { type_, reason, .. } = condition;
+    let is_reason_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_,:".contains(&byte);
+    let is_reason = reason.starts_with(|it: char| it.is_ascii_alphabetic())
+        && reason.ends_with(|it: char| it.is_ascii_alphanumeric() || it == '_')
+        && reason.len() <= 1024
+        && reason.bytes().all(is_reason_inner);
+    let rule = if type_ == "Ready" {
+        "is the host's; give it another type, and say by `waiting` or a failure that the parent is not ready"
+    } else if !is_qualified_name(type_) {
+        "has no such type; write it in CamelCase, such as Synced"
+    } else if !is_reason {
+        "needs a reason in CamelCase, such as AllThere"
+    } else {
+        return Ok(());
+    };
+    Err(DenyReason::Condition {
+        type_: type_.clone(),
+        rule,
     })
 }
 

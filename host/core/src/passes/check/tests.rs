@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::{Adoption, ChildPolicy, Claimant, FieldTypes, Limits, Ownership};
+use crate::{Adoption, ChildPolicy, Claimant, ConditionStatus, FieldTypes, Limits, Ownership};
 
 fn kind(kind: &str) -> Kind {
     Kind::new("v1", kind).unwrap()
@@ -18,10 +18,7 @@ fn parent(scope: Scope) -> Object {
 
 fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
     let child = |name, scope| ChildGrant {
-        policy: ChildPolicy {
-            kind: kind(name),
-            on_parent_delete,
-        },
+        policy: ChildPolicy::new(kind(name), on_parent_delete),
         scope,
         field_types: FieldTypes::default(),
     };
@@ -52,7 +49,13 @@ fn check_in(scope: Scope, texts: &[&str]) -> Result<Children<Checked>, Denied> {
     };
     let grant = grant(scope, OnParentDelete::Delete);
     check_size(&response, &grant, usize::MAX)?;
-    check(Children::desired(response.children), &parent(scope), &grant)
+    check(
+        Children::desired(response.children),
+        &[],
+        &[],
+        &parent(scope),
+        &grant,
+    )
 }
 
 const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}"#;
@@ -138,10 +141,7 @@ fn a_child_over_the_size_limit_is_denied() {
 fn a_secret_that_would_get_a_token_is_denied(#[case] type_: &str, #[case] is_taken: bool) {
     let grant = Grant {
         children: vec![ChildGrant {
-            policy: ChildPolicy {
-                kind: kind("Secret"),
-                on_parent_delete: OnParentDelete::Delete,
-            },
+            policy: ChildPolicy::new(kind("Secret"), OnParentDelete::Delete),
             scope: Scope::Namespaced,
             field_types: FieldTypes::default(),
         }],
@@ -151,7 +151,7 @@ fn a_secret_that_would_get_a_token_is_denied(#[case] type_: &str, #[case] is_tak
     let secret =
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "type": type_});
     let desired = Children::desired(vec![secret.to_string()]);
-    let checked = check(desired, &parent(Scope::Namespaced), &grant);
+    let checked = check(desired, &[], &[], &parent(Scope::Namespaced), &grant);
     assert_eq!(checked.is_ok(), is_taken, "{checked:?}");
 }
 
@@ -160,13 +160,87 @@ fn a_secret_that_would_get_a_token_is_denied(#[case] type_: &str, #[case] is_tak
 #[case::too_long(&format!(r#"{{"a":"{}"}}"#, "x".repeat(100)), Some("returned a status patch of 108 bytes, its limit is 100"))]
 fn a_status_over_the_size_limit_is_denied(#[case] status: &str, #[case] told: Option<&str>) {
     let response = Response {
-        status: Some(status.to_owned()),
+        status: patch(status),
         ..Response::default()
     };
     let grant = grant(Scope::Namespaced, OnParentDelete::Delete);
     let checked = check_size(&response, &grant, usize::MAX);
     match told {
         None => assert!(checked.is_ok()),
+        Some(told) => assert!(checked.unwrap_err().to_string().contains(told)),
+    }
+}
+
+fn patch(text: &str) -> StatusAnswer {
+    StatusAnswer {
+        patch: Some(text.to_owned()),
+        conditions: Vec::new(),
+    }
+}
+
+#[rstest]
+#[case::usual("Synced", "AllThere", 1, None)]
+#[case::with_a_domain("example.com/Synced", "A:b_1", 1, None)]
+#[case::the_hosts(
+    "Ready",
+    "AllThere",
+    1,
+    Some("returned the condition \"Ready\", which is the host's")
+)]
+#[case::no_type("", "AllThere", 1, Some("which has no such type"))]
+#[case::no_reason("Synced", "", 1, Some("which needs a reason"))]
+#[case::a_sentence("Synced", "All there.", 1, Some("which needs a reason"))]
+#[case::too_many(
+    "Synced",
+    "AllThere",
+    33,
+    Some("returned 33 conditions, its limit is 32")
+)]
+fn a_condition_is_one_that_the_api_server_would_take(
+    #[case] type_: &str,
+    #[case] reason: &str,
+    #[case] count: usize,
+    #[case] told: Option<&str>,
+) {
+    let condition = ParentCondition {
+        type_: type_.to_owned(),
+        status: ConditionStatus::True,
+        reason: reason.to_owned(),
+        message: String::new(),
+    };
+    let answer = StatusAnswer {
+        patch: None,
+        conditions: vec![condition; count],
+    };
+    let limits = Limits::default();
+    let grant = Grant {
+        limits,
+        ..grant(Scope::Namespaced, OnParentDelete::Delete)
+    };
+    for checked in [
+        check_status(&answer, &grant).map(|_| ()),
+        check_failure(&answer, &grant),
+    ] {
+        match told {
+            None => assert_eq!(checked, Ok(())),
+            Some(told) => assert!(checked.unwrap_err().to_string().contains(told)),
+        }
+    }
+}
+
+#[rstest]
+#[case::a_small_one("{\"a\":1}", None)]
+#[case::a_list("[]", Some("a status patch that is no JSON object"))]
+#[case::too_long(&format!("{{\"a\":\"{}\"}}", "x".repeat(300 << 10)), Some("its limit is 262144"))]
+#[case::too_many_values(&format!("{{\"a\":[{}1]}}", "{},".repeat(1000)), Some("takes more than 64 KiB of memory"))]
+fn what_a_failure_says_of_the_status_is_small(#[case] text: &str, #[case] told: Option<&str>) {
+    let grant = Grant {
+        limits: Limits::default(),
+        ..grant(Scope::Namespaced, OnParentDelete::Delete)
+    };
+    let checked = check_failure(&patch(text), &grant);
+    match told {
+        None => assert_eq!(checked, Ok(())),
         Some(told) => assert!(checked.unwrap_err().to_string().contains(told)),
     }
 }
@@ -185,16 +259,15 @@ fn a_text_that_takes_much_memory_is_denied_before_it_is_parsed() {
     };
     let small = format!("[{}1]", r#"{"":0},"#.repeat(10_000));
     let within = Response {
-        status: Some(small.clone()),
+        status: patch(&small),
         ..Response::default()
     };
     let memory = check_size(&within, &grant, usize::MAX);
     let memory = memory.unwrap().unwrap();
-    assert!(memory.status > 6 << 20, "{memory:?}");
-    assert_eq!(memory.whole, memory.status + small.len());
+    assert!(memory > 6 << 20, "{memory}");
     // The host may have less.
-    assert_eq!(check_size(&within, &grant, memory.whole), Ok(Some(memory)));
-    assert_eq!(check_size(&within, &grant, memory.whole - 1), Ok(None));
+    assert_eq!(check_size(&within, &grant, memory), Ok(Some(memory)));
+    assert_eq!(check_size(&within, &grant, memory - 1), Ok(None));
     let over = Response {
         children: vec![small; 3],
         ..Response::default()
@@ -248,6 +321,8 @@ fn an_orphan_has_no_owner_reference_but_is_still_found_by_its_labels() {
     let parent = parent(Scope::Namespaced);
     let checked = check(
         Children::desired(vec![CONFIG_MAP.to_owned()]),
+        &[],
+        &[],
         &parent,
         &grant,
     )

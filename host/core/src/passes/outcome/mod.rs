@@ -39,7 +39,7 @@ pub struct PassOutcome {
     /// The verdict on the parent. None leaves its condition `Ready` as it is: the API server did not answer, the
     /// cluster changed during the pass, or there was nothing to judge.
     pub verdict: Option<Verdict>,
-    /// The merge patch of the parent's status that the handler gave. None unless its children are applied.
+    /// What the handler says of the parent's status. None unless its children are applied, or it failed and said so.
     pub status: Option<StatusPatch>,
     /// The Events that the handler gave. Empty unless its children are applied.
     pub events: Vec<HandlerEvent>,
@@ -87,7 +87,7 @@ impl PassOutcome {
     #[must_use]
     pub fn of_undecided(undecided: &Undecided) -> Self {
         let requeue = match undecided {
-            Undecided::Denied(_) | Undecided::Failed(Failure::Permanent(_)) => Requeue::Never,
+            Undecided::Denied(_) | Undecided::Failed(Failure::Permanent { .. }) => Requeue::Never,
             Undecided::Failed(Failure::Temporary {
                 delay: Some(delay), ..
             }) => Requeue::After((*delay).max(SHORTEST_DELAY)),
@@ -97,6 +97,7 @@ impl PassOutcome {
         };
         Self {
             verdict: Some(undecided.verdict()),
+            status: undecided.status(),
             requeue,
             ..Self::default()
         }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     Checked, Child, Children, Denied, DenyReason, Digest, Done, Fault, FieldTypes, Foreign, Key,
-    Kind, Response, Severity,
+    Kind, Response, Severity, StatusAnswer,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,7 +36,11 @@ fn denied() -> Undecided {
 
 fn temporary(delay: Option<Duration>) -> Undecided {
     let message = "later".to_owned();
-    Undecided::Failed(Failure::Temporary { message, delay })
+    Undecided::Failed(Failure::Temporary {
+        message,
+        delay,
+        status: StatusAnswer::default(),
+    })
 }
 
 fn fault(fault: Fault) -> Undecided {
@@ -45,7 +49,10 @@ fn fault(fault: Fault) -> Undecided {
 
 #[rstest]
 #[case::permanent(
-    Undecided::Failed(Failure::Permanent("no".into())), Reason::PermanentFailure, Requeue::Never)]
+    Undecided::Failed(Failure::permanent("no")),
+    Reason::PermanentFailure,
+    Requeue::Never
+)]
 #[case::denied(denied(), Reason::Denied, Requeue::Never)]
 #[case::temporary(temporary(None), Reason::TemporaryFailure, AT_ONCE)]
 #[case::temporary_for_a_while(
@@ -84,7 +91,10 @@ fn decision(response: Response, desired: usize) -> Decision {
     let children = std::iter::repeat_with(checked).take(desired).collect();
     Decision {
         response,
-        desired: Children { children },
+        desired: Children {
+            children,
+            kept: Vec::new(),
+        },
         status: Some(StatusPatch::default()),
         memory: 0,
     }

@@ -101,10 +101,7 @@ fn parent(scope: Scope) -> Object {
 
 fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
     let children = ["v1", "v2"].map(|version| ChildGrant {
-        policy: ChildPolicy {
-            kind: kind(version),
-            on_parent_delete,
-        },
+        policy: ChildPolicy::new(kind(version), on_parent_delete),
         scope: Scope::Namespaced,
         field_types: crate::FieldTypes::default(),
     });
@@ -326,7 +323,7 @@ proptest! {
             "apiVersion": format!("example.com/{version}"), "kind": "Part",
             "metadata": {"name": name, "namespace": "ns"}, "data": 1,
         }).to_string());
-        let checked = check(Children::desired(texts.collect()), &parent, &grant).unwrap();
+        let checked = check(Children::desired(texts.collect()), &[], &[], &parent, &grant).unwrap();
         let steps = plan(&checked, &observed, &HashMap::new(), &parent, &grant);
         let mut deleted = Vec::new();
         for step in &steps {
@@ -336,7 +333,7 @@ proptest! {
                     prop_assert!(!deleted.contains(uid), "{uid} is deleted twice");
                     deleted.push(uid.clone());
                 }
-                Step::Update { observed, .. } => {
+                Step::Update { observed, .. } | Step::Recreate { observed, .. } => {
                     prop_assert!(may_be_written(traits_of(&observed.meta.uid), scope));
                 }
                 // The API server refuses a creation at a taken name, and the rule says what follows.

@@ -173,10 +173,7 @@ fn settings(preview: PreviewPolicy) -> Settings {
 fn children(kinds: &[&str]) -> Vec<ChildPolicy> {
     let kinds = kinds.iter().map(|name| kind(name));
     kinds
-        .map(|kind| ChildPolicy {
-            kind,
-            on_parent_delete: OnParentDelete::Delete,
-        })
+        .map(|kind| ChildPolicy::new(kind, OnParentDelete::Delete))
         .collect()
 }
 
