@@ -95,7 +95,7 @@ async fn of_module(
     let parent = &loaded.description.parent;
     let server = match arguments.name {
         Some(_) => None,
-        None => handlers::serving(parent, &client).await,
+        None => handlers::serving(parent, &loaded.suggested_name, &client).await,
     };
     if let (Some(handler), true) = (&server, arguments.config.is_empty()) {
         let settings = Settings::try_from(handler)?;

@@ -22,7 +22,7 @@ async fn the_crd_of_kopfs_tutorial_works_unchanged() {
     // A status that is written through the main resource raises the generation. If the status named the generation, the
     // host would write it again and again.
     assert_eq!(ready.get("observedGeneration"), None);
-    assert_eq!(claim["status"]["handler"]["name"], "evc");
+    assert_eq!(claim["status"]["handlers"]["evc"]["condition"], "Ready");
     claims.fence().await;
 
     let requests = claims.requests().await;

@@ -91,8 +91,8 @@ async fn a_new_claim_is_told_of_once_in_status_event_and_log() {
         })
     );
     assert_eq!(status["conditions"].as_array().unwrap().len(), 1);
-    assert_eq!(status["handler"]["name"], "evc");
-    let digest = status["handler"]["digest"].as_str().unwrap();
+    assert_eq!(status["handlers"]["evc"]["condition"], "Ready");
+    let digest = status["handlers"]["evc"]["digest"].as_str().unwrap();
     assert!(
         digest.starts_with("sha256:") && digest.len() == 71,
         "{digest}"

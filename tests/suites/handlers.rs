@@ -12,7 +12,7 @@ use handler_host_tests::{
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn of_two_handlers_for_one_kind_of_parent_the_second_waits_for_the_first_to_go() {
+async fn of_two_handlers_for_one_condition_of_a_kind_the_second_waits_for_the_first_to_go() {
     let hosted = Hosted::start("taken").await;
     let one = hosted.put("one.wasm", "one", "ok");
     let two = hosted.put("two.wasm", "two", "ok");
@@ -23,7 +23,7 @@ async fn of_two_handlers_for_one_kind_of_parent_the_second_waits_for_the_first_t
         .await;
     let message = hosted.told("second", "Ready", "False", "ParentTaken").await;
     let holder = format!(
-        "handler `{}` serves kopf.dev/v1 EphemeralVolumeClaim already",
+        "handler `{}` writes the condition Ready of kopf.dev/v1 EphemeralVolumeClaim already",
         hosted.name("first")
     );
     assert!(message.starts_with(&holder), "{message}");

@@ -45,6 +45,7 @@ mod rights;
 mod rollback;
 mod sandbox;
 mod settling;
+mod shared_parents;
 mod swap;
 mod swap_images;
 mod traces;

@@ -108,8 +108,9 @@ async fn a_handlers_status_is_merged_and_cannot_overwrite_what_the_host_says() {
     let puppet = puppets.served("a").await;
     let status = &puppet["status"];
     assert_eq!([&status["size"], &status["phase"]], ["1G", "Bound"]);
-    assert_eq!(status["handler"]["name"], "puppet");
-    assert!(text(&status["handler"]["digest"]).starts_with("sha256:"));
+    let handler = &status["handlers"]["puppet"];
+    assert_eq!(handler["condition"], "Ready");
+    assert!(text(&handler["digest"]).starts_with("sha256:"));
     assert_eq!(
         status["conditions"].as_array().unwrap().len(),
         2,

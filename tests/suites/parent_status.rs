@@ -145,7 +145,7 @@ async fn an_administrator_may_ask_for_conditions_and_a_kind_that_keeps_none_is_t
     let told = hosted.operator.lines_with("StatusDropped");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
-        told[0].contains("drops status.conditions, status.handler of v1 Secret"),
+        told[0].contains("drops status.conditions, status.handlers of v1 Secret"),
         "{told:?}"
     );
     let writes = hosted.requests(&mark).await.writes().resource("secrets");
@@ -212,7 +212,7 @@ async fn what_the_schema_of_a_custom_resource_drops_costs_nothing_and_the_rest_i
     }
     let told = operator.lines_with("StatusDropped");
     assert_eq!(told.len(), 1, "{}", operator.log());
-    let fields = "status.conditions[].lastTransitionTime, status.conditions[].observedGeneration, status.handler";
+    let fields = "status.conditions[].lastTransitionTime, status.conditions[].observedGeneration, status.handlers";
     assert!(told[0].contains(fields), "{told:?}");
     let requests = control_plane
         .audit_since(&mark)
@@ -245,6 +245,6 @@ async fn a_kind_that_was_begun_with_the_printed_definition_keeps_all_that_the_ho
     let status = &found["status"];
     assert_eq!(status["phase"], "Grown");
     assert_eq!(status["conditions"][0]["observedGeneration"], 1);
-    assert!(status["handler"]["digest"].is_string(), "{status}");
+    assert!(status["handlers"].is_object(), "{status}");
     assert!(hosted.operator.lines_with("StatusDropped").is_empty());
 }

@@ -24,9 +24,9 @@ mod trial;
 
 pub use condition::{Announcement, ConditionType, HandlerCondition, HandlerReason, Refused};
 pub use grants::{
-    Account, AccountError, ChildGrant, ChildPolicy, ChildUpdate, Claims, Grant, GrantError,
-    GrantRequest, Limits, OnParentDelete, ParentStatus, Resource, Right, Rule, Scope, Taken, Verb,
-    finalizer_of, is_handler_name, parents_warning, rights, rights_in_words, rules,
+    Account, AccountError, ChildGrant, ChildPolicy, ChildUpdate, Claim, Claims, Grant, GrantError,
+    GrantRequest, Limits, OnParentDelete, ParentStatus, READY, Resource, Right, Rule, Scope, Taken,
+    Verb, finalizer_of, is_handler_name, parents_warning, rights, rights_in_words, rules,
 };
 pub use handler::{
     Call, ConditionStatus, Description, Effort, Failure, Fault, HandlerEvent, Invoke, KeptChild,

@@ -17,6 +17,8 @@ pub struct Settings {
     pub parent: Kind,
     /// What is written into the status of its parents; None for what their kind suggests.
     pub parent_status: Option<ParentStatus>,
+    /// The type of the condition that is written there.
+    pub condition: String,
     /// The kinds it may return, and what becomes of each when its parent goes.
     pub children: Vec<ChildPolicy>,
     /// The other objects that it may see.

@@ -30,19 +30,22 @@ pub(crate) async fn find(which: &str, client: Option<&Client>) -> Result<Vec<Han
     }
 }
 
-/// The only Handler in the cluster that serves a kind of parents; a note says which. None if there is none, if there are
-/// several, or if Handlers cannot be listed: then nothing says which one is meant.
-pub(crate) async fn serving(parent: &Kind, client: &Client) -> Option<Handler> {
+/// The Handler in the cluster that serves a kind of parents; a note says which. Of several it is the one of this name, which
+/// the module suggests. None if there is none, or if Handlers cannot be listed: then nothing says which one is meant.
+pub(crate) async fn serving(parent: &Kind, name: &str, client: &Client) -> Option<Handler> {
     let api: Api<Handler> = Api::all(client.clone());
     let handlers = api.list(&ListParams::default()).await.ok()?;
     let serves = |handler: &Handler| {
         let spec = &handler.spec.parent;
         Kind::new(&spec.api_version, &spec.kind).is_ok_and(|kind| kind.is_same_kind(parent))
     };
-    let mut serving = handlers.into_iter().filter(serves);
-    let (Some(handler), None) = (serving.next(), serving.next()) else {
-        return None;
+    let mut serving: Vec<Handler> = handlers.into_iter().filter(serves).collect();
+    let is_named = |handler: &Handler| handler.name_any() == name;
+    let index = match serving.len() {
+        1 => 0,
+        _ => serving.iter().position(is_named)?,
     };
+    let handler = serving.swap_remove(index);
     telemetry::note(&format!(
         "the Handler {} serves {parent}",
         handler.name_any()

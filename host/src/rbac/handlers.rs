@@ -52,7 +52,8 @@ async fn of_module(arguments: &RbacArguments, client: Option<&Client>) -> Result
     let load = move || module::load(&Runtime::new(1, None)?, &module);
     let loaded = spawn_blocking(load).await??;
     if let (Some(client), None, true) = (client, &name, only.config.is_empty())
-        && let Some(server) = handlers::serving(&loaded.description.parent, client).await
+        && let Some(server) =
+            handlers::serving(&loaded.description.parent, &loaded.suggested_name, client).await
     {
         return of_handler(server, Some(&path)).await;
     }

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt};
 use handler_host_cluster::resource::HandlerStatus;
 use handler_host_cluster::{ApiClients, HandlerNews, HeartbeatOf, PARENTS_FINALIZER, hold_handler};
 use handler_host_core::{
-    Claims, ConditionType, HandlerCondition, HandlerReason, Kind, Refused, Settings,
+    Claim, Claims, ConditionType, HandlerCondition, HandlerReason, Kind, Refused, Settings,
 };
 use kube::Client;
 use tokio::sync::{mpsc, watch};
@@ -49,7 +49,7 @@ enum Ended {
 struct ManagedHandler {
     declared: DeclaredHandler,
     /// What it has a claim to, whatever its Handler says by now.
-    parent: Kind,
+    claim: Claim,
     commands: mpsc::UnboundedSender<ManagerCommand>,
     assignment: watch::Sender<Assignment>,
 }
@@ -208,13 +208,13 @@ impl Supervisor {
             }
         };
         match self.managed.get_mut(&name) {
-            Some(managed) if managed.parent == settings.parent => {
+            Some(managed) if managed.claim == Claim::of(&settings) => {
                 let change = ManagerCommand::Change(Box::new(settings), declared.generation);
                 managed.declared = declared;
                 // This fails only if the manager has ended, and then the host ends.
                 let _ = managed.commands.send(change);
             }
-            // Another kind of parent is another claim.
+            // Another kind of parent, or another condition of it, is another claim.
             Some(_) => {
                 self.end(&name);
                 self.wait(declared, None);
@@ -223,14 +223,14 @@ impl Supervisor {
         }
     }
 
-    /// Serves a handler if its kind of parent is free.
+    /// Serves a handler if no other one writes its condition of its kind of parent.
     fn claim(&mut self, declared: DeclaredHandler, settings: Settings) {
         let name = declared.name.clone();
         // A manager that has not ended yet still holds its claim under this name.
         if self.claims.holds(&name) {
             return self.wait(declared, None);
         }
-        match self.claims.claim(&name, &settings.parent) {
+        match self.claims.claim(&name, Claim::of(&settings)) {
             Ok(()) => {
                 self.waiting.remove(&name);
                 self.start(declared, settings);
@@ -252,7 +252,7 @@ impl Supervisor {
             assignment: assigned,
         };
         let managed = ManagedHandler {
-            parent: settings.parent.clone(),
+            claim: Claim::of(&settings),
             declared: DeclaredHandler {
                 preloaded: Vec::new(),
                 ..declared.clone()

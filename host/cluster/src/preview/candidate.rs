@@ -106,7 +106,7 @@ pub async fn preview(
         &progress,
     )
     .await?;
-    Ok(Preview::of(outcomes))
+    Ok(Preview::of(outcomes, &grant.condition))
 }
 
 /// Whether the host would call the handler for a parent: if the parent is being deleted, only when the handler's

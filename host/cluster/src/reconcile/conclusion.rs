@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use handler_host_core::{
-    ConditionChange, Key, Object, PassOutcome, Requeue, Severity, TrialStep, Verdict,
+    ConditionChange, Key, Object, PassOutcome, Reason, Requeue, Severity, TrialStep, Verdict,
     reported_failure,
 };
 use serde_json::Value;
@@ -41,7 +41,7 @@ impl Controller {
         let fails_newly = fails_newly
             || unstable.is_some()
                 && running.before().is_some()
-                && reported_failure(&parent.status()).is_none();
+                && self.reported_failure(parent).is_none();
         let outcome = match unstable {
             Some(unstable) => outcome.unsettled(unstable, now),
             None => outcome,
@@ -172,13 +172,18 @@ impl Controller {
         is_large
     }
 
+    /// The failure that a parent's condition says.
+    pub(super) fn reported_failure(&self, parent: &Object) -> Option<Reason> {
+        reported_failure(&parent.status(), &self.grant.condition)
+    }
+
     /// Compares a verdict with what will be written, if that is known already, else with what the parent says.
     fn change(&self, parent: &Object, status: &Value, verdict: &Verdict) -> ConditionChange {
         let pending = self.states.with(parent, |state| {
             let report = state.report.as_ref()?;
             Some(ConditionChange::between(&report.told.verdict, verdict))
         });
-        pending.unwrap_or_else(|| ConditionChange::of(verdict, status))
+        pending.unwrap_or_else(|| ConditionChange::of(verdict, status, &self.grant.condition))
     }
 
     /// Logs a transition.

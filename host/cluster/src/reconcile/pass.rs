@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use handler_host_core::{
     Decision, Failure, Fault, FinalizerFacts, FinalizerStep, GrantedQuery, Key, Kind, Object,
-    PassDue, PassOutcome, Undecided, may_go, plan, reported_failure,
+    PassDue, PassOutcome, Undecided, may_go, plan,
 };
 
 use super::answer_memory::Held;
@@ -202,7 +202,7 @@ impl Controller {
             }
         };
         // As a preview counts: what failed before, for whatever reason, does not newly fail.
-        let may_be_new = outcome.has_failed() && reported_failure(&parent.status()).is_none();
+        let may_be_new = outcome.has_failed() && self.reported_failure(parent).is_none();
         let fails_newly = match running.before().filter(|_| may_be_new) {
             None => false,
             Some(before) => {

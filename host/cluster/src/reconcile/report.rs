@@ -52,6 +52,7 @@ impl Controller {
                 name: &self.grant.handler,
                 digest: report.digest,
             },
+            condition: &self.grant.condition,
             generation: report.generation.filter(|_| has_status),
             patch: report.told.status.as_ref().map(|status| &status.fields),
             conditions: report
@@ -128,7 +129,8 @@ impl Controller {
         let message = format!("the API server refused the status that the handler gave: {message}");
         let verdict = Verdict::new(Reason::Rejected, message);
         let mut events = Vec::new();
-        if ConditionChange::of(&verdict, &parent.status()) == ConditionChange::Transition {
+        let change = ConditionChange::of(&verdict, &parent.status(), &self.grant.condition);
+        if change == ConditionChange::Transition {
             self.log_verdict(&parent.key(), &verdict);
             events.push(verdict.announcement(&[]));
         }

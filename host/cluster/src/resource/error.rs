@@ -83,6 +83,11 @@ pub enum SettingsError {
     /// The number of children is out of bounds.
     #[error("spec.limits.children {0} is not within 0 to {MOST_CHILDREN}; write it as 100")]
     Children(i32),
+    /// No condition could be of this type.
+    #[error(
+        "spec.parent.condition {0:?} is no type of a condition; write one in CamelCase, such as Synced or example.com/Synced"
+    )]
+    Condition(String),
     /// The number of children that may be missing is out of bounds.
     #[error("{field}.maxUnavailable {count} is not within 1 to {MOST_CHILDREN}; write it as 1")]
     MaxUnavailable {

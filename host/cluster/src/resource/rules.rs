@@ -170,6 +170,9 @@ pub(super) mod pattern {
         "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
     /// The value of a label.
     pub(crate) const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$";
+    /// The type of a condition, as of the API conventions.
+    pub(crate) const CONDITION: &str =
+        "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z]([A-Za-z0-9]{0,61}[A-Za-z0-9])?$";
     /// A namespace, or what stands for all of them.
     pub(crate) const NAMESPACE: &str = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|[*])$";
     /// The name of an object.
@@ -193,6 +196,20 @@ pub(super) fn namespaces() -> Rule {
 pub(super) fn is_namespace(name: &str) -> bool {
     // An account's namespace has the same form.
     handler_host_core::Account::new(name, "any").is_ok()
+}
+
+/// Whether a condition could be of this type.
+pub(super) fn is_condition(type_: &str) -> bool {
+    let (prefix, name) = match type_.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, type_),
+    };
+    let is_name = name.len() <= 63
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    // An account's name has the form of such a prefix.
+    let is_prefix = |prefix| handler_host_core::Account::new("any", prefix).is_ok();
+    is_name && prefix.is_none_or(is_prefix)
 }
 
 pub(super) fn is_object_name(name: &str) -> bool {

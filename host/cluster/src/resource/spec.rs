@@ -1,4 +1,4 @@
-use handler_host_core::{OnParentDelete, ParentStatus};
+use handler_host_core::{OnParentDelete, ParentStatus, READY};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::limits::LimitsSpec;
 use super::related::RelatedSpec;
 use super::rollout::RolloutSpec;
-use super::rules;
+use super::rules::{self, pattern};
 use super::source::ModuleSpec;
 use super::status::HandlerStatus;
 
@@ -119,6 +119,16 @@ pub struct ParentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ParentStatusPolicy")]
     pub status: Option<ParentStatusPolicy>,
+    /// The type of the condition that says how a parent stands. Handlers of one kind of parent have different ones.
+    #[serde(default = "ParentSpec::default_condition")]
+    #[schemars(length(max = 316), regex(pattern = pattern::CONDITION))]
+    pub condition: String,
+}
+
+impl ParentSpec {
+    fn default_condition() -> String {
+        READY.to_owned()
+    }
 }
 
 /// What is written into the status of parents.

@@ -16,6 +16,8 @@ pub struct Grant {
     pub parent_scope: Scope,
     /// What is written into the parents' status.
     pub parent_status: ParentStatus,
+    /// The type of the condition that is written there.
+    pub condition: String,
     /// The kinds it may return.
     pub children: Vec<ChildGrant>,
     /// The other objects that it may see.
@@ -36,6 +38,9 @@ pub struct ChildGrant {
     /// What the schema says about the fields of the kind.
     pub field_types: FieldTypes,
 }
+
+/// The type of the condition that handlers have unless their administrator names another one.
+pub const READY: &str = "Ready";
 
 /// Whether objects of a kind live in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +206,7 @@ impl Grant {
         Ok(Self {
             handler: handler.to_owned(),
             parent_status: ParentStatus::default_for(&parent),
+            condition: READY.to_owned(),
             parent,
             parent_scope,
             children,

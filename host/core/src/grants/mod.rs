@@ -10,9 +10,9 @@ mod rights;
 
 pub use self::account::{Account, AccountError};
 pub use self::child_policy::{ChildPolicy, ChildUpdate, OnParentDelete};
-pub use self::claims::{Claims, Taken};
+pub use self::claims::{Claim, Claims, Taken};
 pub use self::grant::{
-    ChildGrant, Grant, GrantError, Limits, Scope, finalizer_of, is_handler_name,
+    ChildGrant, Grant, GrantError, Limits, READY, Scope, finalizer_of, is_handler_name,
 };
 pub use self::parent_status::{ParentStatus, parents_warning};
 pub use self::request::GrantRequest;

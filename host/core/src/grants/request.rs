@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::child_policy::{ChildPolicy, OnParentDelete};
-use super::grant::{Grant, GrantError, Limits, Scope};
+use super::grant::{Grant, GrantError, Limits, READY, Scope};
 use super::parent_status::ParentStatus;
 use crate::{Description, Kind, RelatedPolicy, Settings};
 
@@ -20,6 +20,8 @@ pub struct GrantRequest {
     pub clock: Option<Duration>,
     /// What is to be written into the parents' status; None for what the kind of the parents suggests.
     pub parent_status: Option<ParentStatus>,
+    /// The type of the condition that is to be written there.
+    pub condition: String,
     /// How much one response may hold.
     pub limits: Limits,
 }
@@ -35,6 +37,7 @@ impl GrantRequest {
             related: Vec::new(),
             clock: None,
             parent_status: None,
+            condition: READY.to_owned(),
             limits: Limits::default(),
         }
     }
@@ -83,6 +86,7 @@ impl GrantRequest {
         )?;
         let mut grant = grant.with_related(&self.related, &scope);
         grant.clock = self.clock;
+        grant.condition.clone_from(&self.condition);
         if let Some(parent_status) = self.parent_status {
             grant.parent_status = parent_status;
         }
@@ -99,6 +103,7 @@ impl From<&Settings> for GrantRequest {
             related: settings.related.clone(),
             clock: settings.clock,
             parent_status: settings.parent_status,
+            condition: settings.condition.clone(),
             limits: settings.limits,
         }
     }

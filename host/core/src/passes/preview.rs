@@ -49,9 +49,9 @@ pub struct ParentPreview {
 }
 
 impl Preview {
-    /// The preview made of the outcomes of all parents, in the order of the parents.
+    /// The preview made of the outcomes of all parents, in the order of the parents. `condition` is the type of the handler's.
     #[must_use]
-    pub fn of(outcomes: Vec<(Arc<Object>, ParentPreview)>) -> Self {
+    pub fn of(outcomes: Vec<(Arc<Object>, ParentPreview)>, condition: &str) -> Self {
         let mut preview = Self {
             parents: outcomes.len(),
             changes: Vec::new(),
@@ -75,7 +75,7 @@ impl Preview {
                 change,
             });
             preview.changes.extend(named);
-            match (failure, reported_failure(&parent.status())) {
+            match (failure, reported_failure(&parent.status(), condition)) {
                 (None, _) => {}
                 (Some(verdict), None) => preview.failures.push(NewFailure {
                     parent: key,
@@ -159,12 +159,15 @@ mod tests {
 
     #[test]
     fn a_failure_is_new_unless_the_parent_tells_one_already() {
-        let preview = Preview::of(vec![
-            (parent("a", "Reconciled"), failing(Reason::Trapped)),
-            (parent("b", "Denied"), failing(Reason::Trapped)),
-            (parent("c", "Waiting"), failing(Reason::PermanentFailure)),
-            (parent("d", "Denied"), making(&[])),
-        ]);
+        let preview = Preview::of(
+            vec![
+                (parent("a", "Reconciled"), failing(Reason::Trapped)),
+                (parent("b", "Denied"), failing(Reason::Trapped)),
+                (parent("c", "Waiting"), failing(Reason::PermanentFailure)),
+                (parent("d", "Denied"), making(&[])),
+            ],
+            "Ready",
+        );
         let new: Vec<_> = preview
             .failures
             .iter()
@@ -176,10 +179,13 @@ mod tests {
 
     #[test]
     fn changes_are_told_by_parent_kind_and_name() {
-        let preview = Preview::of(vec![
-            (parent("a", "Reconciled"), making(&["c", "b"])),
-            (parent("b", "Reconciled"), making(&["a"])),
-        ]);
+        let preview = Preview::of(
+            vec![
+                (parent("a", "Reconciled"), making(&["c", "b"])),
+                (parent("b", "Reconciled"), making(&["a"])),
+            ],
+            "Ready",
+        );
         let names: Vec<_> = preview
             .changes
             .iter()
@@ -190,10 +196,13 @@ mod tests {
 
     #[test]
     fn of_two_parents_that_would_make_the_same_child_the_second_would_fail() {
-        let preview = Preview::of(vec![
-            (parent("a", "Reconciled"), making(&["shared"])),
-            (parent("b", "Reconciled"), making(&["own", "shared"])),
-        ]);
+        let preview = Preview::of(
+            vec![
+                (parent("a", "Reconciled"), making(&["shared"])),
+                (parent("b", "Reconciled"), making(&["own", "shared"])),
+            ],
+            "Ready",
+        );
         assert_eq!(preview.changes.len(), 2);
         let [failure] = preview.failures.as_slice() else {
             panic!("{:?}", preview.failures);

@@ -15,6 +15,8 @@ pub struct StatusInput<'a> {
     pub verdict: &'a Verdict,
     /// The handler that gave it.
     pub handler: HandlerIdentity<'a>,
+    /// The type of its condition.
+    pub condition: &'a str,
     /// The generation of the parent that the verdict is about. None for a kind without a status subresource: there each
     /// write of the status raises the generation, so that a status with the generation would have to be written for ever.
     pub generation: Option<i64>,
@@ -28,7 +30,7 @@ pub struct StatusInput<'a> {
     pub now: &'a str,
 }
 
-/// The field `status.handler`.
+/// The entry in the field `status.handlers`.
 #[derive(Clone, Copy, Debug)]
 pub struct HandlerIdentity<'a> {
     /// The handler's name.
@@ -47,10 +49,10 @@ pub enum ConditionChange {
 }
 
 impl ConditionChange {
-    /// Compares a verdict with the condition `Ready` in an observed status.
+    /// Compares a verdict with the handler's condition, which is of this type, in an observed status.
     #[must_use]
-    pub fn of(verdict: &Verdict, status: &Value) -> Self {
-        let Some(before) = ready_in(status) else {
+    pub fn of(verdict: &Verdict, status: &Value, condition: &str) -> Self {
+        let Some(before) = condition_in(status, condition) else {
             return Self::Transition;
         };
         let says = |reason: &str, message: &str| {
@@ -88,10 +90,10 @@ impl ConditionChange {
     }
 }
 
-/// The reason of the condition `Ready` in an observed status, if it is a failure.
+/// The reason of a handler's condition in an observed status, if it is a failure.
 #[must_use]
-pub fn reported_failure(status: &Value) -> Option<Reason> {
-    let reason = ready_in(status)?["reason"].as_str()?;
+pub fn reported_failure(status: &Value, condition: &str) -> Option<Reason> {
+    let reason = condition_in(status, condition)?["reason"].as_str()?;
     Reason::parse(reason).filter(|reason| reason.is_failure())
 }
 
@@ -104,7 +106,8 @@ pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
     let mut patch = input.patch.cloned().unwrap_or_default();
     let observed_conditions = conditions_of(input.observed);
     let wanted = match patch.remove("conditions") {
-        Some(Value::Array(conditions)) => conditions,
+        // Those of other handlers are not this one's to remove.
+        Some(Value::Array(conditions)) => with_others(conditions, &input),
         _ => observed_conditions.to_vec(),
     };
     let mut conditions: Vec<Value> = Vec::new();
@@ -112,7 +115,7 @@ pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
     for condition in wanted {
         if let Some(index) = given.iter().position(|it| it["type"] == condition["type"]) {
             conditions.push(given.remove(index));
-        } else if condition["type"] != "Ready" {
+        } else if condition["type"] != input.condition {
             conditions.push(with_transition_time(
                 condition,
                 observed_conditions,
@@ -122,8 +125,13 @@ pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
     }
     conditions.extend(given);
     patch.insert("conditions".to_owned(), Value::Array(conditions));
-    let handler = json!({"name": input.handler.name, "digest": input.handler.digest.to_string()});
-    patch.insert("handler".to_owned(), handler);
+    let HandlerIdentity { name, digest } = input.handler;
+    let handler = json!({"digest": digest.to_string(), "condition": input.condition});
+    patch.insert("handlers".to_owned(), json!({name: handler}));
+    // Where versions before 0.2 had the only handler.
+    if input.observed["handler"]["name"] == name {
+        patch.insert("handler".to_owned(), Value::Null);
+    }
 
     // Without a status there is nothing that a patch of nulls could remove.
     let empty = Value::Object(Map::new());
@@ -158,11 +166,28 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// The conditions that are given by type: `Ready`, and those of the handler, each type once.
+/// Conditions with those that other handlers have in the observed status.
+fn with_others(mut conditions: Vec<Value>, input: &StatusInput<'_>) -> Vec<Value> {
+    let handlers = input.observed["handlers"].as_object().into_iter().flatten();
+    for (name, handler) in handlers {
+        let type_ = &handler["condition"];
+        if name == input.handler.name || *type_ == input.condition {
+            continue;
+        }
+        let mut observed = conditions_of(input.observed).iter();
+        if let Some(theirs) = observed.find(|it| it["type"] == *type_) {
+            conditions.retain(|it| it["type"] != *type_);
+            conditions.push(theirs.clone());
+        }
+    }
+    conditions
+}
+
+/// The conditions that are given by type: the host's for this handler, and those of the handler, each type once.
 fn given_conditions(input: &StatusInput<'_>) -> Vec<Value> {
     let is_ready = input.verdict.reason.is_ready();
     let ready = json!({
-        "type": "Ready",
+        "type": input.condition,
         "status": if is_ready { "True" } else { "False" },
         "reason": input.verdict.reason.as_str(),
         "message": input.verdict.message,
@@ -211,10 +236,9 @@ fn conditions_of(status: &Value) -> &[Value] {
     status["conditions"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn ready_in(status: &Value) -> Option<&Value> {
-    conditions_of(status)
-        .iter()
-        .find(|condition| condition["type"] == "Ready")
+fn condition_in<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
+    let mut conditions = conditions_of(status).iter();
+    conditions.find(|condition| condition["type"] == type_)
 }
 
 #[cfg(test)]
@@ -235,6 +259,7 @@ mod tests {
                 name: "evc",
                 digest: Digest::of(b""),
             },
+            condition: "Ready",
             generation: Some(1),
             patch: patch.as_ref(),
             conditions: &[],
@@ -257,6 +282,7 @@ mod tests {
                 name: "evc",
                 digest: Digest::of(b""),
             },
+            condition: "Ready",
             generation: Some(1),
             patch: patch.as_object(),
             conditions: &[],
@@ -316,7 +342,7 @@ mod tests {
                 "observedGeneration": 1, "lastTransitionTime": NOW,
             })
         );
-        assert_eq!(patch["handler"]["name"], "evc");
+        assert_eq!(patch["handlers"]["evc"]["condition"], "Ready");
     }
 
     #[test]
@@ -329,6 +355,46 @@ mod tests {
         );
         status["share"] = json!(1);
         assert_eq!(patch_of(&status, &verdict, own()), None);
+    }
+
+    #[test]
+    fn two_handlers_of_one_parent_leave_each_others_conditions_and_settle() {
+        let write = |status: &Value, name: &str, condition: &str, own: Value| {
+            status_patch(StatusInput {
+                observed: status,
+                verdict: &Verdict::reconciled(1),
+                handler: HandlerIdentity {
+                    name,
+                    digest: Digest::of(b""),
+                },
+                condition,
+                generation: Some(1),
+                patch: own.as_object(),
+                conditions: &[],
+                dropped: &BTreeSet::new(),
+                now: NOW,
+            })
+        };
+        // This one replaces all conditions, as far as they are its own.
+        let own = json!({"conditions": [{"type": "Mine", "status": "True"}]});
+        let mut status =
+            json!({"handler": {"name": "a"}, "conditions": [{"type": "Old", "status": "True"}]});
+        for _ in 0..2 {
+            for (name, condition, own) in [("a", "Ready", own.clone()), ("b", "Synced", json!({}))]
+            {
+                if let Some(patch) = write(&status, name, condition, own) {
+                    json_patch::merge(&mut status, &patch);
+                }
+            }
+        }
+        let conditions = status["conditions"].as_array().unwrap().iter();
+        let mut types: Vec<_> = conditions.map(|it| it["type"].as_str().unwrap()).collect();
+        types.sort_unstable();
+        assert_eq!(types, ["Mine", "Ready", "Synced"]);
+        assert_eq!(status["handler"], Value::Null);
+        assert_eq!(status["handlers"]["b"]["condition"], "Synced");
+        assert_eq!(write(&status, "a", "Ready", own), None);
+        assert_eq!(write(&status, "b", "Synced", json!({})), None);
     }
 
     #[test]
@@ -356,6 +422,7 @@ mod tests {
                     name: "evc",
                     digest: Digest::of(b""),
                 },
+                condition: "Ready",
                 generation: Some(3),
                 patch: None,
                 conditions: &given,
@@ -423,7 +490,7 @@ mod tests {
     fn a_handler_adds_conditions_but_not_ready_and_not_its_identity() {
         let own = json!({
             "conditions": [{"type": "Ready", "status": "Maybe"}, {"type": "Resizing", "status": "True"}],
-            "handler": {"name": "somebody else"},
+            "handlers": {"evc": {"condition": "Other"}},
             "size": "1G",
         });
         let patch = patch_of(&Value::Null, &Verdict::reconciled(1), Some(own)).unwrap();
@@ -432,7 +499,7 @@ mod tests {
             patch["conditions"][1],
             json!({"type": "Resizing", "status": "True", "lastTransitionTime": NOW})
         );
-        assert_eq!(patch["handler"]["name"], "evc");
+        assert_eq!(patch["handlers"]["evc"]["condition"], "Ready");
         assert_eq!(patch["size"], "1G");
     }
 
@@ -445,7 +512,7 @@ mod tests {
     #[case::conflict(json!({"conditions": [{"type": "Ready", "reason": "Conflict"}]}), Some(Reason::Conflict))]
     #[case::another_hosts(json!({"conditions": [{"type": "Ready", "reason": "Failed"}]}), None)]
     fn a_status_tells_a_failure_or_none(#[case] status: Value, #[case] told: Option<Reason>) {
-        assert_eq!(reported_failure(&status), told);
+        assert_eq!(reported_failure(&status, "Ready"), told);
     }
 
     #[rstest]
@@ -462,7 +529,7 @@ mod tests {
     ) {
         let status = json!({"conditions": [before]});
         assert_eq!(
-            ConditionChange::of(&Verdict::new(reason, message), &status),
+            ConditionChange::of(&Verdict::new(reason, message), &status, "Ready"),
             observed
         );
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use handler_host_core::{
     APPLIED_ANNOTATION, Applied, Child, ChildRef, Claimant, ConditionChange, Decision, Digest,
     FieldPath, HANDLER_LABEL, HandlerIdentity, Kind, MANAGED_BY_LABEL, Object, PARENT_UID_LABEL,
-    PassOutcome, StatusInput, Step, Timestamp, Undecided, Verdict, accepted_mark, dropped_fields,
-    plan, status_patch,
+    PassOutcome, READY, StatusInput, Step, Timestamp, Undecided, Verdict, accepted_mark,
+    dropped_fields, plan, status_patch,
 };
 use serde_json::{Value, json};
 
@@ -258,7 +258,7 @@ fn status_settles(scene: &Scene, decision: &Decision) {
     let outcome = PassOutcome::of_applied(decision, applied, 0, HANDLER, Timestamp(0));
     let observed = scene.parent.status();
     let verdict = outcome.verdict.clone().expect("nothing went wrong");
-    let report = outcome.report(ConditionChange::of(&verdict, &observed));
+    let report = outcome.report(ConditionChange::of(&verdict, &observed, READY));
     let report = report.expect("there is a verdict");
     assert!(report.verdict.message.len() <= MESSAGE);
     assert!(report.events.len() <= scene.response.events.len() + 1);
@@ -270,6 +270,7 @@ fn status_settles(scene: &Scene, decision: &Decision) {
                 name: HANDLER,
                 digest: Digest::of(b""),
             },
+            condition: READY,
             generation: Some(1),
             patch: report.status.as_ref().map(|status| &status.fields),
             conditions: report.status.as_ref().map_or(&[], |it| &it.conditions),
@@ -308,5 +309,5 @@ fn has_our_condition(status: &Value, verdict: &Verdict) {
     };
     assert_eq!(ready["reason"], verdict.reason.as_str());
     assert_eq!(ready["message"], verdict.message);
-    assert_eq!(status["handler"]["name"], HANDLER);
+    assert_eq!(status["handlers"][HANDLER]["condition"], READY);
 }

@@ -19,6 +19,8 @@ pub(crate) struct PuppetConfig {
     pub(crate) finalizer: bool,
     /// How `describe` goes wrong, or `None` when it does not.
     pub(crate) describe: Option<Misbehaviour>,
+    /// What is added to the names of the children of `do: echo`.
+    pub(crate) suffix: Option<String>,
 }
 
 /// How `describe` goes wrong.
@@ -41,6 +43,7 @@ struct ConfigFields {
     #[serde(default)]
     finalizer: bool,
     describe: Option<Misbehaviour>,
+    suffix: Option<String>,
     /// The message with which the guest refuses this config.
     refuse: Option<String>,
 }
@@ -66,6 +69,7 @@ impl TryFrom<ConfigFields> for PuppetConfig {
             clock_ms: fields.clock_ms,
             finalizer: fields.finalizer,
             describe: fields.describe,
+            suffix: fields.suffix,
         })
     }
 }

@@ -140,7 +140,12 @@ impl Handler for Puppet {
             PuppetCommand::Environment => {
                 Response::ready([config_map(name, &probe::environment())])
             }
-            PuppetCommand::Echo => Response::ready([config_map(name, &probe::echo(&request))]),
+            PuppetCommand::Echo => {
+                let suffix = request.config.suffix.as_ref();
+                let suffix = suffix.map(|it| format!("-{it}")).unwrap_or_default();
+                let name = format!("{name}{suffix}");
+                Response::ready([config_map(&name, &probe::echo(&request))])
+            }
             PuppetCommand::Relate { requeue_at_ms } => relate(name, &request, *requeue_at_ms),
             PuppetCommand::AskPermanent { .. } | PuppetCommand::AskTrap => Response::no_children(),
         })

@@ -43,6 +43,7 @@ impl TryFrom<&Handler> for Settings {
             spec: Digest::of(&text),
             module: module_source(&spec.module)?,
             parent_status: spec.parent.status.map(Into::into),
+            condition: condition(&spec.parent.condition)?,
             children: children(&spec.children, &parent)?,
             related: related::related(&spec.related)?,
             clock: spec.clock.as_deref().map(clock).transpose()?,
@@ -107,6 +108,14 @@ fn update(field: &str, child: &ChildSpec) -> Result<ChildUpdate, SettingsError> 
             }
             Ok(ChildUpdate::Recreate { max_unavailable })
         }
+    }
+}
+
+fn condition(type_: &str) -> Result<String, SettingsError> {
+    if rules::is_condition(type_) {
+        Ok(type_.to_owned())
+    } else {
+        Err(SettingsError::Condition(type_.to_owned()))
     }
 }
 

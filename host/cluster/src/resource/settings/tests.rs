@@ -58,6 +58,7 @@ fn what_a_handler_leaves_out_has_a_default() {
         },
         parent: kind_of("kopf.dev/v1", "EphemeralVolumeClaim"),
         parent_status: None,
+        condition: "Ready".to_owned(),
         children: vec![child_of(
             kind_of("v1", "PersistentVolumeClaim"),
             OnParentDelete::Delete,
@@ -250,6 +251,10 @@ fn what_becomes_of_children_is_taken(#[case] mut child: Value, #[case] update: C
 }
 
 #[rstest]
+#[case::no_condition(
+    json!({"/spec/parent/condition": "not ready"}),
+    "spec.parent.condition \"not ready\" is no type of a condition; write one in CamelCase, such as Synced or example.com/Synced"
+)]
 #[case::at_no_time(
     json!({"/spec/children": [{"apiVersion": "v1", "kind": "Pod", "update": "Recreate", "maxUnavailable": 0}]}),
     "spec.children[0].maxUnavailable 0 is not within 1 to 1000; write it as 1"

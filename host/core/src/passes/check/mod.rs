@@ -12,8 +12,8 @@ use super::decision::StatusPatch;
 use crate::objects::{is_dns_label, is_qualified_name, parsed_size};
 use crate::{
     APPLIED_ANNOTATION, ChildGrant, Digest, Grant, HANDLER_LABEL, HOST, KeptChild, Key, Kind,
-    Limits, MANAGED_BY_LABEL, Object, OnParentDelete, PARENT_UID_LABEL, ParentCondition, Response,
-    Scope, StatusAnswer, UNOWNED_ANNOTATION,
+    Limits, MANAGED_BY_LABEL, Object, OnParentDelete, PARENT_UID_LABEL, ParentCondition, READY,
+    Response, Scope, StatusAnswer, UNOWNED_ANNOTATION,
 };
 
 /// The fields of `metadata` that a handler may not set, and why.
@@ -197,10 +197,23 @@ pub(crate) fn check_status(
     answer: &StatusAnswer,
     grant: &Grant,
 ) -> Result<Option<StatusPatch>, Denied> {
-    read_status(answer).map_err(|reason| Denied {
+    let checked = check_types(answer, grant).and_then(|()| read_status(answer));
+    checked.map_err(|reason| Denied {
         handler: grant.handler.clone(),
         reason: Box::new(reason),
     })
+}
+
+/// The host's conditions are not the handler's to give.
+fn check_types(answer: &StatusAnswer, grant: &Grant) -> Result<(), DenyReason> {
+    let mut conditions = answer.conditions.iter();
+    match conditions.find(|it| it.type_ == READY || it.type_ == grant.condition) {
+        Some(condition) => Err(DenyReason::Condition {
+            type_: condition.type_.clone(),
+            rule: "is the host's; give it another type, and say by `waiting` or a failure that the parent is not ready",
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Checks what a failure says of the parent's status.
@@ -217,6 +230,7 @@ pub(crate) fn check_failure(answer: &StatusAnswer, grant: &Grant) -> Result<(), 
             let limit = PARSED_FAILURE_BYTES;
             return Err(DenyReason::FailureStatusSize { limit });
         }
+        check_types(answer, grant)?;
         read_status(answer).map(|_| ())
     };
     check().map_err(|reason| Denied {
@@ -251,7 +265,7 @@ pub(crate) fn read_status(answer: &StatusAnswer) -> Result<Option<StatusPatch>, 
     }))
 }
 
-/// The rules of the API server for conditions, and one more: `Ready` is the host's.
+/// The rules of the API server for conditions.
 fn check_condition(condition: &ParentCondition) -> Result<(), DenyReason> {
     let ParentCondition { type_, reason, .. } = condition;
     let is_reason_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_,:".contains(&byte);
@@ -259,9 +273,7 @@ fn check_condition(condition: &ParentCondition) -> Result<(), DenyReason> {
         && reason.ends_with(|it: char| it.is_ascii_alphanumeric() || it == '_')
         && reason.len() <= 1024
         && reason.bytes().all(is_reason_inner);
-    let rule = if type_ == "Ready" {
-        "is the host's; give it another type, and say by `waiting` or a failure that the parent is not ready"
-    } else if !is_qualified_name(type_) {
+    let rule = if !is_qualified_name(type_) {
         "has no such type; write it in CamelCase, such as Synced"
     } else if !is_reason {
         "needs a reason in CamelCase, such as AllThere"

@@ -27,6 +27,7 @@ fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
         parent: kind("Pod"),
         parent_scope,
         parent_status: crate::ParentStatus::Conditions,
+        condition: "Ready".to_owned(),
         children: vec![
             child("ConfigMap", Scope::Namespaced),
             child("Node", Scope::Cluster),

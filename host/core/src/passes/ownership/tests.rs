@@ -110,6 +110,7 @@ fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
         parent: Kind::new("v1", "Pod").unwrap(),
         parent_scope,
         parent_status: crate::ParentStatus::Conditions,
+        condition: "Ready".to_owned(),
         children: children.into(),
         related: Vec::new(),
         clock: None,

@@ -151,6 +151,7 @@ fn settings(preview: PreviewPolicy) -> Settings {
         },
         parent: kind("Pod"),
         parent_status: None,
+        condition: "Ready".to_owned(),
         children: children(&["ConfigMap"]),
         related: Vec::new(),
         clock: None,
