@@ -65,7 +65,7 @@ fn of_parents(kind: &Kind) -> Value {
     })
 }
 
-/// The status as the host writes it: the condition `Ready`, and the handler that decided. The handler may add fields.
+/// The status as the host writes it: conditions, and the handlers that decided. The handler may add fields.
 fn status() -> Value {
     let text = || json!({"type": "string"});
     json!({
@@ -89,9 +89,12 @@ fn status() -> Value {
                     },
                 },
             },
-            "handler": {
+            "handlers": {
                 "type": "object",
-                "properties": {"name": text(), "digest": text()},
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": {"condition": text(), "digest": text()},
+                },
             },
         },
     })

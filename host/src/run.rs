@@ -185,6 +185,7 @@ fn only(path: &Path, arguments: &OnlyArguments, runtime: &Runtime) -> Result<Onl
         parent: wanted.parent,
         parent_status: wanted.parent_status,
         condition: wanted.condition,
+        selection: wanted.selection,
         children: wanted.children,
         related: wanted.related,
         clock: wanted.clock,

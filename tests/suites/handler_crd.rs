@@ -120,6 +120,7 @@ async fn the_api_server_fills_in_what_a_handler_leaves_out() {
       path: /modules/evc.wasm
     parent:
       apiVersion: kopf.dev/v1
+      condition: Ready
       kind: EphemeralVolumeClaim
     paused: false
     rollout:

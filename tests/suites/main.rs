@@ -44,6 +44,7 @@ mod restart;
 mod rights;
 mod rollback;
 mod sandbox;
+mod selection;
 mod settling;
 mod shared_parents;
 mod swap;

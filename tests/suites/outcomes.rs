@@ -98,7 +98,7 @@ async fn a_handlers_status_is_merged_and_cannot_overwrite_what_the_host_says() {
         "size": "1G",
         "phase": "Bound",
         "nested": {"kept": 1, "dropped": 2},
-        "handler": {"name": "impostor"},
+        "handlers": {"puppet": {"condition": "Odd"}, "other": {}},
         "conditions": [
             {"type": "Ready", "status": "False", "reason": "Impostor", "message": "not so"},
             {"type": "Bound", "status": "True", "reason": "Found", "message": ""},

@@ -25,8 +25,9 @@ mod trial;
 pub use condition::{Announcement, ConditionType, HandlerCondition, HandlerReason, Refused};
 pub use grants::{
     Account, AccountError, ChildGrant, ChildPolicy, ChildUpdate, Claim, Claims, Grant, GrantError,
-    GrantRequest, Limits, OnParentDelete, ParentStatus, READY, Resource, Right, Rule, Scope, Taken,
-    Verb, finalizer_of, is_handler_name, parents_warning, rights, rights_in_words, rules,
+    GrantRequest, Limits, OnParentDelete, OnParentUnmatch, ParentSelection, ParentStatus, READY,
+    Resource, Right, Rule, Scope, Taken, Verb, finalizer_of, is_handler_name, parents_warning,
+    rights, rights_in_words, rules,
 };
 pub use handler::{
     Call, ConditionStatus, Description, Effort, Failure, Fault, HandlerEvent, Invoke, KeptChild,
@@ -46,7 +47,7 @@ pub use passes::{
     FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, NewFailure, Ownership,
     ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason, Requeue, Settling,
     StatusInput, StatusPatch, Step, Undecided, Unstable, Verdict, accepted_mark, dropped_fields,
-    may_go, plan, reported_failure, status_patch,
+    has_condition, may_go, plan, reported_failure, status_patch,
 };
 pub use proxies::Proxies;
 pub use queue::{Backoff, ByteBudget, Next, Queue, Task, TokenBucket};

@@ -1,7 +1,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Account, ChildPolicy, Digest, Kind, Limits, ParentStatus, RelatedPolicy};
+use crate::{
+    Account, ChildPolicy, Digest, Kind, Limits, ParentSelection, ParentStatus, RelatedPolicy,
+};
 
 /// What a `Handler` resource says, read and checked: where its module comes from, what it may do, and how
 /// a new module takes over.
@@ -19,6 +21,8 @@ pub struct Settings {
     pub parent_status: Option<ParentStatus>,
     /// The type of the condition that is written there.
     pub condition: String,
+    /// Which parents it is called for.
+    pub selection: ParentSelection,
     /// The kinds it may return, and what becomes of each when its parent goes.
     pub children: Vec<ChildPolicy>,
     /// The other objects that it may see.

@@ -37,6 +37,20 @@ impl ServedKind {
         }
     }
 
+    /// The kind Namespace, which every API server serves alike.
+    pub(crate) fn namespaces() -> Self {
+        let gvk = GroupVersionKind::gvk("", "v1", "Namespace");
+        Self {
+            kind: Kind {
+                api_version: gvk.version.clone(),
+                kind: gvk.kind.clone(),
+            },
+            resource: ApiResource::from_gvk(&gvk),
+            scope: Scope::Cluster,
+            has_status: true,
+        }
+    }
+
     pub(crate) fn resource_of_rights(&self) -> Resource {
         Resource {
             group: self.resource.group.clone(),

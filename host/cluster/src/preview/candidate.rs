@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::dry_run::DryRun;
 use super::error::PreviewError;
 use super::lists::{list, list_related};
+use crate::api::ServedKind;
 use crate::metrics::Metrics;
 use crate::reconcile::{AnswerMemory, CallableModule, HandlerAnswers, RunningModule};
 use crate::watching::{HandlerObjects, Kinds, ObjectMemory, RelatedKinds, WatchedKind, scopes_of};
@@ -79,7 +80,9 @@ pub async fn preview(
         .map(|served| WatchedKind::new(served, &memory))
         .collect();
     // Parents first: a child that is created between the lists is observed then, and not taken for missing.
-    let mut listed = list(client, &parents, &candidate.namespaces, "").await?;
+    let selection = grant.selection.watched_labels().to_string();
+    let mut listed = list(client, &parents, &candidate.namespaces, &selection).await?;
+    let selected = Selected::of(client, &grant).await?;
     let mut related_kinds = RelatedKinds::default();
     for served in &related {
         for scope in scopes_of(&grant, &served.kind, &candidate.namespaces) {
@@ -95,7 +98,7 @@ pub async fn preview(
     }
     let living = listed.iter().map(|parent| parent.meta.uid.clone());
     let living: HashSet<String> = living.collect();
-    listed.retain(|parent| is_called(parent, &running));
+    listed.retain(|parent| is_called(parent, &running) && selected.has(&grant, parent));
     listed.sort_by_cached_key(Object::key);
     let outcomes = try_all(
         client,
@@ -107,6 +110,27 @@ pub async fn preview(
     )
     .await?;
     Ok(Preview::of(outcomes, &grant.condition))
+}
+
+/// The namespaces, if parents are selected by them.
+struct Selected(HashMap<String, Object>);
+
+impl Selected {
+    async fn of(client: &Client, grant: &Grant) -> Result<Self, PreviewError> {
+        let selection = &grant.selection;
+        if !selection.needs_namespaces(&grant.parent, grant.parent_scope) {
+            return Ok(Self(HashMap::new()));
+        }
+        let namespaces = list(client, &ServedKind::namespaces(), &[], "").await?;
+        let named = namespaces.into_iter().map(|it| (it.meta.name.clone(), it));
+        Ok(Self(named.collect()))
+    }
+
+    fn has(&self, grant: &Grant, parent: &Object) -> bool {
+        let name = parent.meta.namespace.as_deref().unwrap_or_default();
+        let labels = self.0.get(name).map(|namespace| &namespace.meta.labels);
+        grant.selection.selects(&grant.parent, parent, labels)
+    }
 }
 
 /// Whether the host would call the handler for a parent: if the parent is being deleted, only when the handler's

@@ -21,7 +21,7 @@ use crate::api::{ApiClients, ProblemLog, ServedKind};
 use crate::health::{HeartbeatOf, Liveness};
 use crate::metrics::{HandlerMetrics, LabelValue as _, TRACES};
 use crate::watching::{
-    ClusterError, ContestedNames, FillProgress, KindsFollower, RelatedKinds, WatchedKind,
+    Cache, ClusterError, ContestedNames, FillProgress, KindsFollower, RelatedKinds, WatchedKind,
     WatchedKinds, WorkQueue,
 };
 
@@ -66,6 +66,8 @@ pub(crate) struct Controller {
     pub(crate) parents: WatchedKind,
     pub(crate) children: Vec<WatchedKind>,
     pub(super) related: Arc<RelatedKinds>,
+    /// The namespaces, if parents are selected by them.
+    pub(super) namespaces: Option<Arc<Cache>>,
     pub(crate) states: ParentStates,
     pub(crate) contested: Arc<ContestedNames>,
     pub(crate) queue: Arc<WorkQueue>,
@@ -112,6 +114,7 @@ impl Controller {
             metrics,
             related_served,
             related,
+            namespaces,
             missing,
             follower,
             ..
@@ -130,6 +133,7 @@ impl Controller {
             parents,
             children,
             related,
+            namespaces,
             states: ParentStates::default(),
             contested,
             queue,

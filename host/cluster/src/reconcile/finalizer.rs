@@ -32,7 +32,7 @@ impl Controller {
             Ok(answer) => {
                 // The answer is a change of the parent, and what it leads to is the pass that calls.
                 if let Some(object) = answer.into_object(&served.kind) {
-                    self.parents.cache.insert(object.into());
+                    self.remember_parent(object);
                 }
                 self.queue.change(|queue| queue.add(parent.key()));
                 FinalizerWrite::Written

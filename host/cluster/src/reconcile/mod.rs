@@ -15,6 +15,7 @@ mod pass;
 mod related;
 mod report;
 mod running_module;
+mod selection;
 mod serving;
 mod write_budget;
 

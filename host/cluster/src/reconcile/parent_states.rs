@@ -69,6 +69,11 @@ impl ParentStates {
         work(state)
     }
 
+    /// Whether there is a state of a parent of this key.
+    pub(super) fn knows(&self, key: &Key) -> bool {
+        self.0.lock().contains_key(key)
+    }
+
     /// How many parents fail.
     pub(crate) fn failing(&self) -> usize {
         let states = self.0.lock();

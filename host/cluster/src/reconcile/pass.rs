@@ -40,6 +40,7 @@ impl Controller {
     /// Reconciles a parent, and notes what is to be reported.
     pub(super) async fn reconcile(&self, key: &Key, is_retry: bool) -> PassResult {
         let Some(parent) = self.parents.cache.get(key) else {
+            self.look_after(&self.running(), key).await;
             self.states.forget(key);
             self.contested.retain(key, &[]);
             self.related.forget(key);
@@ -47,6 +48,9 @@ impl Controller {
             return PassResult::Success;
         };
         let running = self.running();
+        if !self.selects(&parent) {
+            return self.leave(&running, key, &parent).await;
+        }
         if parent.is_paused() {
             self.pause(&running, key, &parent);
             return PassResult::Success;
@@ -244,7 +248,7 @@ impl Controller {
     }
 
     /// Makes the children as the module decided.
-    async fn apply(
+    pub(super) async fn apply(
         &self,
         key: &Key,
         parent: &Object,

@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use handler_host_core::{
@@ -67,8 +66,8 @@ impl Controller {
 
     /// Writes the report of a parent: first the status, then the Events.
     pub(crate) async fn report(&self, key: &Key) {
+        // Of one that went, the news is in the queue, and its reconcile forgets it.
         let Some(parent) = self.parents.cache.get(key) else {
-            self.states.forget(key);
             return;
         };
         let notice = self.states.with(&parent, |state| state.notice.take());
@@ -167,7 +166,11 @@ impl Controller {
         unwritten
     }
 
-    async fn write_status(&self, parent: &Object, report: &Report) -> Result<(), ApiError> {
+    pub(super) async fn write_status(
+        &self,
+        parent: &Object,
+        report: &Report,
+    ) -> Result<(), ApiError> {
         let Some(status) = self.patch_for(&parent.status(), report) else {
             return Ok(());
         };
@@ -198,7 +201,7 @@ impl Controller {
         self.note_dropped(dropped_fields(&status, &written.status()));
         self.states
             .with(parent, |state| state.wrote_status(parent, &written));
-        self.parents.cache.insert(Arc::new(written));
+        self.remember_parent(written);
         Ok(())
     }
 

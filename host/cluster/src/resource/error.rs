@@ -83,6 +83,11 @@ pub enum SettingsError {
     /// The number of children is out of bounds.
     #[error("spec.limits.children {0} is not within 0 to {MOST_CHILDREN}; write it as 100")]
     Children(i32),
+    /// A namespace that is excluded could not exist.
+    #[error(
+        "spec.parent.excludedNamespaces has {0:?}, which is no DNS label; use a-z, 0-9 and `-`, such as kube-system"
+    )]
+    ExcludedNamespace(String),
     /// No condition could be of this type.
     #[error(
         "spec.parent.condition {0:?} is no type of a condition; write one in CamelCase, such as Synced or example.com/Synced"

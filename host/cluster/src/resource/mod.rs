@@ -30,7 +30,7 @@ pub use rollout::{PreviewSpec, RolloutSpec};
 pub use selector::{LabelSelectorSpec, OperatorSpec, RequirementSpec};
 pub use source::{ConfigMapEntry, ModuleSpec, PullSecret};
 pub use spec::{
-    ChildSpec, Handler, HandlerSpec, ParentDeletion, ParentSpec, ParentStatusPolicy,
+    ChildSpec, Handler, HandlerSpec, ParentDeletion, ParentSpec, ParentStatusPolicy, ParentUnmatch,
     ServiceAccountSpec, UpdateSpec,
 };
 pub use status::{

@@ -1,4 +1,4 @@
-use handler_host_core::{OnParentDelete, ParentStatus, READY};
+use handler_host_core::{OnParentDelete, OnParentUnmatch, ParentStatus, READY};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use super::limits::LimitsSpec;
 use super::related::RelatedSpec;
 use super::rollout::RolloutSpec;
 use super::rules::{self, pattern};
+use super::selector::LabelSelectorSpec;
 use super::source::ModuleSpec;
 use super::status::HandlerStatus;
 
@@ -123,6 +124,40 @@ pub struct ParentSpec {
     #[serde(default = "ParentSpec::default_condition")]
     #[schemars(length(max = 316), regex(pattern = pattern::CONDITION))]
     pub condition: String,
+    /// The labels of the objects that the handler is called for. If not given: any labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LabelSelectorSpec")]
+    pub label_selector: Option<LabelSelectorSpec>,
+    /// The labels of their namespaces, or their own, if the parents are Namespaces. If not given: any labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LabelSelectorSpec")]
+    pub namespace_selector: Option<LabelSelectorSpec>,
+    /// Namespaces whose objects the handler is not called for, or Namespaces that it is not called for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 63), regex(pattern = pattern::NAMESPACE)))]
+    pub excluded_namespaces: Vec<String>,
+    /// What becomes of the children of an object that is selected no more.
+    #[serde(default)]
+    pub on_parent_unmatch: ParentUnmatch,
+}
+
+/// What becomes of the children of an object that is selected no more.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ParentUnmatch {
+    /// They stay as they are.
+    #[default]
+    Keep,
+    /// They are deleted.
+    Delete,
+}
+
+impl From<ParentUnmatch> for OnParentUnmatch {
+    fn from(what: ParentUnmatch) -> Self {
+        match what {
+            ParentUnmatch::Keep => Self::Keep,
+            ParentUnmatch::Delete => Self::Delete,
+        }
+    }
 }
 
 impl ParentSpec {

@@ -17,6 +17,7 @@ mod watched_kind;
 mod watched_kinds;
 mod work_queue;
 
+pub(crate) use self::cache::Cache;
 pub(crate) use self::contested_names::ContestedNames;
 pub use self::error::ClusterError;
 pub(crate) use self::fill::FillProgress;

@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use handler_host_core::{Grant, HANDLER_LABEL, Kind, Object, RelatedScope, Rule, Scope};
+use handler_host_core::{
+    Grant, HANDLER_LABEL, Kind, LabelSelector, Object, RelatedScope, Rule, Scope,
+};
 use kube::Client;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -15,7 +17,7 @@ use super::kinds::{Kinds, rules_of};
 use super::kinds_follower::KindsFollower;
 use super::object_memory::{HandlerObjects, ObjectMemory};
 use super::related_kinds::RelatedKinds;
-use super::related_watches::{RelatedWatches, Subscriber};
+use super::related_watches::{RelatedWatches, Subscriber, Subscription};
 use super::watched_kind::WatchedKind;
 use super::work_queue::WorkQueue;
 use crate::api::{Restorations, ServedKind};
@@ -39,6 +41,8 @@ pub struct WatchedKinds {
     /// The granted kinds of related objects that are served, and their objects.
     pub(crate) related_served: Vec<ServedKind>,
     pub(crate) related: Arc<RelatedKinds>,
+    /// The namespaces, if parents are selected by them.
+    pub(crate) namespaces: Option<Arc<Cache>>,
     /// The granted kinds of children and of related objects that are not served.
     pub(crate) missing: Vec<Kind>,
     /// Notices when kinds are served otherwise.
@@ -108,6 +112,7 @@ impl Kinds {
             restorations: Arc::default(),
             related_served: related,
             related: Arc::default(),
+            namespaces: None,
             missing,
             follower,
         };
@@ -120,6 +125,7 @@ impl Kinds {
             observed.watch(client, namespace.as_ref());
         }
         observed.watch_related(place, &memory);
+        observed.watch_namespaces(place);
         Ok(observed)
     }
 }
@@ -171,7 +177,7 @@ impl WatchedKinds {
         let watch = KindWatch::of(
             &self.parents,
             namespace,
-            String::new(),
+            self.grant.selection.watched_labels().to_string(),
             fill,
             self.restorations.clone(),
             self.follower.clone(),
@@ -207,7 +213,7 @@ impl WatchedKinds {
         // A change may come before all watches are known, and finds no parents then: none has been reconciled yet.
         let related = Arc::new(OnceLock::<Arc<RelatedKinds>>::new());
         let mut kinds = RelatedKinds::new(memory.clone());
-        for served in &self.related_served {
+        for served in &self.related_served.clone() {
             for scope in scopes_of(&self.grant, &served.kind, place.namespaces) {
                 let (of_change, queue) = (related.clone(), self.queue.clone());
                 let (kind, follower) = (served.kind.clone(), self.follower.clone());
@@ -228,23 +234,65 @@ impl WatchedKinds {
                     subscriber,
                 );
                 kinds.add(&served.kind, subscription.cache());
-                let fill = self.fill_progress.add_watch();
-                let (filled, is_filled) = oneshot::channel();
-                self.filled.push(is_filled);
-                self.watches.spawn(async move {
-                    subscription.settled().await;
-                    fill.settle();
-                    subscription.filled().await;
-                    // The receiver is gone only while the host stops.
-                    let _ = filled.send(());
-                    subscription.ended().await;
-                });
+                self.await_fill(subscription);
             }
         }
         let kinds = Arc::new(kinds);
         // It is set once.
         let _ = related.set(kinds.clone());
         self.related = kinds;
+    }
+
+    /// Follows the namespaces, if parents are selected by them. A change adds the parents in the namespace.
+    fn watch_namespaces(&mut self, place: &WatchPlace<'_>) {
+        let Grant {
+            selection,
+            parent,
+            parent_scope,
+            ..
+        } = &self.grant;
+        if !selection.needs_namespaces(parent, *parent_scope) {
+            return;
+        }
+        let served = ServedKind::namespaces();
+        let scope = RelatedScope {
+            kind: served.kind.clone(),
+            namespace: None,
+            name: None,
+            labels: LabelSelector::default(),
+        };
+        let (parents, queue) = (self.parents.cache.clone(), self.queue.clone());
+        let subscriber = Subscriber {
+            on_change: Box::new(move |namespace| {
+                for key in parents.keys() {
+                    if key.namespace.as_deref() == Some(namespace.meta.name.as_str()) {
+                        queue.add(key);
+                    }
+                }
+            }),
+            on_gone: Box::new(|| {}),
+        };
+        let subscription =
+            place
+                .related
+                .subscribe(place.client, place.account, &scope, &served, subscriber);
+        self.namespaces = Some(subscription.cache());
+        self.await_fill(subscription);
+    }
+
+    /// Has the handler begin only when the cache of a subscription is filled.
+    fn await_fill(&mut self, subscription: Subscription) {
+        let fill = self.fill_progress.add_watch();
+        let (filled, is_filled) = oneshot::channel();
+        self.filled.push(is_filled);
+        self.watches.spawn(async move {
+            subscription.settled().await;
+            fill.settle();
+            subscription.filled().await;
+            // The receiver is gone only while the host stops.
+            let _ = filled.send(());
+            subscription.ended().await;
+        });
     }
 
     fn start(

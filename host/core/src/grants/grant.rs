@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::child_policy::{ChildPolicy, ChildUpdate, OnParentDelete};
 use super::parent_status::ParentStatus;
+use super::selection::ParentSelection;
 use crate::objects::is_dns_label;
 use crate::{Description, FieldTypes, Kind, Object, RelatedGrant, RelatedPolicy};
 
@@ -14,6 +15,8 @@ pub struct Grant {
     pub parent: Kind,
     /// The parents' scope.
     pub parent_scope: Scope,
+    /// Which of them.
+    pub selection: ParentSelection,
     /// What is written into the parents' status.
     pub parent_status: ParentStatus,
     /// The type of the condition that is written there.
@@ -207,6 +210,7 @@ impl Grant {
             handler: handler.to_owned(),
             parent_status: ParentStatus::default_for(&parent),
             condition: READY.to_owned(),
+            selection: ParentSelection::default(),
             parent,
             parent_scope,
             children,

@@ -7,6 +7,7 @@ mod grant;
 mod parent_status;
 mod request;
 mod rights;
+mod selection;
 
 pub use self::account::{Account, AccountError};
 pub use self::child_policy::{ChildPolicy, ChildUpdate, OnParentDelete};
@@ -17,3 +18,4 @@ pub use self::grant::{
 pub use self::parent_status::{ParentStatus, parents_warning};
 pub use self::request::GrantRequest;
 pub use self::rights::{Resource, Right, Rule, Verb, rights, rights_in_words, rules};
+pub use self::selection::{OnParentUnmatch, ParentSelection};

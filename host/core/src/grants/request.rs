@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::child_policy::{ChildPolicy, OnParentDelete};
 use super::grant::{Grant, GrantError, Limits, READY, Scope};
 use super::parent_status::ParentStatus;
+use super::selection::ParentSelection;
 use crate::{Description, Kind, RelatedPolicy, Settings};
 
 /// What a handler asks to be granted. The scopes of its kinds, which only a cluster knows, are not in it.
@@ -22,6 +23,8 @@ pub struct GrantRequest {
     pub parent_status: Option<ParentStatus>,
     /// The type of the condition that is to be written there.
     pub condition: String,
+    /// Which parents it is called for.
+    pub selection: ParentSelection,
     /// How much one response may hold.
     pub limits: Limits,
 }
@@ -38,6 +41,7 @@ impl GrantRequest {
             clock: None,
             parent_status: None,
             condition: READY.to_owned(),
+            selection: ParentSelection::default(),
             limits: Limits::default(),
         }
     }
@@ -87,6 +91,7 @@ impl GrantRequest {
         let mut grant = grant.with_related(&self.related, &scope);
         grant.clock = self.clock;
         grant.condition.clone_from(&self.condition);
+        grant.selection = self.selection.clone();
         if let Some(parent_status) = self.parent_status {
             grant.parent_status = parent_status;
         }
@@ -104,6 +109,7 @@ impl From<&Settings> for GrantRequest {
             clock: settings.clock,
             parent_status: settings.parent_status,
             condition: settings.condition.clone(),
+            selection: settings.selection.clone(),
             limits: settings.limits,
         }
     }

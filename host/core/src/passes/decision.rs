@@ -74,6 +74,20 @@ impl Decision {
         })
     }
 
+    /// Desires nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            response: Response::default(),
+            desired: Children {
+                children: Vec::new(),
+                kept: Vec::new(),
+            },
+            status: None,
+            memory: 0,
+        }
+    }
+
     /// Whether this decision of the module before, given the same input, would have spared the parent a failure: it is
     /// another one than for the children that the API server refused. `desired_on_trial` are the
     /// [digests](Children::digests) of those, or None if the module on trial gave nothing that may be applied.

@@ -29,6 +29,6 @@ pub use self::plan::{Step, accepted_mark, plan};
 pub use self::preview::{ChildChange, NewFailure, ParentPreview, Preview};
 pub use self::settling::{Settling, Unstable};
 pub use self::status::{
-    ConditionChange, HandlerIdentity, StatusInput, reported_failure, status_patch,
+    ConditionChange, HandlerIdentity, StatusInput, has_condition, reported_failure, status_patch,
 };
 pub use self::verdict::{Reason, Verdict};

@@ -236,6 +236,12 @@ fn conditions_of(status: &Value) -> &[Value] {
     status["conditions"].as_array().map_or(&[], Vec::as_slice)
 }
 
+/// Whether an observed status has a condition of this type.
+#[must_use]
+pub fn has_condition(status: &Value, type_: &str) -> bool {
+    condition_in(status, type_).is_some()
+}
+
 fn condition_in<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
     let mut conditions = conditions_of(status).iter();
     conditions.find(|condition| condition["type"] == type_)

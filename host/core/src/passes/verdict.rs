@@ -1,7 +1,7 @@
 use super::children::ChildRef;
 use super::ownership::Foreign;
 use crate::text::{LONGEST_MESSAGE, truncated};
-use crate::{Failure, Fault, HAND_OVER_ANNOTATION, PAUSED_ANNOTATION, Severity};
+use crate::{Failure, Fault, HAND_OVER_ANNOTATION, OnParentUnmatch, PAUSED_ANNOTATION, Severity};
 
 /// The result of one pass for its parent: reason and message of the condition `Ready`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Reason {
     Waiting,
     /// Somebody paused the parent.
     Paused,
+    /// The Handler does not select the parent any more.
+    NotSelected,
     /// An object of a child's name exists and is not the parent's.
     Conflict,
     /// The handler says that the input is wrong.
@@ -43,10 +45,11 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Reconciled,
         Self::Waiting,
         Self::Paused,
+        Self::NotSelected,
         Self::Conflict,
         Self::PermanentFailure,
         Self::TemporaryFailure,
@@ -70,6 +73,7 @@ impl Reason {
             Self::Reconciled => "Reconciled",
             Self::Waiting => "Waiting",
             Self::Paused => "Paused",
+            Self::NotSelected => "NotSelected",
             Self::Conflict => "Conflict",
             Self::PermanentFailure => "PermanentFailure",
             Self::TemporaryFailure => "TemporaryFailure",
@@ -105,7 +109,7 @@ impl Reason {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::Reconciled | Self::Waiting | Self::Paused => Severity::Normal,
+            Self::Reconciled | Self::Waiting | Self::Paused | Self::NotSelected => Severity::Normal,
             Self::Conflict
             | Self::PermanentFailure
             | Self::TemporaryFailure
@@ -151,6 +155,17 @@ impl Verdict {
              they are; take the annotation off to go on"
         );
         Self::new(Reason::Paused, message)
+    }
+
+    /// The verdict when the Handler does not select the parent any more.
+    #[must_use]
+    pub fn not_selected(on_unmatch: OnParentUnmatch) -> Self {
+        let children = match on_unmatch {
+            OnParentUnmatch::Keep => "its children are left as they are",
+            OnParentUnmatch::Delete => "its children are deleted",
+        };
+        let message = format!("the Handler does not select this object: {children}");
+        Self::new(Reason::NotSelected, message)
     }
 
     /// The verdict when a foreign object has a child's name. The message has a remedy that destroys nothing.

@@ -15,6 +15,7 @@ use super::spec::{ChildSpec, Handler, HandlerSpec, ServiceAccountSpec, UpdateSpe
 use super::{image, rules};
 
 mod related;
+mod selection;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -44,6 +45,7 @@ impl TryFrom<&Handler> for Settings {
             module: module_source(&spec.module)?,
             parent_status: spec.parent.status.map(Into::into),
             condition: condition(&spec.parent.condition)?,
+            selection: selection::selection(&spec.parent)?,
             children: children(&spec.children, &parent)?,
             related: related::related(&spec.related)?,
             clock: spec.clock.as_deref().map(clock).transpose()?,

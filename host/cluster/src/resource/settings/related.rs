@@ -1,6 +1,7 @@
-use handler_host_core::{LabelSelector, RelatedPlaces, RelatedPolicy};
+use handler_host_core::{RelatedPlaces, RelatedPolicy};
 
 use super::kind;
+use super::selection::selector;
 use crate::resource::error::{MOST_RELATED, SettingsError};
 use crate::resource::related::RelatedSpec;
 use crate::resource::rules;
@@ -40,18 +41,15 @@ fn policy(field: &str, spec: &RelatedSpec) -> Result<RelatedPolicy, SettingsErro
             value: odd.clone(),
         });
     }
-    let labels = spec.label_selector.as_ref().map(LabelSelector::try_from);
-    let labels = labels
-        .transpose()
-        .map_err(|error| SettingsError::Selector {
-            field: format!("{field}.labelSelector"),
-            error,
-        })?;
+    let labels = selector(
+        &format!("{field}.labelSelector"),
+        spec.label_selector.as_ref(),
+    )?;
     let policy = RelatedPolicy {
         kind,
         places,
         names: spec.names.clone(),
-        labels: labels.unwrap_or_default(),
+        labels,
     };
     if is_every_secret(&policy) && !spec.allow_all {
         return Err(SettingsError::AllSecrets(field.to_owned()));

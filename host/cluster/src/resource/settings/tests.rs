@@ -1,4 +1,4 @@
-use handler_host_core::{OnParentDelete, PreviewPolicy, RelatedPlaces};
+use handler_host_core::{OnParentDelete, ParentSelection, PreviewPolicy, RelatedPlaces};
 use rstest::rstest;
 use serde_json::json;
 
@@ -59,6 +59,7 @@ fn what_a_handler_leaves_out_has_a_default() {
         parent: kind_of("kopf.dev/v1", "EphemeralVolumeClaim"),
         parent_status: None,
         condition: "Ready".to_owned(),
+        selection: ParentSelection::default(),
         children: vec![child_of(
             kind_of("v1", "PersistentVolumeClaim"),
             OnParentDelete::Delete,
@@ -251,6 +252,14 @@ fn what_becomes_of_children_is_taken(#[case] mut child: Value, #[case] update: C
 }
 
 #[rstest]
+#[case::an_excluded_namespace_of_no_name(
+    json!({"/spec/parent/excludedNamespaces": ["*"]}),
+    "spec.parent.excludedNamespaces has \"*\", which is no DNS label; use a-z, 0-9 and `-`, such as kube-system"
+)]
+#[case::a_parent_selector_of_no_label(
+    json!({"/spec/parent/namespaceSelector": {"matchLabels": {"a b": "c"}}}),
+    "spec.parent.namespaceSelector: \"a b\" is no label key; use at most 63 letters, digits, `-`, `_` and `.`, with or without a DNS subdomain before it, such as example.com/tier"
+)]
 #[case::no_condition(
     json!({"/spec/parent/condition": "not ready"}),
     "spec.parent.condition \"not ready\" is no type of a condition; write one in CamelCase, such as Synced or example.com/Synced"

@@ -114,6 +114,19 @@ impl Rule {
         }
     }
 
+    /// Reading the labels of namespaces.
+    fn of_namespaces() -> Self {
+        let namespaces = Resource {
+            group: String::new(),
+            plural: "namespaces".to_owned(),
+            has_status: true,
+        };
+        Self {
+            places: RelatedPlaces::Everywhere,
+            ..Self::new(&namespaces, None, [Verb::Get, Verb::List, Verb::Watch])
+        }
+    }
+
     /// The namespaces in which the rule applies, where the parents are in `parents`; None for all of them.
     #[must_use]
     pub fn namespaces<'a>(&'a self, parents: &'a [String]) -> Option<&'a [String]> {
@@ -156,11 +169,14 @@ pub fn rules(
     let writes_status = grant.parent_status == ParentStatus::Conditions;
     let is_patched = has_finalizer || writes_status && !parents.has_status;
     let patch = is_patched.then_some(Verb::Patch);
-    let mut rules = vec![Rule::new(
-        parents,
-        None,
-        [Verb::List, Verb::Watch].into_iter().chain(patch),
-    )];
+    // One that lost its label is read once more.
+    let is_read = !grant.selection.watched_labels().is_empty();
+    let get = is_read.then_some(Verb::Get);
+    let verbs = get
+        .into_iter()
+        .chain([Verb::List, Verb::Watch])
+        .chain(patch);
+    let mut rules = vec![Rule::new(parents, None, verbs)];
     if writes_status && parents.has_status {
         rules.push(Rule::new(parents, Some("status"), [Verb::Patch]));
     }
@@ -192,6 +208,12 @@ pub fn rules(
         if !rules.contains(&rule) {
             rules.push(rule);
         }
+    }
+    if grant
+        .selection
+        .needs_namespaces(&grant.parent, grant.parent_scope)
+    {
+        rules.push(Rule::of_namespaces());
     }
     for (resource, granted) in related {
         let rule = Rule::of_related(resource, granted);

@@ -7,7 +7,8 @@ use super::settling::Unstable;
 use super::status::ConditionChange;
 use super::verdict::{Reason, Verdict};
 use crate::{
-    Backoff, Digest, Failure, HandlerEvent, Readiness, RequeueRequest, Severity, Timestamp,
+    Backoff, Digest, Failure, HandlerEvent, OnParentUnmatch, Readiness, RequeueRequest, Severity,
+    Timestamp,
 };
 
 /// How many passes in a row fail with an object before its parent is told: most such failures pass within seconds.
@@ -186,6 +187,15 @@ impl PassOutcome {
     pub fn paused() -> Self {
         Self {
             verdict: Some(Verdict::paused()),
+            ..Self::default()
+        }
+    }
+
+    /// The Handler does not select the parent any more.
+    #[must_use]
+    pub fn not_selected(on_unmatch: OnParentUnmatch) -> Self {
+        Self {
+            verdict: Some(Verdict::not_selected(on_unmatch)),
             ..Self::default()
         }
     }

@@ -111,6 +111,7 @@ fn grant(parent_scope: Scope, on_parent_delete: OnParentDelete) -> Grant {
         parent_scope,
         parent_status: crate::ParentStatus::Conditions,
         condition: "Ready".to_owned(),
+        selection: crate::ParentSelection::default(),
         children: children.into(),
         related: Vec::new(),
         clock: None,

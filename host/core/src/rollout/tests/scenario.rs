@@ -152,6 +152,7 @@ fn settings(preview: PreviewPolicy) -> Settings {
         parent: kind("Pod"),
         parent_status: None,
         condition: "Ready".to_owned(),
+        selection: crate::ParentSelection::default(),
         children: children(&["ConfigMap"]),
         related: Vec::new(),
         clock: None,
