@@ -49,12 +49,27 @@ async fn another_is_served(namespace: &Namespace) {
 #[case::a_long_output("print", 3 << 20, "Reconciled", "")]
 #[case::memory_that_is_held("hold", 8 << 20, "DeadlineExceeded", "")]
 #[case::no_end("spin", 0, "DeadlineExceeded", "")]
-#[case::many_queries("queries", 1000, "Denied", "asked 1000 queries for related objects, its limit is 100")]
-#[case::very_many_queries("queries", 10_000, "Denied", "queries for related objects take more than 64 KiB")]
+#[case::many_queries(
+    "queries",
+    200,
+    "Denied",
+    "asked 200 queries for related objects, its limit is 100"
+)]
+#[case::very_many_queries(
+    "queries",
+    10_000,
+    "Denied",
+    "queries for related objects take more than 64 KiB"
+)]
 #[case::a_query_of_many_values("query-values", 1000, "PermanentFailure", "name at most 100")]
 #[case::a_long_name_in_a_query("query-name", 1 << 20, "Denied", "queries for related objects take more than 64 KiB")]
 #[case::queries_without_end("query-spin", 0, "DeadlineExceeded", "")]
-#[case::many_conditions("conditions", 10_000, "Denied", "returned 10000 conditions, its limit is 32")]
+#[case::many_conditions(
+    "conditions",
+    10_000,
+    "Denied",
+    "returned 10000 conditions, its limit is 32"
+)]
 #[case::a_long_condition("condition", 1 << 20, "Reconciled", "")]
 #[case::a_failure_with_a_long_status("failure-status", 1 << 20, "Denied", "its limit is 262144")]
 #[case::a_failure_with_small_values("failure-values", 200 << 10, "Denied", "more than 64 KiB of memory once it is parsed")]

@@ -125,6 +125,9 @@ async fn the_children_of_what_is_selected_no_more_are_deleted_where_the_administ
     hosted.restart().await;
     let namespace = &hosted.namespace;
     namespace.wait_until_gone(CONFIG_MAP, "q", DEADLINE).await;
+    namespace
+        .wait_for_ready(PUPPET, "q", "False", "NotSelected", DEADLINE)
+        .await;
     label(&hosted, "q", "web").await;
     is_served(&hosted, "q").await;
 }

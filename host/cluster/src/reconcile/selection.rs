@@ -82,20 +82,16 @@ impl Controller {
         if labels.is_empty() || !self.states.knows(key) {
             return;
         }
-        let served = &self.parents.served;
-        let api = served.api(&self.client, key.namespace.as_deref());
-        // Without an answer it is as if the host had not run when the label went.
-        let Ok(Some(found)) = answered(api.get_opt(&key.name)).await else {
+        let Some(mut parent) = self.unselected(key).await else {
             return;
         };
-        let Some(parent) = found.into_object(&served.kind) else {
-            return;
-        };
-        if labels.matches(&parent.meta.labels) {
-            return;
-        }
         if parent.meta.finalizers.contains(&self.grant.finalizer()) {
             self.set_finalizer(&parent, false).await;
+            // That made another version of it.
+            match self.unselected(key).await {
+                Some(found) => parent = found,
+                None => return,
+            }
         }
         if self.keeps_conditions() && has_condition(&parent.status(), &self.grant.condition) {
             let report = Report {
@@ -110,5 +106,16 @@ impl Controller {
             // It is told at best effort: nothing leads here again.
             let _ = self.write_status(&parent, &report).await;
         }
+    }
+
+    /// Reads a parent that lost its labels; None if it has them, is gone, or the API server does not answer: then it is as if the
+    /// host had not run when the label went.
+    async fn unselected(&self, key: &Key) -> Option<Object> {
+        let served = &self.parents.served;
+        let api = served.api(&self.client, key.namespace.as_deref());
+        let found = answered(api.get_opt(&key.name)).await.ok()??;
+        let parent = found.into_object(&served.kind)?;
+        let labels = self.grant.selection.watched_labels();
+        (!labels.matches(&parent.meta.labels)).then_some(parent)
     }
 }
