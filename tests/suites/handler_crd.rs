@@ -122,6 +122,7 @@ async fn the_api_server_fills_in_what_a_handler_leaves_out() {
       apiVersion: kopf.dev/v1
       condition: Ready
       kind: EphemeralVolumeClaim
+      onParentUnmatch: Keep
     paused: false
     rollout:
       maxFailureRatio: 0.5

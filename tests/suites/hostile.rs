@@ -230,3 +230,25 @@ async fn a_module_that_takes_much_to_compile_ends_its_compiler_and_not_the_host(
     assert!(line.contains("build it smaller"), "{line}");
     another_is_served(&namespace).await;
 }
+
+#[tokio::test]
+async fn a_status_that_grows_without_end_is_not_written_any_more_and_costs_the_host_little() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = Namespace::create(control_plane, "growing").await;
+    let Some(group) = MemoryGroup::new("handler-host-growing", SMALL_POD) else {
+        return;
+    };
+    let options = Operator::of(control_plane, TestAccount::Host)
+        .module(paths::guest("hostile").unwrap())
+        .namespace(&namespace.name)
+        .arg("--memory")
+        .arg("16")
+        .arg("--deadline")
+        .arg("5000");
+    let mut operator = group.within(|| options.start());
+    hostile::attack(&namespace, 4, "grow", 30 << 10).await;
+    let told = "takes more memory than the host has for an answer, so it is not written any more";
+    operator.wait_for_line(told, 4 * DEADLINE).await;
+    another_is_served(&namespace).await;
+    operator.terminate().await;
+}

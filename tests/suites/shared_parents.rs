@@ -15,7 +15,7 @@ fn handler_of(condition: &str, finalizer: bool) -> Value {
         "parent": {"apiVersion": PUPPET.0, "kind": PUPPET.1, "condition": condition},
         "children": children,
         "config": {
-            "parent": parent, "children": children, "finalizer": finalizer, "suffix": condition.to_lowercase(),
+            "parent": parent, "children": children, "finalizer": finalizer, "suffix": format!("-{}", condition.to_lowercase()),
         },
     })
 }

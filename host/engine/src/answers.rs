@@ -16,8 +16,8 @@ const EVENTS: usize = 8;
 /// a kind that is named twice would confuse.
 pub(crate) fn kinds<T>(
     what: &'static str,
-    described: Vec<T>,
-    kind: impl Fn(T) -> Result<core::Kind, core::KindError>,
+    described: &[T],
+    kind: impl Fn(&T) -> Result<core::Kind, core::KindError>,
 ) -> Result<Vec<core::Kind>, DescribeError> {
     let count = described.len();
     if count > KINDS {

@@ -140,7 +140,10 @@ impl WasiView for Sandbox {
     }
 }
 
-/// Bounds all memories of one call together.
+/// What an element of a table takes.
+const ELEMENT_BYTES: usize = size_of::<usize>();
+
+/// Bounds all memories and tables of one call together.
 pub(crate) struct MemoryLimit {
     limit: usize,
     room: Room,
@@ -152,13 +155,9 @@ pub(crate) struct MemoryLimit {
     pub(crate) lacks_room: Arc<AtomicBool>,
 }
 
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> Result<bool> {
+impl MemoryLimit {
+    /// Whether a memory or table may grow from so many bytes to so many.
+    fn grow(&mut self, current: usize, desired: usize) -> Result<bool> {
         let used = self.used.load(Ordering::Relaxed);
         let used = used.saturating_sub(current).saturating_add(desired);
         if used > self.limit {
@@ -172,14 +171,29 @@ impl ResourceLimiter for MemoryLimit {
         self.used.store(used, Ordering::Relaxed);
         Ok(true)
     }
+}
 
-    fn table_growing(
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        self.grow(current, desired)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        if desired > TABLE_ELEMENTS {
+            return Ok(false);
+        }
+        let bytes = |elements: usize| elements.saturating_mul(ELEMENT_BYTES);
+        self.grow(bytes(current), bytes(desired))
     }
 
     fn instances(&self) -> usize {

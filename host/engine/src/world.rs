@@ -211,6 +211,7 @@ impl Linked {
 
 #[cfg(test)]
 mod tests {
+    use handler_host_core::{CallLimits, Fault};
     use rstest::rstest;
 
     use super::*;
@@ -279,5 +280,28 @@ mod tests {
         let component = Runtime::new(1, None).unwrap().load(&bytes).unwrap();
         assert_eq!(component.imports(), Vec::<String>::new());
         assert_eq!(component.world(), World::V0_1);
+    }
+
+    #[test]
+    fn tables_count_as_memory() {
+        let memory = r#"(memory (export "memory") 1)"#;
+        let tables = "(table 100000 funcref)".repeat(2);
+        let text = OWN_TYPES.replace(memory, &format!("{memory} {tables}"));
+        let bytes = wat::parse_str(text).unwrap();
+        let component = Runtime::new(1, None).unwrap().load(&bytes).unwrap();
+        let described = |memory| {
+            let limits = CallLimits {
+                memory,
+                ..CallLimits::default()
+            };
+            component.describe("{}", limits).unwrap_err()
+        };
+        let within = described(4 << 20);
+        assert!(
+            matches!(within, DescribeError::Stopped(Fault::Trap(_))),
+            "{within:?}"
+        );
+        let over = described(1 << 20);
+        assert_eq!(over, DescribeError::Stopped(Fault::Memory(1 << 20)));
     }
 }

@@ -94,6 +94,7 @@ mod handler;
 pub mod log;
 pub mod quantity;
 mod query;
+mod readiness;
 mod request;
 mod response;
 pub mod testing;
@@ -102,6 +103,7 @@ pub use description::{Description, Kind, NoConfig};
 pub use handler::Handler;
 pub use quantity::Quantity;
 pub use query::{Operator, Place, Query, Requirement, Selection};
+pub use readiness::{readiness, readiness_of_all};
 pub use request::{Metadata, ObservedObjects, RelatedObjects, Request};
 pub use response::{
     ChildName, Condition, ConditionStatus, Event, Failure, Readiness, Requeue, Response, Retry,

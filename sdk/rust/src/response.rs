@@ -127,6 +127,13 @@ impl Response {
         self
     }
 
+    /// Says that the parent is as it should be once the children are applied, or why not yet: what
+    /// [`readiness`](crate::readiness) and [`readiness_of_all`](crate::readiness_of_all) give.
+    pub fn readiness(mut self, readiness: Readiness) -> Self {
+        self.readiness = readiness;
+        self
+    }
+
     /// Sets a merge patch (RFC 7386) of the parent's `status`. It is an object; null removes a field.
     /// Without a patch the status stays as it is.
     ///

@@ -1,12 +1,16 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use kube::core::DeserializeGuard;
+use handler_host_core::Kind;
+use kube::core::ApiResource;
 use kube::runtime::watcher::{self, DefaultBackoff, Event};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource as _, ResourceExt};
 
-use crate::api::{ProblemLog, watch_across_restorations, watch_problem};
+use crate::api::{ProblemLog, Received, watch_across_restorations, watch_problem};
 use crate::resource::Handler;
+
+/// How much memory a Handler may take once it is parsed, in bytes, about. A config of a megabyte may take a hundred.
+const LARGEST: usize = 4 << 20;
 
 /// A change of the Handlers in a cluster.
 #[derive(Debug)]
@@ -21,9 +25,9 @@ pub enum HandlerNews {
 
 /// Watches the Handlers of a cluster that a label selector matches, for ever. An empty selector matches all.
 ///
-/// A Handler that cannot be read, since the CRD is that of another version, is logged and skipped.
+/// A Handler that cannot be read, since it is too large or the CRD is that of another version, is logged and skipped.
 pub fn watch_handlers(client: Client, selector: &str) -> impl Stream<Item = HandlerNews> + Send {
-    let api: Api<DeserializeGuard<Handler>> = Api::all(client);
+    let api: Api<Received> = Api::all_with(client, &ApiResource::erase::<Handler>(&()));
     let config = watcher::Config::default().labels(selector);
     let stream = watch_across_restorations(api, config, DefaultBackoff::default, Arc::default());
     let problems = ProblemLog::of("watching Handlers");
@@ -42,7 +46,7 @@ struct Listed {
 }
 
 fn take(
-    event: Result<Event<DeserializeGuard<Handler>>, watcher::Error>,
+    event: Result<Event<Received>, watcher::Error>,
     problems: &ProblemLog,
     listed: &mut Listed,
 ) -> Option<HandlerNews> {
@@ -82,9 +86,18 @@ fn take(
     }
 }
 
-fn read(guard: DeserializeGuard<Handler>) -> Option<Handler> {
-    let name = guard.name_any();
-    match guard.0 {
+fn read(received: Received) -> Option<Handler> {
+    let name = received.name_any();
+    let kind = Kind {
+        api_version: Handler::api_version(&()).into_owned(),
+        kind: Handler::kind(&()).into_owned(),
+    };
+    let object = received.into_object(&kind)?;
+    if object.parsed_memory(LARGEST).is_none() {
+        tracing::error!(handler = %name, "the Handler takes more than {} MiB of memory once it is read, such as a config of very many small values; make its config smaller", LARGEST >> 20);
+        return None;
+    }
+    match serde_json::from_str(object.text()) {
         Ok(handler) => Some(handler),
         Err(error) => {
             tracing::error!(handler = %name, "the Handler cannot be read: {error}; apply the CRD of this host's version: handler-host crd | kubectl apply -f -");

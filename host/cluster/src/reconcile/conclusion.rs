@@ -1,3 +1,4 @@
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use handler_host_core::{
@@ -141,15 +142,21 @@ impl Controller {
         self.states.with(parent, |state| {
             state.is_failing = verdict.reason.is_failure();
         });
-        let status = parent.status();
         let change = if self.keeps_conditions() {
-            self.change(parent, &status, verdict)
+            let change = self.with_status(parent, |status| self.change(parent, status, verdict));
+            if change.is_none() {
+                self.warn_of_status(key);
+            }
+            change
         } else {
+            None
+        };
+        let change = change.unwrap_or_else(|| {
             self.states.with(parent, |state| {
                 let told = state.told.replace(Box::new(verdict.clone()));
                 ConditionChange::since(told.as_deref(), verdict, outcome.has_written())
             })
-        };
+        });
         if change == ConditionChange::Transition {
             self.log_verdict(key, verdict);
         }
@@ -161,27 +168,43 @@ impl Controller {
             digest: running.digest(),
             generation: parent.meta.generation,
         };
-        if report.told.events.is_empty() && self.patch_for(&status, &report).is_none() {
+        let patch = self.with_status(parent, |status| self.patch_for(status, &report).is_some());
+        if report.told.events.is_empty() && patch != Some(true) {
             return false;
         }
-        let is_large = report.has_large_status();
-        self.states.with(parent, |state| state.put_report(report));
+        let is_large = report.has_large_status() || self.states.has_many_reports();
+        self.states.put_report(parent, report);
         if !is_large {
             self.queue.change(|queue| queue.report(key.clone(), now));
         }
         is_large
     }
 
+    /// Says once that a status is too large to be looked at.
+    fn warn_of_status(&self, key: &Key) {
+        if !self.told_large_status.swap(true, Ordering::Relaxed) {
+            let kind = &self.grant.parent.kind;
+            let message = format!(
+                "the status of {kind} {key} takes more memory than the host has for an answer, so it is not written any more; make it \
+                 smaller, or give the host more memory"
+            );
+            self.warn("StatusTooLarge", message);
+        }
+    }
+
     /// The failure that a parent's condition says.
     pub(super) fn reported_failure(&self, parent: &Object) -> Option<Reason> {
-        reported_failure(&parent.status(), &self.grant.condition)
+        let failure = self.with_status(parent, |status| {
+            reported_failure(status, &self.grant.condition)
+        });
+        failure.flatten()
     }
 
     /// Compares a verdict with what will be written, if that is known already, else with what the parent says.
     fn change(&self, parent: &Object, status: &Value, verdict: &Verdict) -> ConditionChange {
         let pending = self.states.with(parent, |state| {
-            let report = state.report.as_ref()?;
-            Some(ConditionChange::between(&report.told.verdict, verdict))
+            let waiting = state.waiting_verdict()?;
+            Some(ConditionChange::between(waiting, verdict))
         });
         pending.unwrap_or_else(|| ConditionChange::of(verdict, status, &self.grant.condition))
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use handler_host_core::{
@@ -79,6 +80,8 @@ pub(crate) struct Controller {
     liveness: Liveness,
     pub(crate) fill_progress: FillProgress,
     running: RwLock<Arc<RunningModule>>,
+    /// Whether a status was too large to be looked at, which is told once.
+    pub(super) told_large_status: AtomicBool,
     /// The fields of a parent's status that the API server does not keep.
     pub(crate) dropped: RwLock<BTreeSet<FieldPath>>,
     /// The granted kinds of related objects that are served.
@@ -148,6 +151,7 @@ impl Controller {
             liveness: options.liveness.clone(),
             fill_progress,
             running: RwLock::new(Arc::new(running)),
+            told_large_status: AtomicBool::new(false),
             dropped: RwLock::default(),
             related_served,
             missing,
@@ -157,13 +161,16 @@ impl Controller {
             failed_trials,
             warnings,
         };
-        let is_namespaced = controller.grant.parent_scope == Scope::Namespaced;
-        if let Some(message) =
-            parents_warning(&controller.grant.parent, is_namespaced, &options.namespaces)
-        {
-            controller.warn("BroadGrant", message);
-        }
+        controller.warn_of_parents(&options.namespaces);
         Ok((controller, Watching { watches, filled }))
+    }
+
+    /// Warns of parents that are dangerous to serve.
+    fn warn_of_parents(&self, namespaces: &[String]) {
+        let is_namespaced = self.grant.parent_scope == Scope::Namespaced;
+        if let Some(message) = parents_warning(&self.grant.parent, is_namespaced, namespaces) {
+            self.warn("BroadGrant", message);
+        }
     }
 
     /// Serves until `stopped` is sent, with the time that running work may take to end.

@@ -1,4 +1,6 @@
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use handler_host_core::{
     ChildRef, Digest, HandlerEvent, Key, Object, PassReport, Settling, TokenBucket, Verdict,
@@ -10,7 +12,11 @@ use super::related::RememberedQueries;
 
 /// What is remembered of each parent between passes. Nothing of it has to survive a restart.
 #[derive(Default)]
-pub(crate) struct ParentStates(Mutex<HashMap<Key, ParentState>>);
+pub(crate) struct ParentStates {
+    states: Mutex<HashMap<Key, ParentState>>,
+    /// The bytes of all reports that wait.
+    waiting: Arc<AtomicUsize>,
+}
 
 /// What is remembered of one parent.
 #[derive(Default)]
@@ -42,7 +48,7 @@ pub(crate) struct ParentState {
     /// The module whose failure was told so.
     pub(crate) noticed: Option<Digest>,
     /// The report that is to be written.
-    pub(crate) report: Option<Box<Report>>,
+    report: Option<Box<WaitingReport>>,
 }
 
 /// What is to be written about a parent: its status, and Events.
@@ -55,10 +61,60 @@ pub(crate) struct Report {
     pub(crate) generation: Option<i64>,
 }
 
+/// A report that waits, and its bytes among those of all.
+struct WaitingReport {
+    report: Report,
+    bytes: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl WaitingReport {
+    fn new(report: Report, all: &Arc<AtomicUsize>) -> Self {
+        let bytes = report.bytes();
+        all.fetch_add(bytes, Ordering::Relaxed);
+        Self {
+            report,
+            bytes,
+            all: all.clone(),
+        }
+    }
+}
+
+impl Drop for WaitingReport {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 impl ParentStates {
+    /// Keeps a report until it is written. It replaces the verdict of an earlier report, and keeps its Events.
+    pub(super) fn put_report(&self, parent: &Object, mut report: Report) {
+        self.with(parent, |state| {
+            if let Some(earlier) = state.report.take() {
+                let mut events = earlier.report.told.events.clone();
+                events.append(&mut report.told.events);
+                let spare = events.len().saturating_sub(WAITING_EVENTS);
+                events.drain(..spare);
+                report.told.events = events;
+            }
+            state.report = Some(Box::new(WaitingReport::new(report, &self.waiting)));
+        });
+    }
+
+    /// Takes the report of a parent, to write it.
+    pub(super) fn take_report(&self, parent: &Object) -> Option<Report> {
+        let waiting = self.with(parent, |state| state.report.take());
+        waiting.map(|waiting| waiting.report.clone())
+    }
+
+    /// Whether so many reports wait that another one is written by its pass.
+    pub(super) fn has_many_reports(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > WAITING_BYTES
+    }
+
     /// Gives access to a parent's state, which is created if there is none.
     pub(crate) fn with<T>(&self, parent: &Object, work: impl FnOnce(&mut ParentState) -> T) -> T {
-        let mut states = self.0.lock();
+        let mut states = self.states.lock();
         let state = states.entry(parent.key()).or_default();
         if *state.uid != *parent.meta.uid {
             *state = ParentState {
@@ -71,25 +127,25 @@ impl ParentStates {
 
     /// Whether there is a state of a parent of this key.
     pub(super) fn knows(&self, key: &Key) -> bool {
-        self.0.lock().contains_key(key)
+        self.states.lock().contains_key(key)
     }
 
     /// How many parents fail.
     pub(crate) fn failing(&self) -> usize {
-        let states = self.0.lock();
+        let states = self.states.lock();
         states.values().filter(|state| state.is_failing).count()
     }
 
     /// Has the next reconcile of every parent make a pass.
     pub(crate) fn forget_fingerprints(&self) {
-        for state in self.0.lock().values_mut() {
+        for state in self.states.lock().values_mut() {
             state.fingerprint = None;
         }
     }
 
     /// Forgets a parent that is gone.
     pub(crate) fn forget(&self, key: &Key) {
-        self.0.lock().remove(key);
+        self.states.lock().remove(key);
     }
 }
 
@@ -98,8 +154,23 @@ impl ParentStates {
 const SMALL_STATUS: usize = 8 << 10;
 /// How many Events of one parent wait. Of more, the last ones are told.
 const WAITING_EVENTS: usize = 32;
+/// How many bytes the reports of a handler that wait may have.
+const WAITING_BYTES: usize = 1 << 20;
 
 impl Report {
+    /// The bytes that it takes, about.
+    fn bytes(&self) -> usize {
+        let PassReport {
+            verdict,
+            status,
+            events,
+        } = &self.told;
+        let texts = events.iter();
+        let texts = texts.map(|it| size_of::<HandlerEvent>() + it.reason.len() + it.message.len());
+        let status = status.as_ref().map_or(0, |status| status.memory);
+        size_of::<Self>() + verdict.message.len() + texts.sum::<usize>() + status
+    }
+
     /// Whether it has a status that does not wait.
     pub(crate) fn has_large_status(&self) -> bool {
         let status = self.told.status.as_ref();
@@ -118,15 +189,9 @@ impl ParentState {
         }
     }
 
-    /// Keeps a report until it is written. It replaces the verdict of an earlier report, and keeps its Events.
-    pub(crate) fn put_report(&mut self, mut report: Report) {
-        if let Some(earlier) = self.report.take() {
-            let mut events = earlier.told.events;
-            events.append(&mut report.told.events);
-            let spare = events.len().saturating_sub(WAITING_EVENTS);
-            events.drain(..spare);
-            report.told.events = events;
-        }
-        self.report = Some(Box::new(report));
+    /// What is to be told of the parent.
+    pub(super) fn waiting_verdict(&self) -> Option<&Verdict> {
+        let waiting = self.report.as_ref()?;
+        Some(&waiting.report.told.verdict)
     }
 }

@@ -8,6 +8,7 @@ use handler_host_core::{
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::controller::Controller;
@@ -15,6 +16,8 @@ use super::parent_states::Report;
 use crate::api::{ApiError, answered, publish};
 use crate::metrics::Write;
 
+/// A status that takes no more than this, in bytes of memory, is looked at whatever others are.
+const SMALL_STATUS: usize = 64 << 10;
 /// How many writes of a status fail in a row before it is given up: most such failures pass within seconds.
 const TRIES: u32 = 2;
 
@@ -33,6 +36,19 @@ impl Controller {
             ParentStatus::Nothing => false,
             ParentStatus::Conditions => !self.dropped.read().contains(&FieldPath::of("conditions")),
         }
+    }
+
+    /// Looks at the status of a parent; None if it takes more memory than the host has for an answer. Somebody may write a
+    /// megabyte of small values there, which take a hundred times as much. Large ones are looked at one after the other.
+    pub(super) fn with_status<T>(
+        &self,
+        parent: &Object,
+        look: impl FnOnce(&Value) -> T,
+    ) -> Option<T> {
+        static LARGE: Mutex<()> = Mutex::new(());
+        let bytes = parent.status_memory(self.answers.most())?;
+        let _turn = (bytes > SMALL_STATUS).then(|| LARGE.lock());
+        Some(look(&parent.status()))
     }
 
     /// The patch of the parent's status; None if the status says the same already, or is left alone.
@@ -74,10 +90,9 @@ impl Controller {
         if let Some(notice) = notice {
             self.publish(&parent, &[*notice]).await;
         }
-        let Some(report) = self.states.with(&parent, |state| state.report.take()) else {
+        let Some(mut report) = self.states.take_report(&parent) else {
             return;
         };
-        let mut report = *report;
         let mut written = self.write_status(&parent, &report).await;
         let is_refused = match &written {
             Err(ApiError::Rejected(_)) => true,
@@ -128,8 +143,10 @@ impl Controller {
         let message = format!("the API server refused the status that the handler gave: {message}");
         let verdict = Verdict::new(Reason::Rejected, message);
         let mut events = Vec::new();
-        let change = ConditionChange::of(&verdict, &parent.status(), &self.grant.condition);
-        if change == ConditionChange::Transition {
+        let change = self.with_status(parent, |status| {
+            ConditionChange::of(&verdict, status, &self.grant.condition)
+        });
+        if change == Some(ConditionChange::Transition) {
             self.log_verdict(&parent.key(), &verdict);
             events.push(verdict.announcement(&[]));
         }
@@ -152,11 +169,11 @@ impl Controller {
         if is_large {
             report.told.status = None;
         }
+        self.states.put_report(parent, report);
         let unwritten = self.states.with(parent, |state| {
             if is_large {
                 state.fingerprint = None;
             }
-            state.put_report(report);
             state.unwritten = state.unwritten.saturating_add(1);
             state.unwritten
         });
@@ -171,7 +188,8 @@ impl Controller {
         parent: &Object,
         report: &Report,
     ) -> Result<(), ApiError> {
-        let Some(status) = self.patch_for(&parent.status(), report) else {
+        let status = self.with_status(parent, |status| self.patch_for(status, report));
+        let Some(status) = status.flatten() else {
             return Ok(());
         };
         self.budget.take(status.to_string().len());
@@ -198,7 +216,8 @@ impl Controller {
             // The write changed nothing, as where the status is a subresource by now.
             self.follower.hint();
         }
-        self.note_dropped(dropped_fields(&status, &written.status()));
+        let dropped = self.with_status(&written, |after| dropped_fields(&status, after));
+        self.note_dropped(dropped.unwrap_or_default());
         self.states
             .with(parent, |state| state.wrote_status(parent, &written));
         self.remember_parent(written);

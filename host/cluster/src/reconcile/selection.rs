@@ -66,7 +66,7 @@ impl Controller {
             // Its answer is a change of the parent, which leads here again.
             self.set_finalizer(parent, false).await;
         }
-        let is_known = has_condition(&parent.status(), &self.grant.condition);
+        let is_known = self.has_condition(parent);
         if is_known || outcome.has_written() || outcome.has_failed() {
             self.conclude(running, key, parent, outcome.into());
         } else {
@@ -93,7 +93,7 @@ impl Controller {
                 None => return,
             }
         }
-        if self.keeps_conditions() && has_condition(&parent.status(), &self.grant.condition) {
+        if self.keeps_conditions() && self.has_condition(&parent) {
             let report = Report {
                 told: PassReport {
                     verdict: Verdict::not_selected(self.grant.selection.on_unmatch),
@@ -106,6 +106,13 @@ impl Controller {
             // It is told at best effort: nothing leads here again.
             let _ = self.write_status(&parent, &report).await;
         }
+    }
+
+    fn has_condition(&self, parent: &Object) -> bool {
+        let known = self.with_status(parent, |status| {
+            has_condition(status, &self.grant.condition)
+        });
+        known.unwrap_or_default()
     }
 
     /// Reads a parent that lost its labels; None if it has them, is gone, or the API server does not answer: then it is as if the

@@ -10,6 +10,7 @@ use super::applied_fields::AppliedFields;
 use super::key::Key;
 use super::kind::Kind;
 use super::meta::{Meta, Writer, version_number};
+use super::parsed_size::parsed_size;
 use crate::{HANDLER_LABEL, PARENT_UID_LABEL, PAUSED_ANNOTATION};
 
 /// An object as it was received: typed metadata beside the JSON text without `managedFields`, of which only the record of
@@ -151,6 +152,27 @@ impl Object {
         }
         // The text was read once already.
         serde_json::from_str::<HasStatus>(&self.text).map_or(Value::Null, |object| object.status)
+    }
+
+    /// The bytes of memory that the whole object takes once it is parsed, about; None if that is more than `most`.
+    #[must_use]
+    pub fn parsed_memory(&self, most: usize) -> Option<usize> {
+        parsed_size(&self.text, most).ok()
+    }
+
+    /// The bytes of memory that the status takes once it is parsed, about; None if that is more than `most`.
+    #[must_use]
+    pub fn status_memory(&self, most: usize) -> Option<usize> {
+        #[derive(Deserialize)]
+        struct HasStatus<'a> {
+            #[serde(default, borrow)]
+            status: Option<&'a RawValue>,
+        }
+        let object = serde_json::from_str::<HasStatus<'_>>(&self.text).ok()?;
+        match object.status {
+            None => Some(0),
+            Some(status) => parsed_size(status.get(), most).ok(),
+        }
     }
 
     /// The resource version as a number, to compare versions of objects of one kind.

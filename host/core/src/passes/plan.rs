@@ -373,7 +373,7 @@ mod tests {
     fn a_child_that_somebody_changed_is_restored_and_not_made_again() {
         let desired = checked(&[("a", "1")]);
         let edited = applied(desired.iter().next().unwrap(), |it| {
-            it["data"]["a"] = json!("x")
+            it["data"]["a"] = json!("x");
         });
         let update = ChildUpdate::Recreate { max_unavailable: 1 };
         let steps = planned_with(&desired, &[edited], update);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::children::ChildRef;
 use super::status::reported_failure;
-use super::verdict::Verdict;
+use super::verdict::{Reason, Verdict};
 use crate::{Change, Key, Object};
 
 /// What a module would do if it served the handler.
@@ -75,7 +75,7 @@ impl Preview {
                 change,
             });
             preview.changes.extend(named);
-            match (failure, reported_failure(&parent.status(), condition)) {
+            match (failure, failure_of(&parent, condition)) {
                 (None, _) => {}
                 (Some(verdict), None) => preview.failures.push(NewFailure {
                     parent: key,
@@ -86,6 +86,14 @@ impl Preview {
         }
         preview
     }
+}
+
+/// How large a status may be to be looked at, in bytes of memory once it is parsed.
+const LARGEST_STATUS: usize = 1 << 20;
+
+fn failure_of(parent: &Object, condition: &str) -> Option<Reason> {
+    parent.status_memory(LARGEST_STATUS)?;
+    reported_failure(&parent.status(), condition)
 }
 
 /// The names at which parents of one preview would create children.

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
@@ -111,16 +111,13 @@ pub fn status_patch(input: StatusInput<'_>) -> Option<Value> {
         _ => observed_conditions.to_vec(),
     };
     let mut conditions: Vec<Value> = Vec::new();
-    let mut given = given_conditions(&input);
+    let times = TransitionTimes::of(observed_conditions, input.now);
+    let mut given = given_conditions(&input, &times);
     for condition in wanted {
         if let Some(index) = given.iter().position(|it| it["type"] == condition["type"]) {
             conditions.push(given.remove(index));
         } else if condition["type"] != input.condition {
-            conditions.push(with_transition_time(
-                condition,
-                observed_conditions,
-                input.now,
-            ));
+            conditions.push(times.add_to(condition));
         }
     }
     conditions.extend(given);
@@ -184,7 +181,7 @@ fn with_others(mut conditions: Vec<Value>, input: &StatusInput<'_>) -> Vec<Value
 }
 
 /// The conditions that are given by type: the host's for this handler, and those of the handler, each type once.
-fn given_conditions(input: &StatusInput<'_>) -> Vec<Value> {
+fn given_conditions(input: &StatusInput<'_>, times: &TransitionTimes<'_>) -> Vec<Value> {
     let is_ready = input.verdict.reason.is_ready();
     let ready = json!({
         "type": input.condition,
@@ -208,28 +205,50 @@ fn given_conditions(input: &StatusInput<'_>) -> Vec<Value> {
         if let Some(generation) = input.generation {
             condition["observedGeneration"] = json!(generation);
         }
-        with_transition_time(condition, conditions_of(input.observed), input.now)
+        times.add_to(condition)
     };
     given.into_iter().map(complete).collect()
 }
 
-/// Adds `lastTransitionTime`: the time of the last change of the field `status`, as the API conventions define it.
-fn with_transition_time(mut condition: Value, observed: &[Value], now: &str) -> Value {
-    let Some(fields) = condition.as_object_mut() else {
-        return condition;
-    };
-    // A handler may give two conditions of a type, or none of a type. They too keep their times.
-    let is_same = |before: &&Value| {
-        let mut decisive = ["type", "status"].iter();
-        decisive.all(|name| before.get(name) == fields.get(*name))
-    };
-    let mut before = observed.iter().filter(is_same);
-    let kept = before.find_map(|before| before.get("lastTransitionTime").cloned());
-    fields.insert(
-        "lastTransitionTime".to_owned(),
-        kept.unwrap_or_else(|| json!(now)),
-    );
-    condition
+/// When the conditions of an observed status changed last. There may be thousands, so each is found without a look at the
+/// others.
+struct TransitionTimes<'a> {
+    known: HashMap<[String; 2], &'a Value>,
+    now: &'a str,
+}
+
+impl<'a> TransitionTimes<'a> {
+    fn of(observed: &'a [Value], now: &'a str) -> Self {
+        let mut known = HashMap::new();
+        for condition in observed {
+            if let Some(time) = condition.get("lastTransitionTime") {
+                known.entry(decisive(condition)).or_insert(time);
+            }
+        }
+        Self { known, now }
+    }
+
+    /// Adds `lastTransitionTime`: the time of the last change of the field `status`, as the API conventions define it. A handler
+    /// may give two conditions of a type, or none of a type. They too keep their times.
+    fn add_to(&self, mut condition: Value) -> Value {
+        let key = decisive(&condition);
+        if let Some(fields) = condition.as_object_mut() {
+            let kept = self.known.get(&key).map(|time| (*time).clone());
+            let time = kept.unwrap_or_else(|| json!(self.now));
+            fields.insert("lastTransitionTime".to_owned(), time);
+        }
+        condition
+    }
+}
+
+/// What a condition has to have in common with the one before to be the same one.
+fn decisive(condition: &Value) -> [String; 2] {
+    ["type", "status"].map(|name| {
+        condition
+            .get(name)
+            .map(Value::to_string)
+            .unwrap_or_default()
+    })
 }
 
 fn conditions_of(status: &Value) -> &[Value] {

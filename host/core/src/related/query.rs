@@ -289,7 +289,13 @@ mod tests {
         let queries = |count| check_queries(vec![query.clone(); count], &parent, &grant());
         assert!(queries(MOST_QUERIES).is_ok());
         assert!(queries(MOST_QUERIES + 1).is_err());
-        let answers = |count| [vec![Arc::new(object("n", None)); count], Vec::new()];
+        let one = Arc::new(object("n", None));
+        let answers = |count| {
+            [
+                std::iter::repeat_n(one.clone(), count).collect(),
+                Vec::new(),
+            ]
+        };
         let mut grant = grant();
         assert!(check_related(&answers(grant.limits.related), &grant).is_ok());
         let denied = check_related(&answers(grant.limits.related + 1), &grant).unwrap_err();

@@ -9,18 +9,18 @@ use crate::error::DescribeError;
 use crate::world::Input;
 
 pub(super) fn description(
-    description: types::Description,
+    description: &types::Description,
 ) -> Result<core::Description, DescribeError> {
     Ok(core::Description {
-        parent: kind(description.parent)?,
-        children: kinds("children", description.children, kind)?,
+        parent: kind(&description.parent)?,
+        children: kinds("children", &description.children, kind)?,
         related: Vec::new(),
         has_finalizer: description.finalizer,
         clock: None,
     })
 }
 
-fn kind(kind: types::Kind) -> Result<core::Kind, core::KindError> {
+fn kind(kind: &types::Kind) -> Result<core::Kind, core::KindError> {
     core::Kind::new(&kind.api_version, &kind.kind)
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn describe(
     let answer = handler.call_describe(store, config).await?;
     Ok(answer
         .map_err(DescribeError::Refused)
-        .and_then(translate::description))
+        .and_then(|described| translate::description(&described)))
 }
 
 pub(crate) async fn related(

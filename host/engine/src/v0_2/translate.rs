@@ -14,12 +14,12 @@ use crate::world::Input;
 const FINEST_CLOCK: u64 = 1000;
 
 pub(super) fn description(
-    description: types::Description,
+    description: &types::Description,
 ) -> Result<core::Description, DescribeError> {
     Ok(core::Description {
-        parent: kind(description.parent)?,
-        children: kinds("children", description.children, kind)?,
-        related: kinds("related objects", description.related, kind)?,
+        parent: kind(&description.parent)?,
+        children: kinds("children", &description.children, kind)?,
+        related: kinds("related objects", &description.related, kind)?,
         has_finalizer: description.finalizer,
         clock: description.clock_ms.map(clock).transpose()?,
     })
@@ -32,7 +32,7 @@ fn clock(granularity: u64) -> Result<Duration, DescribeError> {
     Ok(milliseconds(granularity))
 }
 
-fn kind(kind: types::Kind) -> Result<core::Kind, core::KindError> {
+fn kind(kind: &types::Kind) -> Result<core::Kind, core::KindError> {
     core::Kind::new(&kind.api_version, &kind.kind)
 }
 
@@ -73,7 +73,7 @@ fn query(query: types::Query) -> Result<core::Query, String> {
         types::Selection::All => core::Selection::All,
     };
     Ok(core::Query {
-        kind: kind(query.kind).map_err(|error| error.to_string())?,
+        kind: kind(&query.kind).map_err(|error| error.to_string())?,
         place,
         selection,
     })

@@ -111,6 +111,13 @@ impl Guest for Hostile {
         match text_of(&request.parent, "attack") {
             // One text of so many bytes.
             "status" => response.status = Some(format!(r#"{{"a":"{}"}}"#, "x".repeat(size))),
+            // Each call adds a field of so many bytes, so that the status grows without end.
+            "grow" => {
+                let version = text_of(&request.parent, "resourceVersion");
+                let values = small_values(size);
+                response.status = Some(format!(r#"{{"k{version}":[{values}0]}}"#));
+                response.requeue = Some(Requeue::AfterMs(1));
+            }
             // So many bytes of small values, which take a hundred times as much once they are parsed.
             "values" => response.status = Some(format!(r#"{{"a":[{}0]}}"#, small_values(size))),
             "values-in-children" => {

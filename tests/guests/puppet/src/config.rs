@@ -20,7 +20,7 @@ pub(crate) struct PuppetConfig {
     /// How `describe` goes wrong, or `None` when it does not.
     pub(crate) describe: Option<Misbehaviour>,
     /// What is added to the names of the children of `do: echo`.
-    pub(crate) suffix: Option<String>,
+    pub(crate) suffix: String,
 }
 
 /// How `describe` goes wrong.
@@ -43,7 +43,8 @@ struct ConfigFields {
     #[serde(default)]
     finalizer: bool,
     describe: Option<Misbehaviour>,
-    suffix: Option<String>,
+    #[serde(default)]
+    suffix: String,
     /// The message with which the guest refuses this config.
     refuse: Option<String>,
 }

@@ -13,7 +13,7 @@ use serde::de::{Deserializer, Error as _};
 use serde_json::{Value, json};
 
 use config::{Misbehaviour, PuppetConfig};
-use spec::{PuppetCommand, PuppetEvent, PuppetResponse, PuppetSpec};
+use spec::{PuppetCommand, PuppetEvent, PuppetFailure, PuppetResponse, PuppetSpec};
 
 struct Puppet;
 
@@ -75,11 +75,17 @@ impl Handler for Puppet {
     }
 
     fn related(parent: &PuppetParent, _config: &PuppetConfig) -> Result<Vec<Query>, Failure> {
-        match &parent.spec.command {
-            PuppetCommand::AskPermanent { message } => Err(Failure::permanent(message)),
-            PuppetCommand::AskTrap => panic!("the spec says do: askTrap"),
-            _ => Ok(parent.spec.queries.iter().map(Into::into).collect()),
+        let PuppetSpec {
+            command, queries, ..
+        } = &parent.spec;
+        if let PuppetCommand::AskPermanent { message } = command {
+            return Err(Failure::permanent(message));
         }
+        assert!(
+            !matches!(command, PuppetCommand::AskTrap),
+            "the spec says do: askTrap"
+        );
+        Ok(queries.iter().map(Into::into).collect())
     }
 
     fn reconcile(request: Request<PuppetParent, PuppetConfig>) -> Result<Response, Failure> {
@@ -90,20 +96,12 @@ impl Handler for Puppet {
         let name = metadata.name.as_str();
         Ok(match &spec.command {
             PuppetCommand::Apply(response) => apply(response),
-            PuppetCommand::Permanent {
-                message,
-                status,
-                conditions,
-            } => {
-                let failure = with_status(Failure::permanent(message), status.as_ref());
-                let conditions = conditions.iter().map(Into::into);
-                return Err(conditions.fold(failure, Failure::condition));
+            PuppetCommand::Permanent(how) => {
+                return Err(failed(Failure::permanent(&how.message), how));
             }
-            PuppetCommand::Temporary {
-                message,
-                delay_ms,
-                status,
-            } => return Err(with_status(temporary(message, *delay_ms), status.as_ref())),
+            PuppetCommand::Temporary(how) => {
+                return Err(failed(Failure::temporary(&how.message), how));
+            }
             PuppetCommand::Trap { message } => panic!("{message}"),
             PuppetCommand::Spin => hostile::spin(),
             PuppetCommand::Hog => hostile::hog(),
@@ -141,9 +139,7 @@ impl Handler for Puppet {
                 Response::ready([config_map(name, &probe::environment())])
             }
             PuppetCommand::Echo => {
-                let suffix = request.config.suffix.as_ref();
-                let suffix = suffix.map(|it| format!("-{it}")).unwrap_or_default();
-                let name = format!("{name}{suffix}");
+                let name = format!("{name}{}", request.config.suffix);
                 Response::ready([config_map(&name, &probe::echo(&request))])
             }
             PuppetCommand::Relate { requeue_at_ms } => relate(name, &request, *requeue_at_ms),
@@ -236,19 +232,23 @@ fn event(event: &PuppetEvent) -> Event {
     }
 }
 
-fn temporary(message: &str, delay_ms: Option<u64>) -> Failure {
-    let failure = Failure::temporary(message);
-    match delay_ms {
-        Some(delay) => failure.after(Duration::from_millis(delay)),
-        None => failure,
+/// The failure with what the spec says besides.
+fn failed(failure: Failure, how: &PuppetFailure) -> Failure {
+    let PuppetFailure {
+        message: _,
+        delay_ms,
+        status,
+        conditions,
+    } = how;
+    let mut failure = failure;
+    if let Some(delay) = delay_ms {
+        failure = failure.after(Duration::from_millis(*delay));
     }
-}
-
-fn with_status(failure: Failure, status: Option<&Value>) -> Failure {
-    match status {
-        Some(status) => failure.status(status),
-        None => failure,
+    if let Some(status) = status {
+        failure = failure.status(status);
     }
+    let conditions = conditions.iter().map(Into::into);
+    conditions.fold(failure, Failure::condition)
 }
 
 fn config_map(name: &str, entries: &Value) -> Value {

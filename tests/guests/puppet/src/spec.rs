@@ -60,20 +60,9 @@ pub(crate) enum PuppetCommand {
     /// Return the response of the spec.
     Apply(PuppetResponse),
     /// Fail permanently.
-    Permanent {
-        message: String,
-        /// The status patch.
-        status: Option<Value>,
-        #[serde(default)]
-        conditions: Vec<PuppetCondition>,
-    },
+    Permanent(PuppetFailure),
     /// Fail temporarily.
-    Temporary {
-        message: String,
-        delay_ms: Option<u64>,
-        /// The status patch.
-        status: Option<Value>,
-    },
+    Temporary(PuppetFailure),
     /// Panic.
     Trap {
         #[serde(default = "trap_message")]
@@ -145,6 +134,18 @@ pub(crate) struct PuppetResponse {
     #[serde(default)]
     pub(crate) events: Vec<PuppetEvent>,
     pub(crate) requeue_after_ms: Option<u64>,
+}
+
+/// How the guest fails.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PuppetFailure {
+    pub(crate) message: String,
+    pub(crate) delay_ms: Option<u64>,
+    /// The status patch.
+    pub(crate) status: Option<Value>,
+    #[serde(default)]
+    pub(crate) conditions: Vec<PuppetCondition>,
 }
 
 /// A condition of the parent.
