@@ -26,8 +26,8 @@ pub use condition::{Announcement, ConditionType, HandlerCondition, HandlerReason
 pub use grants::{
     Account, AccountError, ChildGrant, ChildPolicy, ChildUpdate, Claim, Claims, Grant, GrantError,
     GrantRequest, Limits, OnParentDelete, OnParentUnmatch, ParentSelection, ParentStatus, READY,
-    Resource, Right, Rule, Scope, Taken, Verb, finalizer_of, is_handler_name, parents_warning,
-    rights, rights_in_words, rules,
+    RelatedGrant, RelatedPlaces, RelatedPolicy, RelatedScope, Resource, Right, Rule, Scope, Taken,
+    Verb, finalizer_of, is_handler_name, parents_warning, rights, rights_in_words, rules,
 };
 pub use handler::{
     Call, ConditionStatus, Description, Effort, Failure, Fault, HandlerEvent, Invoke, KeptChild,
@@ -37,25 +37,23 @@ pub use handler::{
 pub use lease::{Bid, Candidacy, Lease};
 pub use module::{FetchedModule, KeptModules, RolledBack};
 pub use objects::{
-    Change, Digest, DigestError, FieldTypes, FieldTypesError, Key, Kind, KindError, Meta,
-    OBJECT_MEMORY, Object, ObjectError, Owner, Pairs, Schemas, Writer, canonical, changed_fields,
-    has_desired_fields, projection, version_number, whole,
+    Change, Digest, DigestError, FieldTypes, FieldTypesError, Key, Kind, KindError, LabelSelector,
+    Meta, OBJECT_MEMORY, Object, ObjectError, Operator, Owner, Pairs, Requirement, Schemas,
+    SelectorError, Writer, canonical, changed_fields, has_desired_fields, projection,
+    version_number, whole,
 };
 pub use passes::{
     Adoption, Applied, AppliedChange, Checked, Child, ChildChange, ChildProblem, ChildRef,
     Children, Claimant, ConditionChange, Decision, Denied, DenyReason, Desired, Done, FieldPath,
     FinalizerFacts, FinalizerStep, FinalizerWrite, Foreign, HandlerIdentity, NewFailure, Ownership,
     ParentPreview, PassDue, PassOutcome, PassReport, Preview, Reason, Requeue, Settling,
-    StatusInput, StatusPatch, Step, Undecided, Unstable, Verdict, accepted_mark, dropped_fields,
-    has_condition, may_go, plan, reported_failure, status_patch,
+    StatusInput, StatusPatch, Step, Undecided, Unstable, Verdict, accepted_mark, answers_among,
+    check_queries, check_related, dropped_fields, has_condition, may_go, plan, reported_failure,
+    status_patch,
 };
 pub use proxies::Proxies;
 pub use queue::{Backoff, ByteBudget, Next, Queue, Task, TokenBucket};
-pub use related::{
-    GrantedQuery, LabelSelector, Operator, Place, Query, QueryIndex, RelatedGrant, RelatedPlaces,
-    RelatedPolicy, RelatedScope, Requirement, Selection, SelectorError, answers_among,
-    check_queries, check_related,
-};
+pub use related::{GrantedQuery, Place, Query, QueryIndex, Selection};
 pub use rollout::{
     Action, Facts, HeldModule, LoadPurpose, ModuleRecord, Now, PreviewSummary, Recalled,
     RollbackRecord, Rollout, RolloutEvent, RolloutModule, RolloutNote, RolloutRecord,

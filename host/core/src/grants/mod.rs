@@ -5,6 +5,7 @@ mod child_policy;
 mod claims;
 mod grant;
 mod parent_status;
+mod related;
 mod request;
 mod rights;
 mod selection;
@@ -16,6 +17,7 @@ pub use self::grant::{
     ChildGrant, Grant, GrantError, Limits, READY, Scope, finalizer_of, is_handler_name,
 };
 pub use self::parent_status::{ParentStatus, parents_warning};
+pub use self::related::{RelatedGrant, RelatedPlaces, RelatedPolicy, RelatedScope};
 pub use self::request::GrantRequest;
 pub use self::rights::{Resource, Right, Rule, Verb, rights, rights_in_words, rules};
 pub use self::selection::{OnParentUnmatch, ParentSelection};

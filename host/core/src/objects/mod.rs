@@ -12,6 +12,7 @@ mod names;
 mod object;
 mod parsed_size;
 mod quantity;
+mod selector;
 
 pub use self::change::{Change, changed_fields};
 pub use self::compare::{has_desired_fields, projection};
@@ -21,7 +22,8 @@ pub use self::field_types::{FieldTypes, FieldTypesError, Schemas};
 pub use self::key::Key;
 pub use self::kind::{Kind, KindError};
 pub use self::meta::{Meta, Owner, Pairs, Writer, version_number};
-pub(crate) use self::names::{is_dns_label, is_dns_subdomain, is_label_value, is_qualified_name};
+pub(crate) use self::names::{is_dns_label, is_dns_subdomain, is_qualified_name};
 pub use self::object::{OBJECT_MEMORY, Object, ObjectError};
 pub(crate) use self::parsed_size::parsed_size;
 pub use self::quantity::{canonical, whole};
+pub use self::selector::{LabelSelector, Operator, Requirement, SelectorError};

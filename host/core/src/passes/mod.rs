@@ -12,6 +12,7 @@ mod outcome;
 mod ownership;
 mod plan;
 mod preview;
+mod related;
 mod settling;
 mod status;
 mod verdict;
@@ -27,6 +28,7 @@ pub use self::outcome::{FinalizerWrite, PassOutcome, PassReport, Requeue};
 pub use self::ownership::{Adoption, Claimant, Foreign, Ownership};
 pub use self::plan::{Step, accepted_mark, plan};
 pub use self::preview::{ChildChange, NewFailure, ParentPreview, Preview};
+pub use self::related::{answers_among, check_queries, check_related};
 pub use self::settling::{Settling, Unstable};
 pub use self::status::{
     ConditionChange, HandlerIdentity, StatusInput, has_condition, reported_failure, status_patch,

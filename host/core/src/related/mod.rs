@@ -1,13 +1,8 @@
-//! Related objects: other objects than its children that a handler's answer for a parent depends on.
+//! Related objects: other objects than its children that a handler's answer for a parent depends on. What it may see of them
+//! is in the grant.
 
 mod index;
-mod policy;
 mod query;
-mod selector;
 
 pub use self::index::QueryIndex;
-pub use self::policy::{RelatedGrant, RelatedPlaces, RelatedPolicy, RelatedScope};
-pub use self::query::{
-    GrantedQuery, Place, Query, Selection, answers_among, check_queries, check_related,
-};
-pub use self::selector::{LabelSelector, Operator, Requirement, SelectorError};
+pub use self::query::{GrantedQuery, Place, Query, Selection};

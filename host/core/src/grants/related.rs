@@ -1,5 +1,5 @@
-use super::selector::LabelSelector;
-use crate::{Kind, Object, Scope};
+use super::grant::Scope;
+use crate::{Kind, LabelSelector, Object};
 
 /// Which objects of a kind a handler may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl RelatedPolicy {
 
 impl RelatedGrant {
     /// Whether objects of a namespace may be seen for a parent in `parents`, which is None for a cluster-scoped parent.
-    pub(super) fn reaches(&self, namespace: Option<&str>, parents: Option<&str>) -> bool {
+    pub(crate) fn reaches(&self, namespace: Option<&str>, parents: Option<&str>) -> bool {
         let is_listed = |list: &[String]| list.iter().any(|it| Some(it.as_str()) == namespace);
         match (&self.policy.places, self.scope) {
             (_, Scope::Cluster) | (RelatedPlaces::Everywhere, Scope::Namespaced) => true,
@@ -75,7 +75,7 @@ impl RelatedGrant {
     }
 
     /// Whether an object of this name may be seen, as far as its name goes.
-    pub(super) fn allows_name(&self, name: &str) -> bool {
+    pub(crate) fn allows_name(&self, name: &str) -> bool {
         let names = &self.policy.names;
         names.is_empty() || names.iter().any(|it| it == name)
     }

@@ -1,7 +1,7 @@
 use std::fmt;
 
-use crate::Pairs;
-use crate::objects::{is_label_value, is_qualified_name};
+use super::meta::Pairs;
+use super::names::{is_label_value, is_qualified_name};
 
 /// How many requirements a selector may have, and how many values one of them may name.
 const MOST: usize = 100;
